@@ -1,0 +1,64 @@
+"""Every error that carve-vlm raises on purpose: what was found, and what to do about it."""
+
+from __future__ import annotations
+
+
+class CarveError(Exception):
+    """Base class of all deliberate errors.
+
+    Args:
+        cause: what was asked and what was found, a clause without a final full stop.
+        remedy: what the user can do, a clause without a final full stop.
+    """
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(cause, remedy)
+        self.cause = cause
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.cause}. {self.remedy[:1].upper()}{self.remedy[1:]}."
+
+
+class SettingsError(CarveError, ValueError):
+    """A setting or an argument is outside its range, or does not fit this bundle."""
+
+
+class ImageError(CarveError, ValueError):
+    """The input is not an image that can be read, or its size is out of range."""
+
+
+class PromptError(CarveError, ValueError):
+    """The question is empty, or longer than the model's context."""
+
+
+class BundleError(CarveError):
+    """A bundle's folder or one of its files is missing, truncated, swapped or malformed."""
+
+
+class SchemaError(BundleError):
+    """The manifest is written in a schema that this version does not read."""
+
+
+class FamilyError(CarveError):
+    """The model belongs to a family that is not declared in ``carve_models``."""
+
+
+class DependencyError(CarveError, ImportError):
+    """A package that this step needs is not installed."""
+
+
+class ProviderError(CarveError):
+    """The requested execution provider is not available here."""
+
+
+class ExportError(CarveError):
+    """A checkpoint cannot be turned into a bundle."""
+
+
+class CheckpointError(ExportError):
+    """The checkpoint cannot be read, or uses a feature that cannot be exported exactly."""
+
+
+class ParityError(ExportError):
+    """The exported graphs do not reproduce the checkpoint within the tolerance."""

@@ -1,0 +1,31 @@
+"""LLaVA-1.5: a CLIP or SigLIP tower, a projector and a Llama-like text model."""
+
+from __future__ import annotations
+
+from carve_models.family import Family, LayerRule, Modules, PromptLayout, VisionFeatures
+
+LLAVA = Family(
+    name="llava",
+    title="LLaVA-1.5",
+    architectures=("LlavaForConditionalGeneration",),
+    vision_models=("clip_vision_model", "siglip_vision_model"),
+    square_padding_processors=("LlavaImageProcessor",),
+    image_token="image_token_id",
+    modules=Modules(
+        text_model="model.language_model",
+        embed_tokens="model.language_model.embed_tokens",
+        lm_head="lm_head",
+        vision_tower="model.vision_tower",
+        projector="model.multi_modal_projector",
+    ),
+    features=VisionFeatures(
+        layer="vision_feature_layer",
+        strategy="vision_feature_select_strategy",
+        drop_first="default",
+    ),
+    prompts=PromptLayout(
+        single="<image>\nUSER: {text}\nASSISTANT:",
+        pair="<image><image>\nUSER: {text}\nASSISTANT:",
+    ),
+    layers=LayerRule(first=20, last=25, depth=32),
+)

@@ -1,0 +1,215 @@
+"""``carve.json``: everything that a consumer of a bundle needs to know, resolved at export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import msgspec
+
+from carve_models.errors import BundleError, SchemaError
+from carve_models.names import MANIFEST_FILE
+from carve_models.settings import Settings
+
+SCHEMA_VERSION = 1
+
+Profile = Literal["ort", "portable"]
+Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """Size in bytes and SHA-256 (hexadecimal) of one file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """One graph input or output; symbolic dimensions are names."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """One ONNX file and its interface."""
+
+    file: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec:
+    """How a uint8 RGB image becomes ``pixel_values``, in the order of the fields.
+
+    The order and the arithmetic are those of Hugging Face's Pillow image processors.
+
+    Attributes:
+        pad_color: pad to a square with this colour first, or ``None``.
+        resize_to: resize to (height, width), or ``None``.
+        resize_shortest_edge: resize so that the shorter side has this length, or ``None``.
+        resample: Pillow's filter.
+        crop: crop the centre (height, width), padding with black what is smaller, or ``None``.
+        rescale_factor: multiplies the bytes.
+        mean: subtracted per channel after rescaling, or ``None``.
+        std: divides per channel, or ``None``.
+        size: (height, width) of ``pixel_values``.
+        grid: (rows, columns) of image tokens.
+        patch_size: side in pixels of ``pixel_values`` that one token covers.
+        max_aspect_ratio: longest accepted ratio of the sides of an input image.
+    """
+
+    pad_color: tuple[int, int, int] | None = None
+    resize_to: tuple[int, int] | None = None
+    resize_shortest_edge: int | None = None
+    resample: Resample = "bicubic"
+    crop: tuple[int, int] | None = None
+    rescale_factor: float = 1 / 255
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    size: tuple[int, int]
+    grid: tuple[int, int]
+    patch_size: int
+    max_aspect_ratio: float = 200.0
+
+    @property
+    def tokens(self) -> int:
+        """Number of image tokens."""
+        return self.grid[0] * self.grid[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """One stretch of a prompt: exactly one of the three.
+
+    Attributes:
+        ids: literal token ids.
+        image: index of the image whose features stand here.
+        text: text with ``{text}`` in it, encoded at run time without special tokens.
+    """
+
+    ids: tuple[int, ...] | None = None
+    image: int | None = None
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        if sum(part is not None for part in (self.ids, self.image, self.text)) != 1:
+            raise ValueError("a prompt segment has exactly one of ids, image and text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    """Prompts resolved to segments, and the two fixed sentences."""
+
+    single: tuple[Segment, ...]
+    pair: tuple[Segment, ...]
+    suffix: str
+    general: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderSpec:
+    """Facts about the text model.
+
+    Attributes:
+        layers: depth.
+        attention_heads: query heads ``Hq``.
+        key_value_heads: cached heads ``Kv``.
+        head_dim: ``D``.
+        hidden_size: width of ``inputs_embeds``.
+        vocab_size: length of ``logits``.
+        context_length: most positions that the model was made for.
+        tapped_layers: layers whose last attention row the graph returns, in its order.
+        image_token_id: the id that stands for an image token in Hugging Face prompts.
+        eos_token_ids: ids that end an answer.
+    """
+
+    layers: int
+    attention_heads: int
+    key_value_heads: int
+    head_dim: int
+    hidden_size: int
+    vocab_size: int
+    context_length: int
+    tapped_layers: tuple[int, ...]
+    image_token_id: int
+    eos_token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The whole of ``carve.json``."""
+
+    family: str
+    profile: Profile
+    opset: int
+    source: str
+    graphs: dict[str, Graph]
+    files: dict[str, FileEntry]
+    image: ImageSpec
+    prompts: Prompts
+    decoder: DecoderSpec
+    defaults: Settings
+    versions: dict[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class _Header:
+    schema_version: int
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``carve.json`` into ``folder``, complete or not at all."""
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    aside = folder / f".{MANIFEST_FILE}.partial"
+    aside.write_bytes(text + b"\n")
+    aside.replace(folder / MANIFEST_FILE)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and validate ``carve.json``.
+
+    Raises:
+        BundleError: the folder or the manifest is missing or malformed, or a path in it leaves
+            the bundle.
+        SchemaError: the manifest's schema is not the one that this version reads.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{folder} is not a bundle: {MANIFEST_FILE} cannot be read ({error.strerror})",
+            "give the folder that carve-export wrote",
+        ) from error
+    try:
+        version = msgspec.json.decode(data, type=_Header).schema_version
+        if version != SCHEMA_VERSION:
+            raise SchemaError(
+                f"{path} has schema version {version}; this version of carve-vlm reads "
+                f"{SCHEMA_VERSION}",
+                "upgrade carve-vlm" if version > SCHEMA_VERSION else "export the checkpoint again",
+            )
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{path} is malformed: {error}", "export the checkpoint again") from error
+    for name in [*manifest.files, *(graph.file for graph in manifest.graphs.values())]:
+        require_inside(name)
+    return manifest
+
+
+def require_inside(name: str) -> None:
+    """Raise :class:`BundleError` unless ``name`` is a relative path that stays in its folder."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        raise BundleError(
+            f"the manifest names {name!r}, outside the bundle",
+            "do not use this bundle; export the checkpoint again",
+        )

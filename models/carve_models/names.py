@@ -1,0 +1,42 @@
+"""Names of graphs, tensors and files that every bundle shares.
+
+They follow the ONNX bundles of transformers.js; ``decoder_attentions.last_row`` is ours.
+"""
+
+from __future__ import annotations
+
+MANIFEST_FILE = "carve.json"
+TOKENIZER_FILE = "tokenizer.json"
+
+VISION_ENCODER = "vision_encoder"
+EMBED_TOKENS = "embed_tokens"
+DECODER = "decoder_model_merged"
+
+PIXEL_VALUES = "pixel_values"
+IMAGE_FEATURES = "image_features"
+INPUT_IDS = "input_ids"
+INPUTS_EMBEDS = "inputs_embeds"
+ATTENTION_MASK = "attention_mask"
+POSITION_IDS = "position_ids"
+LOGITS = "logits"
+LAST_ROW = "decoder_attentions.last_row"
+
+
+def graph_file(graph: str) -> str:
+    """Return a graph's path inside a bundle."""
+    return f"onnx/{graph}.onnx"
+
+
+def cache_names(prefix: str, layers: int) -> list[str]:
+    """Return ``prefix.i.key, prefix.i.value`` for each layer, in graph order."""
+    return [f"{prefix}.{layer}.{kind}" for layer in range(layers) for kind in ("key", "value")]
+
+
+def past_names(layers: int) -> list[str]:
+    """Return the decoder's cache inputs, each ``(B, Kv, P, D)``."""
+    return cache_names("past_key_values", layers)
+
+
+def present_names(layers: int) -> list[str]:
+    """Return the decoder's cache outputs, each ``(B, Kv, P + S, D)``."""
+    return cache_names("present", layers)

@@ -1,0 +1,118 @@
+"""Hyper-parameters of CARVE, as named in ``docs/method.md``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from carve_models.errors import SettingsError
+
+Steps = Literal["first", "all", "last"]
+Strategy = Literal["attention_sum", "size", "remove_small"]
+Rule = Literal["released", "paper"]
+Geometry = Literal["input", "released"]
+FinalPrompt = Literal["pair", "refined"]
+
+#: The released code's named variants: (steps, strategy).
+VARIANTS: dict[str, tuple[Steps, Strategy]] = {
+    "v1": ("first", "remove_small"),
+    "v2": ("first", "size"),
+    "v3": ("first", "attention_sum"),
+    "v4": ("all", "attention_sum"),
+}
+
+
+def require_choice(name: str, value: object, choices: object) -> None:
+    """Raise :class:`SettingsError` unless ``value`` is one of a ``Literal``'s arguments."""
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise SettingsError(f"{name} is {value!r}", f"choose one of {', '.join(allowed)}")
+
+
+def require_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    """Raise :class:`SettingsError` unless ``low <= value <= high`` (NaN never is)."""
+    if isinstance(value, bool) or not low <= value <= high:
+        wanted = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+        raise SettingsError(f"{name} is {value}", f"give a value {wanted}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One complete set of hyper-parameters; a bundle's manifest carries its defaults.
+
+    Attributes:
+        layers: decoder layers ``L`` whose attention is fused, 0-based.
+        steps: forward steps that are fused (``docs/method.md``, step 4).
+        strategy: how regions are ranked or dropped (step 6).
+        rule: how many ranked regions are kept: the released code's or the paper's count.
+        mask_top_p: share ``p`` of the pixels that the threshold keeps, in (0, 1].
+        max_regions: ``K``, regions kept.
+        outlier_percent: ``remove_small`` drops regions below this percentage of the mask.
+        regularizer: lambda of the contrast.
+        geometry: place the token grid over what the model saw (``input``) or stretch it over
+            the whole image (``released``).
+        final_prompt: ask again about the pair ``[I, I_refined]`` or ``I_refined`` alone.
+        max_new_tokens: upper limit of forward steps of each pass.
+        max_refined_pixels: upper limit of the magnified image; ``None`` is four times the
+            original's pixels.
+    """
+
+    layers: tuple[int, ...]
+    steps: Steps = "all"
+    strategy: Strategy = "attention_sum"
+    rule: Rule = "released"
+    mask_top_p: float = 0.2
+    max_regions: int = 3
+    outlier_percent: float = 0.1
+    regularizer: float = 1e-8
+    geometry: Geometry = "input"
+    final_prompt: FinalPrompt = "pair"
+    max_new_tokens: int = 32
+    max_refined_pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise SettingsError("layers is empty", "name at least one decoder layer")
+        if len(set(self.layers)) != len(self.layers):
+            raise SettingsError(f"layers {list(self.layers)} repeat", "name each layer once")
+        require_choice("steps", self.steps, Steps)
+        require_choice("strategy", self.strategy, Strategy)
+        require_choice("rule", self.rule, Rule)
+        require_choice("geometry", self.geometry, Geometry)
+        require_choice("final_prompt", self.final_prompt, FinalPrompt)
+        require_range("mask_top_p", self.mask_top_p, 0.0, 1.0)
+        require_range("max_regions", self.max_regions, 1)
+        require_range("outlier_percent", self.outlier_percent, 0.0, 100.0)
+        require_range("regularizer", self.regularizer, 0.0)
+        require_range("max_new_tokens", self.max_new_tokens, 1)
+        if self.max_refined_pixels is not None:
+            require_range("max_refined_pixels", self.max_refined_pixels, 1)
+
+    def override(self, *, variant: str | None = None, **changes: Any) -> Settings:
+        """Return a copy with a named variant applied first, then single settings.
+
+        A change whose value is ``None`` is ignored, so optional arguments pass through.
+
+        Raises:
+            SettingsError: an unknown variant or setting, or a value out of range.
+        """
+        if variant is not None:
+            if variant not in VARIANTS:
+                raise SettingsError(
+                    f"variant is {variant!r}", f"choose one of {', '.join(VARIANTS)}"
+                )
+            steps, strategy = VARIANTS[variant]
+            changes = {"steps": steps, "strategy": strategy} | {
+                name: value for name, value in changes.items() if value is not None
+            }
+        known = {field.name for field in fields(self)}
+        unknown = sorted(set(changes) - known)
+        if unknown:
+            raise SettingsError(
+                f"there is no setting named {unknown[0]!r}",
+                f"choose from {', '.join(sorted(known))}",
+            )
+        given = {name: value for name, value in changes.items() if value is not None}
+        if "layers" in given:
+            given["layers"] = tuple(int(layer) for layer in given["layers"])
+        return replace(self, **given)
