@@ -1,0 +1,49 @@
+"""Ask a vision-language model about the part of a picture that the question points to.
+
+The runtime needs numpy and ONNX Runtime, no PyTorch. The algorithm alone (:func:`fuse_contrast`,
+:func:`select_regions`, :func:`refine_image`) needs no ONNX Runtime either.
+"""
+
+from carve_models.errors import (
+    BundleError,
+    CarveError,
+    DependencyError,
+    FamilyError,
+    ImageError,
+    PromptError,
+    ProviderError,
+    SchemaError,
+    SettingsError,
+)
+from carve_models.settings import Settings
+from carve_runtime.carve import Carve
+from carve_runtime.contrast import fuse_contrast
+from carve_runtime.diagnostics import attention_entropy
+from carve_runtime.image import load_image
+from carve_runtime.picture import draw_result
+from carve_runtime.refine import refine_image
+from carve_runtime.regions import select_regions
+from carve_runtime.result import CarveResult, PlainResult, Token
+
+__all__ = [
+    "BundleError",
+    "Carve",
+    "CarveError",
+    "CarveResult",
+    "DependencyError",
+    "FamilyError",
+    "ImageError",
+    "PlainResult",
+    "PromptError",
+    "ProviderError",
+    "SchemaError",
+    "Settings",
+    "SettingsError",
+    "Token",
+    "attention_entropy",
+    "draw_result",
+    "fuse_contrast",
+    "load_image",
+    "refine_image",
+    "select_regions",
+]

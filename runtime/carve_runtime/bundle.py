@@ -1,0 +1,96 @@
+"""Open a bundle: read its manifest and check its files before anything is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import carve_models
+from carve_models.errors import BundleError
+from carve_models.manifest import FileEntry, Manifest, read_manifest
+from carve_models.names import TOKENIZER_FILE
+from carve_models.registry import family_named
+
+DEFAULT_BUNDLE = "pocket"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle: its folder and its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file that the manifest lists."""
+        return self.folder / name
+
+
+def default_bundle() -> Path:
+    """Return the folder of the bundle that ships with the package.
+
+    Raises:
+        BundleError: this installation carries no bundle.
+    """
+    package = Path(carve_models.__file__).parent
+    # An installed wheel has it inside the package, a source tree beside it.
+    for folder in (package / DEFAULT_BUNDLE, package.parent / DEFAULT_BUNDLE):
+        if folder.is_dir():
+            return folder
+    raise BundleError("this installation has no default bundle", "give a bundle's folder")
+
+
+def open_bundle(folder: str | os.PathLike[str] | None = None, *, verify: bool = True) -> Bundle:
+    """Read a bundle's manifest and check that every file it lists is there and unchanged.
+
+    Args:
+        folder: the bundle's folder; ``None`` is the default bundle.
+        verify: compare SHA-256 sums, not sizes alone. It reads every byte once.
+
+    Raises:
+        BundleError: a missing, truncated, changed or unlisted file, or a malformed manifest.
+        SchemaError: a manifest of another schema.
+        FamilyError: a family that this version does not know.
+    """
+    root = Path(folder) if folder is not None else default_bundle()
+    manifest = read_manifest(root)
+    family_named(manifest.family)
+    for name in [TOKENIZER_FILE, *(graph.file for graph in manifest.graphs.values())]:
+        if name not in manifest.files:
+            raise BundleError(
+                f"the manifest of {root} does not list {name}", "export the checkpoint again"
+            )
+    for name, entry in manifest.files.items():
+        _check_file(root, name, entry, verify=verify)
+    return Bundle(root, manifest)
+
+
+def _check_file(root: Path, name: str, entry: FileEntry, *, verify: bool) -> None:
+    path = root / name
+    if not path.is_file():
+        raise BundleError(f"{path} is missing", "copy the whole bundle, or export it again")
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise BundleError(f"{path} is a link that leaves the bundle", "copy the file itself")
+    size = path.stat().st_size
+    if size != entry.size:
+        raise BundleError(
+            f"{path} has {size} bytes, the manifest says {entry.size}",
+            "copy the bundle again, or export it again",
+        )
+    if verify and sha256(path) != entry.sha256:
+        raise BundleError(
+            f"{path} is not the file that the manifest describes (its SHA-256 differs)",
+            "copy the bundle again, or export it again",
+        )
+
+
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256 sum in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

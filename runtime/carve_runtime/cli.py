@@ -1,0 +1,178 @@
+"""``carve-run``: ask, look into a bundle, check the installation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from carve_models.cli import ErrorGroup, parse_layers
+from carve_models.settings import VARIANTS, FinalPrompt, Geometry, Rule, Steps, Strategy
+from carve_runtime.bundle import open_bundle
+from carve_runtime.carve import Carve
+from carve_runtime.doctor import examine
+from carve_runtime.info import describe
+from carve_runtime.picture import draw_result, save_picture, save_pictures
+from carve_runtime.result import CarveResult, PlainResult, Token
+
+_DEFAULT = "default"
+
+
+@click.group(cls=ErrorGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="carve-vlm")
+def main() -> None:
+    """Ask a vision-language model about the part of a picture that the question points to."""
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  carve-run ask default photo.jpg "What letter is on the red square?"
+  carve-run ask my-bundle photo.jpg "What does the sign say?" --save-dir out
+  carve-run ask my-bundle photo.jpg "Is there a dog?" --variant v1 --mask-top-p 0.4 --json
+"""
+)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("question")
+@click.option("--variant", type=click.Choice(list(VARIANTS)), help="The released code's variants.")
+@click.option("--steps", type=click.Choice(get_args(Steps)), help="Forward steps that are fused.")
+@click.option("--layers", callback=parse_layers, help='Decoder layers, as "20-25" or "3,5".')
+@click.option("--mask-top-p", type=float, help="Share of pixels that the threshold keeps.")
+@click.option("--max-regions", type=int, help="Regions kept.")
+@click.option("--strategy", type=click.Choice(get_args(Strategy)), help="How regions are ranked.")
+@click.option("--rule", type=click.Choice(get_args(Rule)), help="How many regions are kept.")
+@click.option("--outlier-percent", type=float, help="Smallest region for remove_small, in percent.")
+@click.option("--regularizer", type=float, help="Lambda of the contrast.")
+@click.option("--geometry", type=click.Choice(get_args(Geometry)), help="Where the grid lies.")
+@click.option("--final-prompt", type=click.Choice(get_args(FinalPrompt)), help="The final pass.")
+@click.option("--max-new-tokens", type=int, help="Most forward steps of each pass.")
+@click.option("--max-refined-pixels", type=int, help="Most pixels of the refined image.")
+@click.option("--plain", is_flag=True, help="Give the plain answer alone.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Write the overview picture here.")
+@click.option("--save-dir", type=click.Path(path_type=Path), help="Write every picture here.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--no-verify", is_flag=True, help="Check the bundle's file sizes only.")
+def ask(
+    bundle: Path,
+    image: Path,
+    question: str,
+    plain: bool,
+    picture: Path | None,
+    save_dir: Path | None,
+    as_json: bool,
+    no_verify: bool,
+    **settings: Any,
+) -> None:
+    """Answer QUESTION about IMAGE with BUNDLE, plainly and through CARVE.
+
+    BUNDLE is a folder that carve-export wrote, or "default" for the one that ships with the
+    package. Settings that are not given come from the bundle.
+    """
+    if plain and (picture or save_dir):
+        raise click.UsageError("--plain computes no pictures; drop --picture and --save-dir.")
+    vlm = Carve.load(_folder(bundle), verify=not no_verify)
+    show = None if as_json else _Printer()
+    if plain:
+        limit = settings["max_new_tokens"]
+        answer = vlm.plain(image, question, max_new_tokens=limit, on_token=show)
+        _report(_plain_fields(answer), [], show)
+        return
+    result = vlm.ask(image, question, on_token=show, **settings)
+    saved = []
+    if picture is not None:
+        saved.append(save_picture(draw_result(result, question), picture))
+    if save_dir is not None:
+        saved.extend(save_pictures(result, save_dir, question))
+    _report(_carve_fields(result), saved, show)
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(bundle: Path, as_json: bool) -> None:
+    r"""Print what BUNDLE is: family, graphs, image rule, prompts, default settings.
+
+    \b
+    Example:
+      carve-run info default
+    """
+    click.echo(describe(open_bundle(_folder(bundle)), as_json=as_json))
+
+
+@main.command()
+def doctor() -> None:
+    r"""Check the installation: ONNX Runtime, its providers, the default bundle.
+
+    \b
+    Example:
+      carve-run doctor
+    """
+    healthy, lines = examine()
+    click.echo("\n".join(lines))
+    sys.exit(0 if healthy else 1)
+
+
+_TITLES = {"plain": "plain  ", "final": "CARVE  "}
+
+
+class _Printer:
+    """Prints each answer behind its name while it is generated."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+
+    def __call__(self, token: Token) -> None:
+        if token.stage != self._stage:
+            self.end_line()
+            self._stage = token.stage
+            click.echo(_TITLES[token.stage], nl=False)
+            token = token._replace(text=token.text.lstrip())
+        click.echo(token.text, nl=False)
+        sys.stdout.flush()
+
+    def end_line(self) -> None:
+        """Close the line of the answer before."""
+        if self._stage:
+            click.echo()
+
+
+def _folder(bundle: Path) -> Path | None:
+    return None if str(bundle) == _DEFAULT else bundle
+
+
+def _plain_fields(result: PlainResult) -> dict[str, Any]:
+    return {"plain_answer": result.answer, "timings": result.timings, "counts": vars(result.counts)}
+
+
+def _carve_fields(result: CarveResult) -> dict[str, Any]:
+    return {
+        "answer": result.answer,
+        "plain_answer": result.plain_answer,
+        "bbox": result.bbox,
+        "image_size": result.image.shape[1::-1],
+        "refined_size": result.refined_image.shape[1::-1],
+        "refined_limited": result.refined_limited,
+        "mask_share": float(result.mask.mean()),
+        "entropy": result.entropy,
+        "timings": result.timings,
+        "counts": vars(result.counts),
+        "settings": vars(result.settings),
+    }
+
+
+def _report(fields: dict[str, Any], saved: list[Path], show: _Printer | None) -> None:
+    if show is None:
+        click.echo(json.dumps(fields | {"saved": [str(path) for path in saved]}, indent=2))
+        return
+    show.end_line()
+    if "bbox" in fields:
+        limited = ", limited by --max-refined-pixels" if fields["refined_limited"] else ""
+        width, height = fields["refined_size"]
+        click.echo(f"box    {fields['bbox']} magnified to {width} x {height}{limited}")
+    click.echo(f"time   {fields['timings']['total']:.2f} s")
+    for path in saved:
+        click.echo(f"saved  {path}")

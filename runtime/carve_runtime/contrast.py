@@ -1,0 +1,139 @@
+"""Contrast two attention maps and fuse them into a saliency map (``docs/method.md``, 3 and 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from carve_models.errors import SettingsError
+from carve_models.settings import Steps, require_choice, require_range
+from carve_runtime.preprocess import Window
+
+
+def fuse_contrast(
+    question_attention: ArrayLike,
+    general_attention: ArrayLike,
+    *,
+    grid: tuple[int, int],
+    image_size: tuple[int, int],
+    layers: Sequence[int],
+    steps: Steps = "all",
+    regularizer: float = 1e-8,
+    window: Window | None = None,
+) -> NDArray[np.float64]:
+    """Return the saliency map ``S``.
+
+    The contrast ``A_Q / (A_G + lambda)`` (paper, eq. 4.5 and 4.6) is summed over layers and
+    weighted steps on the token grid, then resized once: the resize is linear.
+
+    Args:
+        question_attention: (T_Q, L, N), attention of the last position to the image tokens.
+        general_attention: (T_G, L, N), the same for the general instruction.
+        grid: (rows, columns) of image tokens, rows * columns = N.
+        image_size: (W, H) in pixels.
+        layers: indices into axis 1 of the attention arrays.
+        steps: which forward steps are fused.
+        regularizer: lambda.
+        window: the part of the image that the grid covers, in pixels (x0, y0, x1, y1); the
+            whole image if ``None``.
+
+    Returns:
+        (H, W) float64; NaN where the window does not reach.
+
+    Raises:
+        SettingsError: shapes that do not fit, a layer out of range, a value out of range.
+    """
+    question = np.asarray(question_attention, np.float32)
+    general = np.asarray(general_attention, np.float32)
+    _check(question, general, grid, image_size, layers)
+    require_choice("steps", steps, Steps)
+    require_range("regularizer", regularizer, 0.0)
+    common = min(len(question), len(general))
+    chosen = {"first": range(1), "all": range(common), "last": range(common - 1, common)}[steps]
+    weights = np.arange(1.0, common + 1) if steps == "all" else np.ones(common)
+
+    fused = np.zeros(grid[0] * grid[1], np.float64)
+    for step in chosen:
+        denominator = general[step, layers] + np.float32(regularizer)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            contrast = question[step, layers] / denominator
+        fused += weights[step] * contrast.sum(axis=0, dtype=np.float64)
+    if not np.isfinite(fused).all():
+        raise SettingsError(
+            "the contrast is not finite: attention is zero, infinite or NaN",
+            "give finite attention and a regularizer above zero",
+        )
+    return _place(fused.reshape(grid), image_size, window)
+
+
+def needed_general_steps(steps: Steps, question_steps: int) -> int:
+    """Return how many forward steps of the general pass the fusion can use."""
+    return 1 if steps == "first" else question_steps
+
+
+def _check(
+    question: NDArray[np.float32],
+    general: NDArray[np.float32],
+    grid: tuple[int, int],
+    image_size: tuple[int, int],
+    layers: Sequence[int],
+) -> None:
+    rows, columns = grid
+    for name, array in (("question", question), ("general", general)):
+        if array.ndim != 3 or not len(array) or array.shape[2] != rows * columns:
+            raise SettingsError(
+                f"the {name} attention has shape {array.shape}",
+                f"give (steps, layers, tokens) with {rows} x {columns} tokens",
+            )
+    if question.shape[1] != general.shape[1]:
+        raise SettingsError(
+            f"the attention arrays have {question.shape[1]} and {general.shape[1]} layers",
+            "give both passes the same layers",
+        )
+    if min(image_size) < 1:
+        raise SettingsError(f"image_size is {image_size}", "give (width, height) in pixels")
+    depth = question.shape[1]
+    wrong = [layer for layer in layers if not 0 <= layer < depth]
+    if wrong or not layers:
+        raise SettingsError(
+            f"layers {list(layers)} do not fit attention of {depth} layers",
+            f"name layers from 0 to {depth - 1}",
+        )
+
+
+def _place(
+    fused: NDArray[np.float64], image_size: tuple[int, int], window: Window | None
+) -> NDArray[np.float64]:
+    """Resize the grid over its window; pixels whose centre lies outside it become NaN."""
+    width, height = image_size
+    rows, columns = fused.shape
+    x0, y0, x1, y1 = window if window is not None else (0.0, 0.0, float(width), float(height))
+    left, right = _pixels_within(x0, x1, width)
+    top, bottom = _pixels_within(y0, y1, height)
+    if left >= right or top >= bottom:
+        raise SettingsError(
+            f"the window {window} covers no pixel of the {width} x {height} image",
+            "give a window that overlaps the image",
+        )
+    per_x, per_y = columns / (x1 - x0), rows / (y1 - y0)
+    box = (
+        max((left - x0) * per_x, 0.0),
+        max((top - y0) * per_y, 0.0),
+        min((right - x0) * per_x, columns),
+        min((bottom - y0) * per_y, rows),
+    )
+    resized = Image.fromarray(fused.astype(np.float32)).resize(
+        (right - left, bottom - top), Image.Resampling.BILINEAR, box=box
+    )
+    saliency = np.full((height, width), np.nan)
+    saliency[top:bottom, left:right] = np.asarray(resized)
+    return saliency
+
+
+def _pixels_within(start: float, stop: float, size: int) -> tuple[int, int]:
+    """Return the half-open range of pixels whose centres lie in ``[start, stop)``."""
+    return max(math.ceil(start - 0.5), 0), min(math.ceil(stop - 0.5), size)

@@ -1,0 +1,21 @@
+"""Figures that the paper defines to judge an attention map."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def attention_entropy(attention: ArrayLike) -> float:
+    """Return the mean entropy over layers, in nats (paper, section 3.2).
+
+    Each row is normalised to sum to one first: the attention that falls on text is no spread over
+    the image.
+
+    Args:
+        attention: (L, N), attention of one step to the image tokens.
+    """
+    rows = np.asarray(attention, np.float64)
+    rows = rows / np.maximum(rows.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    logs = np.log(rows, where=rows > 0, out=np.zeros_like(rows))
+    return float(-(rows * logs).sum(axis=1).mean())

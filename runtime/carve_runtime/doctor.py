@@ -1,0 +1,50 @@
+"""Check that this installation can run."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from carve_models.errors import CarveError
+from carve_runtime.bundle import open_bundle
+from carve_runtime.session import import_onnxruntime
+
+#: Distributions that install the same ``onnxruntime`` package and overwrite each other.
+ONNXRUNTIME_DISTRIBUTIONS = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-qnn",
+)
+
+
+def examine() -> tuple[bool, list[str]]:
+    """Return whether everything is in order, and the findings line by line."""
+    lines = [f"ok    Python {platform.python_version()} on {platform.machine()}"]
+    problems = []
+    installed = [name for name in ONNXRUNTIME_DISTRIBUTIONS if _version(name)]
+    if len(installed) > 1:
+        problems.append(
+            f"{' and '.join(installed)} are both installed and overwrite each other. "
+            f"Uninstall all of them, then install the one you want."
+        )
+    try:
+        runtime = import_onnxruntime()
+        providers = ", ".join(runtime.get_available_providers())
+        lines.append(f"ok    ONNX Runtime {runtime.__version__}: {providers}")
+    except CarveError as error:
+        problems.append(str(error))
+    try:
+        bundle = open_bundle()
+        lines.append(f"ok    default bundle {bundle.folder}, {len(bundle.manifest.files)} files")
+    except CarveError as error:
+        problems.append(str(error))
+    return not problems, lines + [f"FAIL  {problem}" for problem in problems]
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,106 @@
+"""Decode an image once, to the one array that boxes and masks refer to."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from carve_models.errors import ImageError
+
+ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]"
+RGB: TypeAlias = NDArray[np.uint8]
+
+_MIN_SIDE = 2  # one pixel has no content to look at
+_SIXTEEN_TO_EIGHT = 257  # 65535 / 255
+
+
+def load_image(image: ImageInput) -> RGB:
+    """Return an image as a contiguous (H, W, 3) uint8 RGB array.
+
+    EXIF orientation is applied, 16 bits are scaled to 8, transparency is laid over white and the
+    first frame of an animation is taken (``docs/method.md``, symbol ``I``).
+
+    Args:
+        image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array.
+
+    Raises:
+        ImageError: not readable, not an image, too many pixels, or a side of one pixel.
+    """
+    if isinstance(image, np.ndarray):
+        array = _from_array(image)
+    elif isinstance(image, Image.Image):
+        array = np.asarray(_to_rgb(image))
+    else:
+        array = _from_file(image)
+    height, width = array.shape[:2]
+    if min(height, width) < _MIN_SIDE:
+        raise ImageError(
+            f"the image is {width} x {height} pixels",
+            f"give an image of at least {_MIN_SIDE} x {_MIN_SIDE} pixels",
+        )
+    return np.ascontiguousarray(array)
+
+
+def _from_array(array: NDArray[Any]) -> RGB:
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise ImageError(
+            f"the array has shape {array.shape} and dtype {array.dtype}",
+            "give an (H, W, 3) uint8 array in RGB order",
+        )
+    return array
+
+
+def _from_file(image: str | os.PathLike[str] | bytes) -> RGB:
+    source: str | os.PathLike[str] | io.BytesIO
+    if isinstance(image, bytes):
+        source, name = io.BytesIO(image), "the given bytes"
+    else:
+        source, name = image, os.fspath(image)
+    try:
+        with Image.open(source) as picture:
+            return np.asarray(_to_rgb(picture))
+    except FileNotFoundError as error:
+        raise ImageError(f"there is no file {name}", "check the path of the image") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name} is too large: {error}", "scale the image down first") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{name} is not an image that Pillow can read", "give a JPEG, PNG or similar file"
+        ) from error
+    except ImageError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"{name} cannot be decoded: {error}", "check the file") from error
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or float("inf"))
+    if picture.width * picture.height > limit:
+        raise Image.DecompressionBombError(f"{picture.width} x {picture.height} pixels")
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        return _from_sixteen_bits(picture)
+    if picture.mode == "F":
+        raise ImageError(
+            "the image holds floating-point values of unknown range", "convert it to 8 bits first"
+        )
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(paper, layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _from_sixteen_bits(picture: Image.Image) -> Image.Image:
+    values = np.asarray(picture).astype(np.int64)
+    if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
+        raise ImageError(
+            "the image holds integers of more than 16 bits", "convert it to 8 bits first"
+        )
+    rounded = (values + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT
+    return Image.fromarray(rounded.astype(np.uint8)).convert("RGB")

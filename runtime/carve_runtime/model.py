@@ -1,0 +1,138 @@
+"""A bundle's model: look at an image once, then answer about it from the shared prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carve_models.manifest import Manifest, Segment
+from carve_models.names import TOKENIZER_FILE
+from carve_runtime.bundle import Bundle
+from carve_runtime.engine import Cache, Counts, Engine, Pass
+from carve_runtime.image import RGB
+from carve_runtime.preprocess import Window, preprocess
+from carve_runtime.session import CPU
+from carve_runtime.stopwatch import Stopwatch
+from carve_runtime.text import Piece, Text, question_text, shared_prefix
+
+OnText = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class View:
+    """One image as the model holds it.
+
+    Attributes:
+        image: (H, W, 3) uint8.
+        window: the part of the image that the token grid covers.
+        features: (1, N, hidden) float32, the image tokens.
+        prefix: the cache of the prompt up to and including the image.
+    """
+
+    image: RGB
+    window: Window
+    features: NDArray[np.float32]
+    prefix: Cache
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one question cost so far."""
+
+    clock: Stopwatch = field(default_factory=Stopwatch)
+    counts: Counts = field(default_factory=Counts)
+
+
+class Model:
+    """Graphs, tokenizer and prompts of a bundle. Threads may share it."""
+
+    def __init__(self, bundle: Bundle, providers: Sequence[str] = (CPU,)) -> None:
+        """Load everything; errors as in :meth:`carve_runtime.Carve.load`."""
+        self.manifest: Manifest = bundle.manifest
+        self.text = Text(bundle.path(TOKENIZER_FILE))
+        self._engine = Engine(bundle, providers)
+        self._prefix_length = len(shared_prefix(self.manifest.prompts))
+        self._prefix = self.text.pieces(self.manifest.prompts.single[: self._prefix_length], "")
+
+    def look(self, image: RGB, work: Work) -> View:
+        """Encode an (H, W, 3) uint8 image and run the shared prefix with it."""
+        features, window = self._encode(image, work)
+        with work.clock.stage("prefix"):
+            embeds = self._engine.embed(self._prefix, [features])
+            cache = self._engine.prefill(embeds, work.counts)
+        return View(image, window, features, cache)
+
+    def answer(
+        self,
+        view: View,
+        question: str,
+        *,
+        max_new_tokens: int,
+        work: Work,
+        on_text: OnText | None = None,
+    ) -> Pass:
+        """Answer about one image."""
+        pieces = self._single(question)
+        return self._continue(view, pieces, [view.features], max_new_tokens, work, on_text)
+
+    def answer_pair(
+        self,
+        view: View,
+        refined: RGB,
+        question: str,
+        *,
+        max_new_tokens: int,
+        work: Work,
+        on_text: OnText | None = None,
+    ) -> Pass:
+        """Answer about the original, already looked at, and its refined image."""
+        features, _ = self._encode(refined, work)
+        images = [view.features, features]
+        return self._continue(view, self._pair(question), images, max_new_tokens, work, on_text)
+
+    def require_room(self, question: str, *, pair: bool, max_new_tokens: int) -> None:
+        """Raise :class:`PromptError` if a question is empty or too long, before any graph runs."""
+        rest = self._pair(question) if pair else self._single(question)
+        tokens = self.manifest.image.tokens
+        length = sum(
+            tokens if isinstance(piece, int) else len(piece) for piece in [*self._prefix, *rest]
+        )
+        self._engine.require_room(length, max_new_tokens)
+
+    def _encode(self, image: RGB, work: Work) -> tuple[NDArray[np.float32], Window]:
+        with work.clock.stage("preprocess"):
+            seen = preprocess(image, self.manifest.image)
+        with work.clock.stage("vision"):
+            return self._engine.encode_image(seen.pixel_values, work.counts), seen.window
+
+    def _single(self, question: str) -> list[Piece]:
+        return self._rest(self.manifest.prompts.single, question)
+
+    def _pair(self, question: str) -> list[Piece]:
+        return self._rest(self.manifest.prompts.pair, question)
+
+    def _rest(self, segments: Sequence[Segment], question: str) -> list[Piece]:
+        text = question_text(question, self.manifest.prompts)
+        return self.text.pieces(segments[self._prefix_length :], text)
+
+    def _continue(
+        self,
+        view: View,
+        pieces: Sequence[Piece],
+        images: Sequence[NDArray[np.float32]],
+        max_new_tokens: int,
+        work: Work,
+        on_text: OnText | None,
+    ) -> Pass:
+        end = view.prefix.length
+        return self._engine.generate(
+            self._engine.embed(pieces, images),
+            view.prefix,
+            max_new_tokens=max_new_tokens,
+            image_tokens=slice(end - self.manifest.image.tokens, end),
+            counts=work.counts,
+            on_id=self.text.streamer(on_text) if on_text is not None else None,
+        )

@@ -1,0 +1,69 @@
+"""Threshold a saliency map and keep its best regions (``docs/method.md``, 5 and 6)."""
+
+from __future__ import annotations
+
+import cc3d
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from carve_models.errors import SettingsError
+from carve_models.settings import Rule, Strategy, require_choice, require_range
+
+_FOUR_CONNECTED = 4
+
+
+def select_regions(
+    saliency: ArrayLike,
+    *,
+    mask_top_p: float = 0.2,
+    max_regions: int = 3,
+    strategy: Strategy = "attention_sum",
+    rule: Rule = "released",
+    outlier_percent: float = 0.1,
+) -> NDArray[np.bool_]:
+    """Return the mask of the kept regions, (H, W) bool.
+
+    Regions are the 4-connected components of the pixels at or above the percentile
+    ``(1 - mask_top_p) * 100`` of the finite pixels; NaN pixels are never kept.
+
+    Args:
+        saliency: (H, W); NaN marks pixels that the model did not see.
+        mask_top_p: share of pixels that the threshold keeps.
+        max_regions: ``K``.
+        strategy: rank by sum of saliency, rank by area, or drop small regions only.
+        rule: keep the best ``max(K, int(regions * p))`` (released) or exactly ``K`` (paper).
+        outlier_percent: ``remove_small`` drops regions of fewer than
+            ``int(mask.sum() * outlier_percent / 100)`` pixels.
+
+    Raises:
+        SettingsError: a value out of range, or no finite pixel.
+    """
+    values = np.asarray(saliency, np.float64)
+    require_choice("strategy", strategy, Strategy)
+    require_choice("rule", rule, Rule)
+    require_range("mask_top_p", mask_top_p, 0.0, 1.0)
+    require_range("max_regions", max_regions, 1)
+    require_range("outlier_percent", outlier_percent, 0.0, 100.0)
+    seen = np.isfinite(values)
+    if values.ndim != 2 or not seen.any():
+        raise SettingsError(
+            f"the saliency has shape {values.shape} and {int(seen.sum())} finite values",
+            "give an (H, W) map with finite values",
+        )
+    threshold = np.percentile(values[seen], (1.0 - mask_top_p) * 100)
+    mask = seen & (values >= threshold)
+    labels, count = cc3d.connected_components(mask, connectivity=_FOUR_CONNECTED, return_N=True)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    if strategy == "remove_small":
+        kept = areas >= int(areas[1:].sum() * outlier_percent / 100)
+    else:
+        scores = areas
+        if strategy == "attention_sum":
+            scores = np.bincount(labels.ravel(), np.where(mask, values, 0.0).ravel())
+        keep = max(max_regions, int(count * mask_top_p)) if rule == "released" else max_regions
+        # Labels are numbered in raster order, so a stable sort breaks ties as the method says.
+        best = np.argsort(-scores[1:], kind="stable")[:keep] + 1
+        kept = np.isin(np.arange(count + 1), best)
+    kept[0] = False
+    selected: NDArray[np.bool_] = kept[labels]
+    return selected

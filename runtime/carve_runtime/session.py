@@ -1,0 +1,102 @@
+"""Run the graphs of a bundle with ONNX Runtime, keeping outputs where they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carve_models.errors import BundleError, DependencyError, ProviderError
+from carve_models.manifest import Tensor
+from carve_runtime.bundle import Bundle
+
+#: A tensor that stays in ONNX Runtime's memory; ``.numpy()`` reads it.
+OrtValue: TypeAlias = Any
+Array: TypeAlias = NDArray[Any]
+
+CPU = "CPUExecutionProvider"
+_ERRORS_ONLY = 3
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime late: the algorithm alone does not need it.
+
+    Raises:
+        DependencyError: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DependencyError(
+            f"ONNX Runtime cannot be imported ({error})",
+            'install one of the extras: pip install "carve-vlm[cpu]" or "carve-vlm[gpu]"',
+        ) from error
+    module: ModuleType = onnxruntime
+    return module
+
+
+class Graph:
+    """One loaded graph. Threads may share it: a run keeps no state."""
+
+    def __init__(self, bundle: Bundle, name: str, providers: Sequence[str] = (CPU,)) -> None:
+        """Load a graph and compare its interface with the manifest's.
+
+        Raises:
+            BundleError: ONNX Runtime cannot load the file, or its interface is another one.
+            ProviderError: a provider that this ONNX Runtime does not have.
+        """
+        self._ort = import_onnxruntime()
+        available = self._ort.get_available_providers()
+        missing = [provider for provider in providers if provider not in available]
+        if missing:
+            raise ProviderError(
+                f"ONNX Runtime has no {missing[0]} here (available: {', '.join(available)})",
+                "choose an available provider or install the package that brings it",
+            )
+        self.spec = bundle.manifest.graphs[name]
+        path = bundle.path(self.spec.file)
+        options = self._ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            self._session = self._ort.InferenceSession(
+                os.fspath(path), options, providers=list(providers)
+            )
+        except Exception as error:  # ONNX Runtime's own classes derive from Exception only
+            reason = str(error).splitlines()[0]
+            raise BundleError(
+                f"{path} cannot be loaded: {reason}", "export the checkpoint again"
+            ) from error
+        self._require("inputs", self._session.get_inputs(), self.spec.inputs)
+        self._require("outputs", self._session.get_outputs(), self.spec.outputs)
+
+    def _require(self, kind: str, found: Sequence[Any], listed: Sequence[Tensor]) -> None:
+        names, wanted = [node.name for node in found], [tensor.name for tensor in listed]
+        if names != wanted:
+            raise BundleError(
+                f"{self.spec.file} has the {kind} {names}, the manifest says {wanted}",
+                "the graph was swapped: copy the bundle again, or export it again",
+            )
+
+    def run(
+        self, feeds: Mapping[str, Array | OrtValue], outputs: Sequence[str] | None = None
+    ) -> list[OrtValue]:
+        """Run once.
+
+        Args:
+            feeds: input arrays by name; values returned by an earlier run are passed on without
+                a copy.
+            outputs: names of the wanted outputs, all if ``None``.
+        """
+        values = {
+            name: self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(feed))
+            if isinstance(feed, np.ndarray)
+            else feed
+            for name, feed in feeds.items()
+        }
+        wanted = [tensor.name for tensor in self.spec.outputs] if outputs is None else list(outputs)
+        results: list[OrtValue] = self._session.run_with_ort_values(wanted, values)
+        return results
