@@ -1,0 +1,21 @@
+"""Turn a Hugging Face vision-language model into a bundle for ``carve_runtime``.
+
+PyTorch is needed here, and only here; it is imported when an export starts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from carve_export.exporter import ExportOptions, ExportReport, export_bundle
+
+__all__ = ["ExportOptions", "ExportReport", "export_bundle"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from carve_export import exporter
+
+        return getattr(exporter, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

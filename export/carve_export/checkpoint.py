@@ -1,0 +1,128 @@
+"""Load a Hugging Face checkpoint, safely, and read off it what a bundle must know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+from carve_models.errors import CheckpointError
+from carve_models.family import Family
+from carve_models.manifest import DecoderSpec
+from carve_models.registry import family_of
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint: float32, eager attention, evaluation mode."""
+
+    source: str
+    family: Family
+    model: Any
+    tokenizer: Any
+    image_processor: Any
+
+    @property
+    def config(self) -> Any:
+        """The Hugging Face configuration."""
+        return self.model.config
+
+    def module(self, path: str) -> nn.Module:
+        """Return the submodule at a family's dotted path."""
+        module: nn.Module = self.model.get_submodule(path)
+        return module
+
+
+def load_checkpoint(source: str) -> Checkpoint:
+    """Load a folder or hub id; weights from safetensors only, no remote code, no pickle.
+
+    Raises:
+        CheckpointError: it cannot be read, or uses attention that cannot be exported exactly.
+        FamilyError: its architecture belongs to no declared family.
+    """
+    if Path(source).exists() and not (Path(source) / "config.json").is_file():
+        raise CheckpointError(
+            f"{source} has no config.json", "give a Hugging Face checkpoint's folder or hub id"
+        )
+    try:
+        config = transformers.AutoConfig.from_pretrained(source)
+        architecture = (config.architectures or ["(none)"])[0]
+        family = family_of(architecture)
+        model = getattr(transformers, architecture).from_pretrained(
+            source, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+        image_processor = transformers.AutoImageProcessor.from_pretrained(source)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"{source} cannot be loaded: {reason}",
+            "check the path; config.json, *.safetensors, tokenizer and preprocessor are needed",
+        ) from error
+    _require_supported(family, config)
+    return Checkpoint(source, family, model.eval(), tokenizer, image_processor)
+
+
+def _require_supported(family: Family, config: Any) -> None:
+    vision = config.vision_config.model_type
+    if vision not in family.vision_models:
+        raise CheckpointError(
+            f"the vision tower is a {vision!r}",
+            f"{family.title} is exported with {', '.join(family.vision_models)}",
+        )
+    text = config.text_config
+    window = getattr(text, "sliding_window", None)
+    if (
+        window is not None
+        and getattr(text, "use_sliding_window", True)
+        and window < text.max_position_embeddings
+    ):
+        raise CheckpointError(
+            f"the text model attends within a sliding window of {window} tokens",
+            "lower max_position_embeddings in config.json to the window if prompts fit into it",
+        )
+
+
+def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> DecoderSpec:
+    """Return the decoder's facts, with the tapped layers checked.
+
+    Args:
+        checkpoint: the checkpoint.
+        layers: layers to tap; the family's rule if ``None``.
+
+    Raises:
+        CheckpointError: a layer that the model does not have, or no end-of-sequence id.
+    """
+    text, family = checkpoint.config.text_config, checkpoint.family
+    depth = text.num_hidden_layers
+    tapped = layers if layers is not None else family.layers.layers(depth)
+    wrong = [layer for layer in tapped if not 0 <= layer < depth]
+    if wrong:
+        raise CheckpointError(
+            f"layer {wrong[0]} does not exist in a text model of {depth} layers",
+            f"choose from 0 to {depth - 1}",
+        )
+    eos = checkpoint.model.generation_config.eos_token_id
+    if eos is None:
+        eos = text.eos_token_id
+    if eos is None:
+        raise CheckpointError(
+            "neither generation_config.json nor config.json names an end-of-sequence id",
+            "add eos_token_id to generation_config.json",
+        )
+    return DecoderSpec(
+        layers=depth,
+        attention_heads=text.num_attention_heads,
+        key_value_heads=text.num_key_value_heads,
+        head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
+        hidden_size=text.hidden_size,
+        vocab_size=text.vocab_size,
+        context_length=text.max_position_embeddings,
+        tapped_layers=tuple(sorted(set(tapped))),
+        image_token_id=getattr(checkpoint.config, family.image_token),
+        eos_token_ids=(eos,) if isinstance(eos, int) else tuple(eos),
+    )

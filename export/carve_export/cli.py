@@ -1,0 +1,104 @@
+"""``carve-export``: a Hugging Face checkpoint in, a bundle out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from carve_models.cli import as_click_error, parse_layers
+from carve_models.errors import CarveError, DependencyError, SettingsError
+from carve_models.manifest import Profile
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  carve-export llava-hf/llava-1.5-7b-hf llava-bundle
+  carve-export ./checkpoint ./bundle --profile portable --layers 20-25
+  carve-export ./checkpoint ./bundle --settings settings.json --overwrite
+
+\b
+The settings file replaces prompts and default settings:
+  {"prompts": {"suffix": ""}, "defaults": {"layers": [1], "mask_top_p": 0.03}}
+""",
+)
+@click.argument("checkpoint")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--profile",
+    type=click.Choice(get_args(Profile)),
+    default="ort",
+    show_default=True,
+    help="ort: ONNX Runtime's fused attention; portable: standard operators for any runtime.",
+)
+@click.option("--opset", type=int, default=18, show_default=True, help="ONNX operator set.")
+@click.option("--layers", callback=parse_layers, help='Layers to expose, as "20-25" or "3,5".')
+@click.option("--settings", type=click.Path(path_type=Path), help="JSON file, see below.")
+@click.option(
+    "--tolerance",
+    type=float,
+    default=1e-4,
+    show_default=True,
+    help="Largest difference from PyTorch, relative to the output's scale.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
+@click.version_option(package_name="carve-vlm")
+def main(
+    checkpoint: str,
+    out: Path,
+    profile: Profile,
+    opset: int,
+    layers: tuple[int, ...] | None,
+    settings: Path | None,
+    tolerance: float,
+    overwrite: bool,
+) -> None:
+    """Export CHECKPOINT (folder or hub id) to the bundle OUT.
+
+    The bundle is compared with PyTorch first; a failed or interrupted export leaves nothing at
+    OUT.
+    """
+    try:
+        changes = _read_settings(settings)
+        _run(
+            checkpoint,
+            out,
+            profile=profile,
+            opset=opset,
+            layers=layers,
+            prompts=changes.get("prompts", {}),
+            defaults=changes.get("defaults", {}),
+            tolerance=tolerance,
+            overwrite=overwrite,
+        )
+    except (CarveError, OSError) as error:
+        raise as_click_error(error) from error
+
+
+def _read_settings(path: Path | None) -> dict[str, dict[str, Any]]:
+    if path is None:
+        return {}
+    try:
+        changes = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{path} is not JSON: {error}", "correct the file") from error
+    if not isinstance(changes, dict) or set(changes) - {"prompts", "defaults"}:
+        raise SettingsError(
+            f"{path} holds something else than prompts and defaults", "see carve-export --help"
+        )
+    return changes
+
+
+def _run(checkpoint: str, out: Path, **options: Any) -> None:
+    try:
+        from carve_export.console import run_export
+    except ImportError as error:
+        raise DependencyError(
+            f"the exporter cannot be imported ({error})",
+            'install its extra: pip install "carve-vlm[cpu,export]"',
+        ) from error
+    run_export(checkpoint, out, **options)

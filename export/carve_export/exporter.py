@@ -1,0 +1,217 @@
+"""Checkpoint in, bundle out: trace, check, write; complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from carve_export.checkpoint import Checkpoint, decoder_spec, load_checkpoint
+from carve_export.graphs import decoder_graph, embed_graph, vision_graph
+from carve_export.images import image_spec
+from carve_export.parity import Comparison, compare, reference
+from carve_export.prompts import change_layout, resolve_prompts
+from carve_export.trace import graph_entry, trace_graph
+from carve_models.errors import CheckpointError, ExportError
+from carve_models.manifest import FileEntry, Manifest, Profile, write_manifest
+from carve_models.names import DECODER, EMBED_TOKENS, MANIFEST_FILE, TOKENIZER_FILE, VISION_ENCODER
+from carve_models.settings import Settings
+from carve_runtime.bundle import Bundle, sha256
+from carve_runtime.text import Text
+
+_MADE_WITH = ("carve-vlm", "torch", "transformers", "onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """How to export.
+
+    Attributes:
+        profile: ``ort`` uses ONNX Runtime's fused attention, ``portable`` standard operators.
+        opset: ONNX operator set.
+        layers: decoder layers whose attention the graph returns; the family's rule if ``None``.
+        prompts: replaced texts of the family's prompt layout.
+        defaults: default settings of the bundle that differ from the method's.
+        tolerance: largest allowed difference from PyTorch, relative to the output's scale.
+        overwrite: replace a bundle that is already there.
+    """
+
+    profile: Profile = "ort"
+    opset: int = 18
+    layers: tuple[int, ...] | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    tolerance: float = 1e-4
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written and how close it is to PyTorch."""
+
+    folder: Path
+    manifest: Manifest
+    comparisons: list[Comparison]
+
+
+def export_bundle(
+    source: str,
+    out: str | os.PathLike[str],
+    options: ExportOptions | None = None,
+    *,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> ExportReport:
+    """Export a checkpoint, compare the result with PyTorch, and only then show it at ``out``.
+
+    Args:
+        source: a Hugging Face checkpoint's folder or hub id.
+        out: the bundle's folder.
+        options: see :class:`ExportOptions`.
+        on_stage: is told what is being done.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read or exported exactly.
+        FamilyError: its family is not declared.
+        ParityError: the graphs do not reproduce the checkpoint.
+        ExportError: ``out`` is already there.
+    """
+    options, target = options or ExportOptions(), Path(out)
+    _require_free(target, options.overwrite)
+    with _staging(target) as folder:
+        on_stage("load the checkpoint")
+        checkpoint = load_checkpoint(source)
+        manifest = _describe(checkpoint, folder, options)
+        text = Text(folder / TOKENIZER_FILE)
+        on_stage("run PyTorch for reference")
+        expected = reference(checkpoint, manifest, text)
+        _trace(checkpoint, manifest, folder, on_stage)
+        on_stage("hash the files")
+        manifest = _complete(manifest, folder)
+        on_stage("compare with PyTorch")
+        comparisons = compare(Bundle(folder, manifest), expected, options.tolerance)
+        on_stage("write the bundle")
+        write_manifest(folder, manifest)
+        _publish(folder, target)
+    return ExportReport(target, manifest, comparisons)
+
+
+def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> Manifest:
+    """Write the small files and return the manifest, still without graphs and files."""
+    checkpoint.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
+    checkpoint.tokenizer.save_pretrained(folder)
+    checkpoint.image_processor.save_pretrained(folder)
+    checkpoint.config.save_pretrained(folder)
+    checkpoint.model.generation_config.save_pretrained(folder)
+    text = Text(folder / TOKENIZER_FILE)
+    spec = decoder_spec(checkpoint, options.layers)
+    layout = change_layout(checkpoint.family.prompts, dict(options.prompts))
+    defaults = Settings(layers=spec.tapped_layers).override(**options.defaults)
+    missing = sorted(set(defaults.layers) - set(spec.tapped_layers))
+    if missing:
+        raise CheckpointError(
+            f"the default layer {missing[0]} is not among the exposed {list(spec.tapped_layers)}",
+            "add it to --layers",
+        )
+    image = image_spec(checkpoint)
+    if image.tokens >= spec.context_length:
+        raise CheckpointError(
+            f"an image takes {image.tokens} of {spec.context_length} positions",
+            "use a model with a longer context",
+        )
+    return Manifest(
+        family=checkpoint.family.name,
+        profile=options.profile,
+        opset=options.opset,
+        source=_source_name(checkpoint.source),
+        graphs={},
+        files={},
+        image=image,
+        prompts=resolve_prompts(checkpoint, text, layout),
+        decoder=spec,
+        defaults=defaults,
+        versions={name: metadata.version(name) for name in _MADE_WITH if _installed(name)},
+    )
+
+
+def _trace(
+    checkpoint: Checkpoint, manifest: Manifest, folder: Path, on_stage: Callable[[str], None]
+) -> None:
+    spec = manifest.decoder
+    on_stage("trace the vision encoder")
+    trace_graph(vision_graph(checkpoint, manifest.image), folder, opset=manifest.opset)
+    on_stage("trace the token embedding")
+    trace_graph(embed_graph(checkpoint), folder, opset=manifest.opset)
+    on_stage("trace the decoder")
+    decoder = decoder_graph(checkpoint, spec, manifest.profile, spec.tapped_layers)
+    trace_graph(decoder, folder, opset=manifest.opset)
+
+
+def _complete(manifest: Manifest, folder: Path) -> Manifest:
+    """Return the manifest with its graphs and files listed."""
+    graphs = {name: graph_entry(folder, name) for name in (VISION_ENCODER, EMBED_TOKENS, DECODER)}
+    tokens = graphs[VISION_ENCODER].outputs[0].shape[1]
+    if tokens != manifest.image.tokens:
+        raise CheckpointError(
+            f"the vision encoder returns {tokens} tokens, the grid has {manifest.image.tokens}",
+            "use a feature selection strategy that drops the class token",
+        )
+    files = {
+        path.relative_to(folder).as_posix(): FileEntry(
+            size=path.stat().st_size, sha256=sha256(path)
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    return replace(manifest, graphs=graphs, files=files)
+
+
+def _require_free(target: Path, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir() or (any(target.iterdir()) and not overwrite):
+        raise ExportError(
+            f"{target} is already there", "choose another folder, or pass --overwrite"
+        )
+
+
+@contextmanager
+def _staging(target: Path) -> Iterator[Path]:
+    """A hidden folder beside the target, gone afterwards unless it became the target."""
+    target.absolute().parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder: Path, target: Path) -> None:
+    """Move a finished bundle into place; until the manifest arrives it is no bundle."""
+    folder.chmod(0o755)  # mkdtemp makes private folders
+    if not target.exists():
+        folder.rename(target)
+        return
+    (target / MANIFEST_FILE).unlink(missing_ok=True)
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    for file in sorted(files, key=lambda path: path.name == MANIFEST_FILE):
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).replace(target / file)
+
+
+def _source_name(source: str) -> str:
+    """Return a hub id as it is, and of a folder its name alone."""
+    return Path(source).resolve().name if Path(source).exists() else source
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,96 @@
+"""Trace a module with ``torch.onnx.export`` and write it as ONNX."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import torch
+
+from carve_export.graphs import Traceable
+from carve_models.manifest import Graph, Tensor
+from carve_models.names import graph_file
+
+#: Weights go into ``NAME.onnx_data`` when they are larger than this many bytes.
+EXTERNAL_DATA_ABOVE = 1 << 30
+
+#: Smaller tensors always stay in the graph: some consumers read shape constants from there.
+_SMALLEST_EXTERNAL = 1024
+
+
+def trace_graph(
+    traceable: Traceable, folder: Path, *, opset: int, external_above: int = EXTERNAL_DATA_ABOVE
+) -> Graph:
+    """Trace a graph and write it under ``folder``.
+
+    Args:
+        traceable: what to trace.
+        folder: the bundle's folder; the file's place in it follows from the graph's name.
+        opset: ONNX operator set.
+        external_above: see :data:`EXTERNAL_DATA_ABOVE`.
+
+    Returns:
+        the graph's entry for the manifest.
+    """
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            traceable.module.eval(),
+            traceable.example,
+            dynamo=True,
+            opset_version=opset,
+            dynamic_shapes=traceable.dynamic_shapes,
+            input_names=traceable.inputs,
+            output_names=traceable.outputs,
+            verbose=False,
+        )
+    assert program is not None  # dynamo=True always returns a program
+    path = folder / graph_file(traceable.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model = program.model_proto
+    if sum(tensor.ByteSize() for tensor in model.graph.initializer) > external_above:
+        onnx.save(
+            model,
+            path,
+            save_as_external_data=True,
+            location=f"{path.name}_data",
+            size_threshold=_SMALLEST_EXTERNAL,
+        )
+    else:
+        onnx.save(model, path)
+    return graph_entry(folder, traceable.name)
+
+
+def graph_entry(folder: Path, name: str) -> Graph:
+    """Read a written graph's interface."""
+    file = graph_file(name)
+    graph = onnx.load(folder / file, load_external_data=False).graph
+    return Graph(
+        file=file,
+        inputs=tuple(_tensor(value) for value in graph.input),
+        outputs=tuple(_tensor(value) for value in graph.output),
+    )
+
+
+def _tensor(value: onnx.ValueInfoProto) -> Tensor:
+    kind = value.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
+    shape = tuple(dim.dim_param or dim.dim_value for dim in kind.shape.dim)
+    return Tensor(name=value.name, dtype=dtype, shape=shape)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporter's remarks on its own internals and on torchvision, not needed here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
