@@ -1,0 +1,50 @@
+"""Exports and bundles, made once for the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from carve_export import ExportOptions, ExportReport, export_bundle
+from carve_models.manifest import Profile
+from carve_runtime import Carve
+from tests.checkpoints import MAKERS
+from tests.support import CASES, POCKET
+
+CheckpointOf = Callable[[str], Path]
+ExportOf = Callable[[str, Profile], ExportReport]
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> CheckpointOf:
+    """Write a case's checkpoint, once."""
+
+    @cache
+    def make(name: str) -> Path:
+        case = CASES[name]
+        return MAKERS[case.family](case.recipe, tmp_path_factory.mktemp("checkpoint") / name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def export_of(tmp_path_factory: pytest.TempPathFactory, checkpoint_of: CheckpointOf) -> ExportOf:
+    """Export a case in a profile, once."""
+
+    @cache
+    def export(name: str, profile: Profile) -> ExportReport:
+        case = CASES[name]
+        out = tmp_path_factory.mktemp("bundle") / f"{name}-{profile}"
+        options = ExportOptions(profile=profile, layers=case.layers, tolerance=case.tolerance)
+        return export_bundle(str(checkpoint_of(name)), out, options)
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def pocket() -> Carve:
+    """Return the default bundle, loaded."""
+    return Carve.load(POCKET)

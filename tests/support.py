@@ -1,0 +1,45 @@
+"""Paths, cases and exports that several tests share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from carve_models.manifest import Profile
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+GOLDENS = TESTS / "goldens"
+PHOTOS = TESTS / "photos"
+SCENES = TESTS / "scenes"
+POCKET = ROOT / "models" / "pocket"
+PROFILES: tuple[Profile, ...] = ("ort", "portable")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One checkpoint recipe of ``tests/cases``."""
+
+    family: str
+    name: str
+    covers: str
+    tolerance: float
+    layers: tuple[int, ...]
+    recipe: dict[str, Any]
+
+
+def load_cases() -> list[Case]:
+    """Return every case, in the order of the files."""
+    cases = []
+    for path in sorted((TESTS / "cases").glob("*.yaml")):
+        document = yaml.safe_load(path.read_text())
+        for case in document["cases"]:
+            layers = tuple(case.pop("layers"))
+            cases.append(Case(family=document["family"], layers=layers, **case))
+    return cases
+
+
+CASES = {case.name: case for case in load_cases()}
