@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,12 @@ from carve_runtime.contrast import fuse_contrast, needed_general_steps
 from carve_runtime.diagnostics import attention_entropy
 from carve_runtime.engine import Pass
 from carve_runtime.image import RGB, ImageInput, load_image
-from carve_runtime.model import Model, OnText, View, Work
+from carve_runtime.model import Model, OnToken, View, Work
 from carve_runtime.preprocess import require_aspect
 from carve_runtime.refine import magnified_size, refine_image
 from carve_runtime.regions import select_regions
-from carve_runtime.result import CarveResult, PlainResult, Token
+from carve_runtime.result import CarveResult, PlainResult
 from carve_runtime.session import CPU
-
-OnToken = Callable[[Token], None]
 
 
 class Carve:
@@ -67,6 +65,7 @@ class Carve:
         image: ImageInput,
         question: str,
         *,
+        refined: ImageInput | None = None,
         max_new_tokens: int | None = None,
         on_token: OnToken | None = None,
     ) -> PlainResult:
@@ -75,6 +74,7 @@ class Carve:
         Args:
             image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array.
             question: what to ask.
+            refined: a second image, to ask about the pair: a crop of your own, for instance.
             max_new_tokens: most forward steps; the bundle's default if ``None``.
             on_token: receives the answer as it is generated.
 
@@ -84,10 +84,18 @@ class Carve:
             SettingsError: a value out of range.
         """
         limit = self.manifest.defaults.override(max_new_tokens=max_new_tokens).max_new_tokens
-        self._model.require_room(question, pair=False, max_new_tokens=limit)
-        work = Work()
-        view = self._open(image, work)
-        answer = self._question_pass(view, question, limit, work, on_token)
+        self._model.require_room(question, pair=refined is not None, max_new_tokens=limit)
+        work = Work(on_token)
+        view = self._model.look(self._decode(image, work), work)
+        if refined is None:
+            answer = self._model.answer(
+                view, question, stage="question", max_new_tokens=limit, work=work
+            )
+        else:
+            second = self._decode(refined, work)
+            answer = self._model.answer_pair(
+                view, second, question, stage="final", max_new_tokens=limit, work=work
+            )
         return PlainResult(
             answer=self._model.text.decode(answer.ids),
             token_ids=answer.ids,
@@ -110,7 +118,7 @@ class Carve:
             image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array.
             question: what to ask.
             variant: "v1" to "v4", the released code's combinations of steps and strategy.
-            on_token: receives the plain and the final answer as they are generated.
+            on_token: receives the text of all three passes as it is generated.
             **changes: fields of :class:`carve_runtime.Settings` that replace the bundle's
                 defaults, for instance ``mask_top_p=0.4``.
 
@@ -126,16 +134,25 @@ class Carve:
             pair=settings.final_prompt == "pair",
             max_new_tokens=settings.max_new_tokens,
         )
-        work = Work()
-        view = self._open(image, work)
-        plain = self._question_pass(view, question, settings.max_new_tokens, work, on_token)
-        general = self._general_pass(view, len(plain.attention), settings, work)
+        work = Work(on_token)
+        view = self._model.look(self._decode(image, work), work)
+        limit = settings.max_new_tokens
+        plain = self._model.answer(
+            view, question, stage="question", max_new_tokens=limit, work=work
+        )
+        general = self._model.answer(
+            view,
+            self.manifest.prompts.general,
+            stage="general",
+            max_new_tokens=needed_general_steps(settings.steps, len(plain.attention)),
+            work=work,
+        )
         attention = plain.attention[:, rows], general.attention[:, rows]
         with work.clock.stage("refine"):
             saliency, mask = self._select(view, *attention, settings)
-            limit = settings.max_refined_pixels
-            refined, box = refine_image(view.image, mask, max_refined_pixels=limit)
-        final = self._final_pass(view, refined, question, settings, work, on_token)
+            most = settings.max_refined_pixels
+            refined, box = refine_image(view.image, mask, max_refined_pixels=most)
+        final = self._final_pass(view, refined, question, settings, work)
         height, width = view.image.shape[:2]
         crop_size = (box[2] - box[0], box[3] - box[1])
         return CarveResult(
@@ -148,7 +165,7 @@ class Carve:
             mask=mask,
             bbox=box,
             refined_image=refined,
-            refined_limited=magnified_size(crop_size, (width, height), limit)[1],
+            refined_limited=magnified_size(crop_size, (width, height), most)[1],
             question_attention=attention[0],
             general_attention=attention[1],
             entropy=attention_entropy(attention[0][-1]),
@@ -169,27 +186,11 @@ class Carve:
             )
         return [decoder.tapped_layers.index(layer) for layer in layers]
 
-    def _open(self, image: ImageInput, work: Work) -> View:
+    def _decode(self, image: ImageInput, work: Work) -> RGB:
         with work.clock.stage("decode"):
             pixels = load_image(image)
             require_aspect(pixels, self.manifest.image)
-        return self._model.look(pixels, work)
-
-    def _question_pass(
-        self, view: View, question: str, limit: int, work: Work, on_token: OnToken | None
-    ) -> Pass:
-        with work.clock.stage("question"):
-            return self._model.answer(
-                view, question, max_new_tokens=limit, work=work, on_text=_staged("plain", on_token)
-            )
-
-    def _general_pass(
-        self, view: View, question_steps: int, settings: Settings, work: Work
-    ) -> Pass:
-        steps = needed_general_steps(settings.steps, question_steps)
-        instruction = self.manifest.prompts.general
-        with work.clock.stage("general"):
-            return self._model.answer(view, instruction, max_new_tokens=steps, work=work)
+        return pixels
 
     def _select(
         self,
@@ -220,27 +221,13 @@ class Carve:
         return saliency, mask
 
     def _final_pass(
-        self,
-        view: View,
-        refined: RGB,
-        question: str,
-        settings: Settings,
-        work: Work,
-        on_token: OnToken | None,
+        self, view: View, refined: RGB, question: str, settings: Settings, work: Work
     ) -> Pass:
         """Ask again, about the pair or about the refined image alone."""
-        limit, on_text = settings.max_new_tokens, _staged("final", on_token)
+        limit = settings.max_new_tokens
         if settings.final_prompt == "pair":
-            with work.clock.stage("final"):
-                return self._model.answer_pair(
-                    view, refined, question, max_new_tokens=limit, work=work, on_text=on_text
-                )
-        second = self._model.look(refined, work)
-        with work.clock.stage("final"):
-            return self._model.answer(
-                second, question, max_new_tokens=limit, work=work, on_text=on_text
+            return self._model.answer_pair(
+                view, refined, question, stage="final", max_new_tokens=limit, work=work
             )
-
-
-def _staged(stage: str, on_token: OnToken | None) -> OnText | None:
-    return None if on_token is None else lambda text: on_token(Token(stage, text))
+        second = self._model.look(refined, work)
+        return self._model.answer(second, question, stage="final", max_new_tokens=limit, work=work)

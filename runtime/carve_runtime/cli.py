@@ -116,7 +116,7 @@ def doctor() -> None:
     sys.exit(0 if healthy else 1)
 
 
-_TITLES = {"plain": "plain  ", "final": "CARVE  "}
+_TITLES = {"question": "plain  ", "final": "CARVE  "}
 
 
 class _Printer:
@@ -126,6 +126,8 @@ class _Printer:
         self._stage = ""
 
     def __call__(self, token: Token) -> None:
+        if token.stage not in _TITLES:
+            return
         if token.stage != self._stage:
             self.end_line()
             self._stage = token.stage

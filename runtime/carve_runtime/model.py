@@ -14,11 +14,12 @@ from carve_runtime.bundle import Bundle
 from carve_runtime.engine import Cache, Counts, Engine, Pass
 from carve_runtime.image import RGB
 from carve_runtime.preprocess import Window, preprocess
+from carve_runtime.result import Stage, Token
 from carve_runtime.session import CPU
 from carve_runtime.stopwatch import Stopwatch
 from carve_runtime.text import Piece, Text, question_text, shared_prefix
 
-OnText = Callable[[str], None]
+OnToken = Callable[[Token], None]
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class View:
 
 @dataclass(frozen=True)
 class Work:
-    """What one question cost so far."""
+    """One question on its way: what it has cost so far, and who listens to its answers."""
 
+    on_token: OnToken | None = None
     clock: Stopwatch = field(default_factory=Stopwatch)
     counts: Counts = field(default_factory=Counts)
 
@@ -70,13 +72,13 @@ class Model:
         view: View,
         question: str,
         *,
+        stage: Stage,
         max_new_tokens: int,
         work: Work,
-        on_text: OnText | None = None,
     ) -> Pass:
         """Answer about one image."""
-        pieces = self._single(question)
-        return self._continue(view, pieces, [view.features], max_new_tokens, work, on_text)
+        with work.clock.stage(stage):
+            return self._continue(view, self._single(question), [], stage, max_new_tokens, work)
 
     def answer_pair(
         self,
@@ -84,14 +86,15 @@ class Model:
         refined: RGB,
         question: str,
         *,
+        stage: Stage,
         max_new_tokens: int,
         work: Work,
-        on_text: OnText | None = None,
     ) -> Pass:
         """Answer about the original, already looked at, and its refined image."""
         features, _ = self._encode(refined, work)
         images = [view.features, features]
-        return self._continue(view, self._pair(question), images, max_new_tokens, work, on_text)
+        with work.clock.stage(stage):
+            return self._continue(view, self._pair(question), images, stage, max_new_tokens, work)
 
     def require_room(self, question: str, *, pair: bool, max_new_tokens: int) -> None:
         """Raise :class:`PromptError` if a question is empty or too long, before any graph runs."""
@@ -123,16 +126,19 @@ class Model:
         view: View,
         pieces: Sequence[Piece],
         images: Sequence[NDArray[np.float32]],
+        stage: Stage,
         max_new_tokens: int,
         work: Work,
-        on_text: OnText | None,
     ) -> Pass:
         end = view.prefix.length
+        on_token, on_id = work.on_token, None
+        if on_token is not None:
+            on_id = self.text.streamer(lambda text: on_token(Token(stage, text)))
         return self._engine.generate(
             self._engine.embed(pieces, images),
             view.prefix,
             max_new_tokens=max_new_tokens,
             image_tokens=slice(end - self.manifest.image.tokens, end),
             counts=work.counts,
-            on_id=self.text.streamer(on_text) if on_text is not None else None,
+            on_id=on_id,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,14 @@ from carve_runtime.engine import Counts
 from carve_runtime.image import RGB
 from carve_runtime.refine import Box
 
+#: The three passes; also the names of their timings.
+Stage = Literal["question", "general", "final"]
+
 
 class Token(NamedTuple):
-    """One stretch of an answer while it is generated: ``stage`` is "plain" or "final"."""
+    """One stretch of text while it is generated, and the pass that generates it."""
 
-    stage: str
+    stage: Stage
     text: str
 
 
