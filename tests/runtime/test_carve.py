@@ -1,0 +1,148 @@
+"""The public interface on the pocket bundle: answers, counts, streaming, threads, promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers import PreTrainedTokenizerFast
+
+from carve_models.settings import VARIANTS
+from carve_runtime import Carve, SettingsError, Token, load_image
+from tests.support import POCKET, SCENES
+
+SCENE = SCENES / "scene-01.jpg"
+QUESTION = "What letter is on the yellow square?"
+ENTRIES = json.loads((SCENES / "questions.json").read_text())
+
+
+def test_carve_answers_what_the_plain_pass_cannot_read(pocket: Carve) -> None:
+    plain = right = pointed = 0
+    for entry in ENTRIES:
+        result = pocket.ask(SCENES / entry["image"], entry["question"])
+        plain += result.plain_answer == entry["answer"]
+        right += result.answer == entry["answer"]
+        x, y = (int(side) for side in entry["center"])
+        pointed += bool(result.mask[y, x])
+    print(f"of {len(ENTRIES)}: plain {plain}, CARVE {right}, target in the mask {pointed}")
+    assert len(ENTRIES) == 24
+    assert right >= 18
+    assert plain <= right / 2
+
+
+def prompt_tokens(text: str) -> int:
+    """Length of a prompt after the image, by the checkpoint's own tokenizer."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(POCKET / "checkpoint")
+    return len(tokenizer(f"\nUSER: {text}\nASSISTANT:", add_special_tokens=False).input_ids)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("final_prompt", ["pair", "refined"])
+def test_the_prefix_runs_once(pocket: Carve, variant: str, final_prompt: str) -> None:
+    result = pocket.ask(SCENE, QUESTION, variant=variant, final_prompt=final_prompt)
+    image = pocket.manifest.image.tokens
+    prefix = 1 + image  # beginning of sequence, then the image
+    question, general = prompt_tokens(QUESTION), prompt_tokens(pocket.manifest.prompts.general)
+    steps = [len(result.question_attention), len(result.general_attention)]
+    first_passes = prefix + question + steps[0] - 1 + general + steps[1] - 1
+    final_steps = len(result.token_ids) + 1  # the last one predicts the end of the sequence
+    second_image = image if final_prompt == "pair" else prefix
+    final = second_image + question + final_steps - 1
+    assert result.counts.decoder_tokens == first_passes + final
+    assert result.counts.vision_runs == 2
+    assert steps[1] <= (1 if variant != "v4" else steps[0])
+
+
+def test_settings_in_force_are_reported(pocket: Carve) -> None:
+    result = pocket.ask(SCENE, QUESTION, variant="v2", layers=[0, 3], mask_top_p=0.3)
+    assert (result.settings.steps, result.settings.strategy) == ("first", "size")
+    assert result.settings.layers == (0, 3)
+    assert result.question_attention.shape[1] == 2
+    assert result.settings.mask_top_p == 0.3
+    assert result.settings.max_regions == pocket.manifest.defaults.max_regions
+    with pytest.raises(SettingsError, match="there is no setting named 'top'"):
+        pocket.ask(SCENE, QUESTION, top=3)
+
+
+def test_fields_of_a_result(pocket: Carve) -> None:
+    result = pocket.ask(SCENE, QUESTION)
+    height, width = load_image(SCENE).shape[:2]
+    assert result.saliency.shape == result.mask.shape == (height, width)
+    x0, y0, x1, y1 = result.bbox
+    inside = result.mask[y0:y1, x0:x1]
+    assert inside.sum() == result.mask.sum()
+    assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
+    assert result.refined_image.dtype == np.uint8
+    assert not result.refined_limited
+    assert 0 < result.entropy <= np.log(pocket.manifest.image.tokens)
+    stages = {"decode", "preprocess", "vision", "prefix", "question", "general", "refine", "final"}
+    assert set(result.timings) == stages | {"total"}
+    assert sum(result.timings[stage] for stage in stages) <= result.timings["total"]
+
+
+def test_a_small_limit_is_said(pocket: Carve) -> None:
+    result = pocket.ask(SCENE, QUESTION, max_refined_pixels=10_000)
+    assert result.refined_limited
+    assert result.refined_image.shape[0] * result.refined_image.shape[1] <= 10_000
+
+
+def test_every_kind_of_input_gives_the_same_answer(pocket: Carve) -> None:
+    inputs: list[Any] = [
+        SCENE,
+        str(SCENE),
+        SCENE.read_bytes(),
+        Image.open(SCENE),
+        load_image(SCENE),
+    ]
+    answers = {pocket.plain(image, QUESTION).token_ids for image in inputs}
+    assert len(answers) == 1
+
+
+def test_streamed_text_is_the_answer(pocket: Carve) -> None:
+    tokens: list[Token] = []
+    result = pocket.ask(SCENE, QUESTION, on_token=tokens.append, variant="v4", max_new_tokens=8)
+
+    def streamed(stage: str) -> str:
+        return "".join(token.text for token in tokens if token.stage == stage).strip()
+
+    assert streamed("question") == result.plain_answer
+    assert streamed("final") == result.answer
+    general: list[Token] = []
+    instruction = pocket.manifest.prompts.general
+    caption = pocket.plain(SCENE, instruction, on_token=general.append)
+    assert len(general) > 1
+    assert "".join(token.text for token in general).strip() == caption.answer
+
+
+def test_threads_share_one_instance(pocket: Carve) -> None:
+    work = [(SCENES / entry["image"], entry["question"]) for entry in ENTRIES[:12]]
+
+    def ask(pair: tuple[Any, str]) -> Any:
+        result = pocket.ask(*pair, final_prompt="pair")
+        return result.token_ids, result.plain_token_ids, result.bbox, result.mask.tobytes()
+
+    alone = [ask(pair) for pair in work]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(ask, work))
+    assert together == alone
+
+
+def test_import_is_light() -> None:
+    """Neither ONNX Runtime nor the exporter's packages are imported before they are needed."""
+    code = (
+        "import sys, carve_runtime\n"
+        "heavy = {'onnxruntime', 'torch', 'transformers', 'onnx', 'scipy', 'click'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_load_without_a_folder_finds_the_default_bundle(pocket: Carve) -> None:
+    assert Carve.load().manifest == pocket.manifest

@@ -1,0 +1,96 @@
+"""Properties of threshold and regions, against scipy's labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from carve_models.settings import Strategy
+from carve_runtime import SettingsError, select_regions
+
+# Few distinct values: many ties, which the order of regions must resolve.
+maps = arrays.arrays(
+    np.float64,
+    arrays.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12),
+    elements=st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0]),
+)
+
+
+def by_the_book(saliency: Any, p: float, k: int, strategy: str, rule: str, outlier: float) -> Any:
+    """Steps 5 and 6 of docs/method.md, literally."""
+    mask = saliency >= np.percentile(saliency, (1 - p) * 100)
+    labels, count = ndimage.label(mask)
+    regions = [labels == index for index in range(1, count + 1)]
+    if strategy == "remove_small":
+        smallest = int(mask.sum() * outlier / 100)
+        kept = [region for region in regions if region.sum() >= smallest]
+    else:
+        score = {"size": lambda r: r.sum(), "attention_sum": lambda r: saliency[r].sum()}[strategy]
+        keep = max(k, int(count * p)) if rule == "released" else k
+        kept = sorted(regions, key=score, reverse=True)[:keep]
+    return np.logical_or.reduce(kept, axis=0, initial=False)
+
+
+@given(
+    saliency=maps,
+    p=st.floats(0.01, 1.0),
+    k=st.integers(1, 4),
+    strategy=st.sampled_from(["attention_sum", "size", "remove_small"]),
+    rule=st.sampled_from(["released", "paper"]),
+    outlier=st.sampled_from([0.0, 0.1, 20.0, 100.0]),
+)
+@settings(max_examples=400, deadline=None)
+def test_regions_follow_the_method(
+    saliency: Any, p: float, k: int, strategy: Any, rule: Any, outlier: float
+) -> None:
+    mask = select_regions(
+        saliency,
+        mask_top_p=p,
+        max_regions=k,
+        strategy=strategy,
+        rule=rule,
+        outlier_percent=outlier,
+    )
+    assert mask.dtype == np.bool_
+    np.testing.assert_array_equal(mask, by_the_book(saliency, p, k, strategy, rule, outlier))
+
+
+@pytest.mark.parametrize("strategy", ["attention_sum", "size", "remove_small"])
+def test_nan_is_never_kept(strategy: Strategy) -> None:
+    saliency = np.random.default_rng(0).random((20, 30))
+    saliency[:, 18:] = np.nan
+    mask = select_regions(saliency, mask_top_p=1.0, max_regions=9, strategy=strategy)
+    assert mask[:, :18].all()
+    assert not mask[:, 18:].any()
+
+
+def test_the_two_rules_differ() -> None:
+    saliency = np.zeros((8, 8))
+    saliency[::2, ::2] = np.arange(1, 17).reshape(4, 4)  # 16 single-pixel regions
+    options: Any = {"mask_top_p": 0.25, "max_regions": 2}
+    assert select_regions(saliency, rule="paper", **options).sum() == 2
+    assert select_regions(saliency, rule="released", **options).sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("saliency", "options", "message"),
+    [
+        (np.zeros(4), {}, "shape"),
+        (np.full((3, 3), np.nan), {}, "finite"),
+        (np.zeros((3, 3)), {"mask_top_p": 1.5}, "mask_top_p is 1.5"),
+        (np.zeros((3, 3)), {"mask_top_p": float("nan")}, "mask_top_p"),
+        (np.zeros((3, 3)), {"max_regions": 0}, "max_regions is 0"),
+        (np.zeros((3, 3)), {"strategy": "best"}, "attention_sum, size, remove_small"),
+        (np.zeros((3, 3)), {"rule": "mine"}, "released, paper"),
+        (np.zeros((3, 3)), {"outlier_percent": -1}, "outlier_percent"),
+    ],
+)
+def test_wrong_arguments(saliency: Any, options: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        select_regions(saliency, **options)
