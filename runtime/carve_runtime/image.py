@@ -34,7 +34,7 @@ def load_image(image: ImageInput) -> RGB:
     if isinstance(image, np.ndarray):
         array = _from_array(image)
     elif isinstance(image, Image.Image):
-        array = np.asarray(_to_rgb(image))
+        array = _decode(image, "the image")
     else:
         array = _from_file(image)
     height, width = array.shape[:2]
@@ -61,7 +61,14 @@ def _from_file(image: str | os.PathLike[str] | bytes) -> RGB:
         source, name = io.BytesIO(image), "the given bytes"
     else:
         source, name = image, os.fspath(image)
+    return _decode(source, name)
+
+
+def _decode(source: str | os.PathLike[str] | io.BytesIO | Image.Image, name: str) -> RGB:
+    """Decode a file or an opened Pillow image, whose pixels may still be unread."""
     try:
+        if isinstance(source, Image.Image):
+            return np.asarray(_to_rgb(source))
         with Image.open(source) as picture:
             return np.asarray(_to_rgb(picture))
     except FileNotFoundError as error:
@@ -74,7 +81,7 @@ def _from_file(image: str | os.PathLike[str] | bytes) -> RGB:
         ) from error
     except ImageError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, RuntimeError) as error:
         raise ImageError(f"{name} cannot be decoded: {error}", "check the file") from error
 
 
@@ -84,7 +91,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         raise Image.DecompressionBombError(f"{picture.width} x {picture.height} pixels")
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):
-        return _from_sixteen_bits(picture)
+        return _over_white(_from_sixteen_bits(picture), picture)
     if picture.mode == "F":
         raise ImageError(
             "the image holds floating-point values of unknown range", "convert it to 8 bits first"
@@ -94,6 +101,15 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         paper = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(paper, layer).convert("RGB")
     return picture.convert("RGB")
+
+
+def _over_white(pixels: Image.Image, stored: Image.Image) -> Image.Image:
+    """Lay the one value that a 16-bit image may declare transparent over white."""
+    key = stored.info.get("transparency")
+    if not isinstance(key, int):
+        return pixels
+    opaque = Image.fromarray(np.asarray(stored) != key)
+    return Image.composite(pixels, Image.new("RGB", pixels.size, "white"), opaque.convert("L"))
 
 
 def _from_sixteen_bits(picture: Image.Image) -> Image.Image:
