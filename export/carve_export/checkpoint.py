@@ -49,14 +49,16 @@ def load_checkpoint(source: str) -> Checkpoint:
             f"{source} has no config.json", "give a Hugging Face checkpoint's folder or hub id"
         )
     try:
-        config = transformers.AutoConfig.from_pretrained(source)
+        # Without the explicit refusal transformers would ask on the terminal.
+        safely = {"trust_remote_code": False}
+        config = transformers.AutoConfig.from_pretrained(source, **safely)
         architecture = (config.architectures or ["(none)"])[0]
         family = family_of(architecture)
         model = getattr(transformers, architecture).from_pretrained(
             source, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-        image_processor = transformers.AutoImageProcessor.from_pretrained(source)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **safely)
+        image_processor = transformers.AutoImageProcessor.from_pretrained(source, **safely)
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
