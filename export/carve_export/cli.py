@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, get_args
 
 import click
+import msgspec
 
 from carve_models.cli import as_click_error, parse_layers
 from carve_models.errors import CarveError, DependencyError, SettingsError
@@ -37,7 +37,11 @@ The settings file replaces prompts and default settings:
 )
 @click.option("--opset", type=int, default=18, show_default=True, help="ONNX operator set.")
 @click.option("--layers", callback=parse_layers, help='Layers to expose, as "20-25" or "3,5".')
-@click.option("--settings", type=click.Path(path_type=Path), help="JSON file, see below.")
+@click.option(
+    "--settings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file, see below.",
+)
 @click.option(
     "--tolerance",
     type=float,
@@ -70,8 +74,8 @@ def main(
             profile=profile,
             opset=opset,
             layers=layers,
-            prompts=changes.get("prompts", {}),
-            defaults=changes.get("defaults", {}),
+            prompts=changes.prompts,
+            defaults=changes.defaults,
             tolerance=tolerance,
             overwrite=overwrite,
         )
@@ -79,18 +83,22 @@ def main(
         raise as_click_error(error) from error
 
 
-def _read_settings(path: Path | None) -> dict[str, dict[str, Any]]:
+class _SettingsFile(msgspec.Struct, forbid_unknown_fields=True):
+    """What ``--settings`` may hold."""
+
+    prompts: dict[str, str] = {}
+    defaults: dict[str, Any] = {}
+
+
+def _read_settings(path: Path | None) -> _SettingsFile:
     if path is None:
-        return {}
+        return _SettingsFile()
     try:
-        changes = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise SettingsError(f"{path} is not JSON: {error}", "correct the file") from error
-    if not isinstance(changes, dict) or set(changes) - {"prompts", "defaults"}:
+        return msgspec.json.decode(path.read_bytes(), type=_SettingsFile)
+    except ValueError as error:
         raise SettingsError(
-            f"{path} holds something else than prompts and defaults", "see carve-export --help"
-        )
-    return changes
+            f"{path} is not a settings file: {error}", "see the example in carve-export --help"
+        ) from error
 
 
 def _run(checkpoint: str, out: Path, **options: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from carve_export.checkpoint import Checkpoint
-from carve_models.errors import CheckpointError
+from carve_models.errors import CheckpointError, SettingsError
 from carve_models.family import PromptLayout
 from carve_models.manifest import Prompts, Segment
 from carve_runtime.text import Text
@@ -57,7 +57,7 @@ def change_layout(layout: PromptLayout, changes: dict[str, str]) -> PromptLayout
     """
     unknown = sorted(set(changes) - set(vars(layout)))
     if unknown:
-        raise CheckpointError(
+        raise SettingsError(
             f"there is no prompt named {unknown[0]!r}", f"choose from {', '.join(vars(layout))}"
         )
     return replace(layout, **changes)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
+from operator import index
 from typing import Any, Literal, get_args
 
 from carve_models.errors import SettingsError
@@ -29,11 +32,27 @@ def require_choice(name: str, value: object, choices: object) -> None:
         raise SettingsError(f"{name} is {value!r}", f"choose one of {', '.join(allowed)}")
 
 
-def require_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
+def require_range(name: str, value: object, low: float, high: float = math.inf) -> None:
     """Raise :class:`SettingsError` unless ``low <= value <= high`` (NaN never is)."""
-    if isinstance(value, bool) or not low <= value <= high:
-        wanted = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise SettingsError(f"{name} is {value!r}", "give a number")
+    if not low <= float(value) <= high:
+        wanted = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise SettingsError(f"{name} is {value}", f"give a value {wanted}")
+
+
+def require_count(name: str, value: object, low: int = 1) -> None:
+    """Raise :class:`SettingsError` unless ``value`` is a whole number, ``low`` at least."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise SettingsError(f"{name} is {value!r}", "give a whole number")
+    require_range(name, value, low)
+
+
+def require_share(name: str, value: object) -> None:
+    """Raise :class:`SettingsError` unless ``0 < value <= 1``."""
+    require_range(name, value, 0.0, 1.0)
+    if value == 0:
+        raise SettingsError(f"{name} is {value}", "give a value above 0, at most 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +99,13 @@ class Settings:
         require_choice("rule", self.rule, Rule)
         require_choice("geometry", self.geometry, Geometry)
         require_choice("final_prompt", self.final_prompt, FinalPrompt)
-        require_range("mask_top_p", self.mask_top_p, 0.0, 1.0)
-        require_range("max_regions", self.max_regions, 1)
+        require_share("mask_top_p", self.mask_top_p)
+        require_count("max_regions", self.max_regions)
         require_range("outlier_percent", self.outlier_percent, 0.0, 100.0)
         require_range("regularizer", self.regularizer, 0.0)
-        require_range("max_new_tokens", self.max_new_tokens, 1)
+        require_count("max_new_tokens", self.max_new_tokens)
         if self.max_refined_pixels is not None:
-            require_range("max_refined_pixels", self.max_refined_pixels, 1)
+            require_count("max_refined_pixels", self.max_refined_pixels)
 
     def override(self, *, variant: str | None = None, **changes: Any) -> Settings:
         """Return a copy with a named variant applied first, then single settings.
@@ -114,5 +133,10 @@ class Settings:
             )
         given = {name: value for name, value in changes.items() if value is not None}
         if "layers" in given:
-            given["layers"] = tuple(int(layer) for layer in given["layers"])
+            try:
+                given["layers"] = tuple(index(layer) for layer in given["layers"])
+            except TypeError:
+                raise SettingsError(
+                    f"layers is {given['layers']!r}", "give a list of layer numbers"
+                ) from None
         return replace(self, **given)

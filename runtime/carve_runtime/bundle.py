@@ -10,7 +10,7 @@ from pathlib import Path
 import carve_models
 from carve_models.errors import BundleError
 from carve_models.manifest import FileEntry, Manifest, read_manifest
-from carve_models.names import TOKENIZER_FILE
+from carve_models.names import DECODER, EMBED_TOKENS, TOKENIZER_FILE, VISION_ENCODER
 from carve_models.registry import family_named
 
 DEFAULT_BUNDLE = "pocket"
@@ -58,6 +58,11 @@ def open_bundle(folder: str | os.PathLike[str] | None = None, *, verify: bool = 
     root = Path(folder) if folder is not None else default_bundle()
     manifest = read_manifest(root)
     family_named(manifest.family)
+    for graph in (VISION_ENCODER, EMBED_TOKENS, DECODER):
+        if graph not in manifest.graphs:
+            raise BundleError(
+                f"the manifest of {root} has no graph {graph}", "export the checkpoint again"
+            )
     for name in [TOKENIZER_FILE, *(graph.file for graph in manifest.graphs.values())]:
         if name not in manifest.files:
             raise BundleError(

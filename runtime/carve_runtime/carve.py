@@ -189,6 +189,8 @@ class Carve:
     def _decode(self, image: ImageInput, work: Work) -> RGB:
         with work.clock.stage("decode"):
             pixels = load_image(image)
+            if pixels is image:  # the caller may write the next frame into it
+                pixels = pixels.copy()
             require_aspect(pixels, self.manifest.image)
         return pixels
 

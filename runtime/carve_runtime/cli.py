@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from PIL import Image
 
 from carve_models.cli import ErrorGroup, parse_layers
+from carve_models.errors import SettingsError
 from carve_models.settings import VARIANTS, FinalPrompt, Geometry, Rule, Steps, Strategy
 from carve_runtime.bundle import open_bundle
 from carve_runtime.carve import Carve
@@ -21,7 +23,14 @@ from carve_runtime.result import CarveResult, PlainResult, Token
 _DEFAULT = "default"
 
 
-@click.group(cls=ErrorGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=ErrorGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Example:
+  carve-run ask default photo.jpg "What letter is on the red square?"
+""",
+)
 @click.version_option(package_name="carve-vlm")
 def main() -> None:
     """Ask a vision-language model about the part of a picture that the question points to."""
@@ -72,8 +81,9 @@ def ask(
     BUNDLE is a folder that carve-export wrote, or "default" for the one that ships with the
     package. Settings that are not given come from the bundle.
     """
-    if plain and (picture or save_dir):
-        raise click.UsageError("--plain computes no pictures; drop --picture and --save-dir.")
+    if plain:
+        _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
+    _require_writable(picture, save_dir)
     vlm = Carve.load(_folder(bundle), verify=not no_verify)
     show = None if as_json else _Printer()
     if plain:
@@ -90,27 +100,17 @@ def ask(
     _report(_carve_fields(result), saved, show)
 
 
-@main.command()
+@main.command(epilog="\b\nExample:\n  carve-run info default")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(bundle: Path, as_json: bool) -> None:
-    r"""Print what BUNDLE is: family, graphs, image rule, prompts, default settings.
-
-    \b
-    Example:
-      carve-run info default
-    """
+    """Print what BUNDLE is: family, graphs, image rule, prompts, default settings."""
     click.echo(describe(open_bundle(_folder(bundle)), as_json=as_json))
 
 
-@main.command()
+@main.command(epilog="\b\nExample:\n  carve-run doctor")
 def doctor() -> None:
-    r"""Check the installation: ONNX Runtime, its providers, the default bundle.
-
-    \b
-    Example:
-      carve-run doctor
-    """
+    """Check the installation: ONNX Runtime, its providers, the default bundle."""
     healthy, lines = examine()
     click.echo("\n".join(lines))
     sys.exit(0 if healthy else 1)
@@ -140,6 +140,23 @@ class _Printer:
         """Close the line of the answer before."""
         if self._stage:
             click.echo()
+
+
+def _require_unused(**options: Any) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        flag = given[0].replace("_", "-")
+        raise click.UsageError(f"--{flag} says how CARVE works; it does nothing with --plain.")
+
+
+def _require_writable(picture: Path | None, save_dir: Path | None) -> None:
+    """Find out before the model runs whether the pictures can be written."""
+    if picture is not None and picture.suffix.lower() not in Image.registered_extensions():
+        raise SettingsError(f"{picture} names no picture format", "end it in .png or .jpg")
+    if picture is not None and not picture.parent.is_dir():
+        raise SettingsError(f"there is no folder {picture.parent}", "create it first")
+    if save_dir is not None and save_dir.exists() and not save_dir.is_dir():
+        raise SettingsError(f"{save_dir} is a file", "choose a folder for --save-dir")
 
 
 def _folder(bundle: Path) -> Path | None:

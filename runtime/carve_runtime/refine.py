@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from carve_models.errors import SettingsError
-from carve_models.settings import require_range
+from carve_models.settings import require_count
 from carve_runtime.image import RGB, ImageInput, load_image
 
 #: (x0, y0, x1, y1) in pixels, half-open.
@@ -71,7 +71,7 @@ def magnified_size(
     """
     (w, h), (width, height) = crop_size, image_size
     limit = DEFAULT_GROWTH * width * height if max_pixels is None else max_pixels
-    require_range("max_refined_pixels", limit, 1)
+    require_count("max_refined_pixels", limit)
     scale = max(width / w, height / h)
     size = int(w * scale), int(h * scale)
     if size[0] * size[1] <= limit:

@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from carve_models.errors import SettingsError
-from carve_models.settings import Rule, Strategy, require_choice, require_range
+from carve_models.settings import (
+    Rule,
+    Strategy,
+    require_choice,
+    require_count,
+    require_range,
+    require_share,
+)
 
 _FOUR_CONNECTED = 4
 
@@ -41,8 +48,8 @@ def select_regions(
     values = np.asarray(saliency, np.float64)
     require_choice("strategy", strategy, Strategy)
     require_choice("rule", rule, Rule)
-    require_range("mask_top_p", mask_top_p, 0.0, 1.0)
-    require_range("max_regions", max_regions, 1)
+    require_share("mask_top_p", mask_top_p)
+    require_count("max_regions", max_regions)
     require_range("outlier_percent", outlier_percent, 0.0, 100.0)
     seen = np.isfinite(values)
     if values.ndim != 2 or not seen.any():

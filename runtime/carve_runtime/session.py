@@ -74,10 +74,11 @@ class Graph:
         self._require("outputs", self._session.get_outputs(), self.spec.outputs)
 
     def _require(self, kind: str, found: Sequence[Any], listed: Sequence[Tensor]) -> None:
-        names, wanted = [node.name for node in found], [tensor.name for tensor in listed]
-        if names != wanted:
+        has, wanted = ([_signature(tensor) for tensor in side] for side in (found, listed))
+        if has != wanted:
             raise BundleError(
-                f"{self.spec.file} has the {kind} {names}, the manifest says {wanted}",
+                f"{self.spec.file} has the {kind} {', '.join(has)}; the manifest says "
+                f"{', '.join(wanted)}",
                 "the graph was swapped: copy the bundle again, or export it again",
             )
 
@@ -100,3 +101,9 @@ class Graph:
         wanted = [tensor.name for tensor in self.spec.outputs] if outputs is None else list(outputs)
         results: list[OrtValue] = self._session.run_with_ort_values(wanted, values)
         return results
+
+
+def _signature(tensor: Any) -> str:
+    """Return name and shape, dimensions without a fixed size as ``?``."""
+    sizes = [str(size) if isinstance(size, int) else "?" for size in tensor.shape]
+    return f"{tensor.name}({', '.join(sizes)})"

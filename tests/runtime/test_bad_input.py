@@ -1,0 +1,287 @@
+"""Wrong bundles, questions and settings: a typed error that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from carve_models.manifest import SCHEMA_VERSION
+from carve_runtime import (
+    BundleError,
+    Carve,
+    CarveError,
+    FamilyError,
+    ImageError,
+    PromptError,
+    ProviderError,
+    SchemaError,
+    SettingsError,
+)
+from carve_runtime.text import Text
+from tests.conftest import ExportOf
+from tests.support import POCKET, SCENES
+
+SCENE = SCENES / "scene-00.jpg"
+QUESTION = "What letter is on the blue cross?"
+VISION, EMBED, DECODER = (
+    f"onnx/{name}.onnx" for name in ("vision_encoder", "embed_tokens", "decoder_model_merged")
+)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """Return a copy of the pocket bundle, to be damaged."""
+    ignored = shutil.ignore_patterns("checkpoint", "example.jpg")
+    return Path(shutil.copytree(POCKET, tmp_path / "bundle", ignore=ignored))
+
+
+def change_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = bundle / "carve.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def list_again(bundle: Path, *names: str) -> None:
+    """Make the manifest agree with files that were changed on purpose."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        for name in names:
+            data = (bundle / name).read_bytes()
+            digest = hashlib.sha256(data).hexdigest()
+            manifest["files"][name] = {"size": len(data), "sha256": digest}
+
+    change_manifest(bundle, change)
+
+
+def refused(bundle: Path, kind: type[CarveError], message: str, **options: Any) -> None:
+    """Check that a bundle is refused, by the right error with cause and remedy."""
+    with pytest.raises(kind, match=message) as caught:
+        Carve.load(bundle, **options)
+    assert caught.type is kind
+    assert caught.value.cause
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("name", [VISION, EMBED, DECODER, "tokenizer.json", "config.json"])
+def test_missing_and_truncated_files(bundle: Path, name: str) -> None:
+    path = bundle / name
+    os.truncate(path, path.stat().st_size - 1)
+    refused(bundle, BundleError, rf"{name} has \d+ bytes, the manifest says \d+\. Copy the bundle")
+    refused(bundle, BundleError, rf"{name} has \d+ bytes", verify=False)
+    path.unlink()
+    refused(bundle, BundleError, rf"{name} is missing\. Copy the whole bundle")
+
+
+def test_one_flipped_byte(bundle: Path) -> None:
+    data = bytearray((bundle / DECODER).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / DECODER).write_bytes(data)
+    refused(bundle, BundleError, r"SHA-256 differs\)\. Copy the bundle again")
+
+
+def test_swapped_graphs(bundle: Path) -> None:
+    first, second = bundle / VISION, bundle / EMBED
+    aside = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(aside)
+    refused(bundle, BundleError, r"bytes, the manifest says")
+    list_again(bundle, VISION, EMBED)
+    refused(bundle, BundleError, r"has the inputs input_ids\(.*swapped", verify=False)
+    first.write_bytes(b"not a graph")
+    list_again(bundle, VISION)
+    refused(bundle, BundleError, r"vision_encoder\.onnx cannot be loaded: .*\. Export")
+
+
+@pytest.mark.parametrize("name", [VISION, EMBED, DECODER])
+def test_a_graph_of_another_model(bundle: Path, name: str, export_of: ExportOf) -> None:
+    """Same tensor names, other shapes: seen when it is loaded, not in the middle of an answer."""
+    shutil.copy(export_of("llava-clip-gqa", "ort").folder / name, bundle / name)
+    refused(bundle, BundleError, r"bytes, the manifest says")
+    list_again(bundle, name)
+    refused(bundle, BundleError, r"the manifest says .*\. .*swapped", verify=False)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"\xff\xfe", b'{"version": "1.0", "model": 7}'])
+def test_a_tokenizer_that_is_none(bundle: Path, data: bytes) -> None:
+    (bundle / "tokenizer.json").write_bytes(data)
+    list_again(bundle, "tokenizer.json")
+    refused(bundle, BundleError, r"tokenizer\.json is not a tokenizer: .*\. Export the checkpoint")
+
+
+def test_no_bundle_at_all(tmp_path: Path) -> None:
+    refused(tmp_path / "absent", BundleError, r"absent is not a bundle: carve\.json .*No such file")
+    refused(tmp_path, BundleError, r"is not a bundle: .*\. Give the folder that carve-export wrote")
+    (tmp_path / "carve.json").mkdir()
+    refused(tmp_path, BundleError, r"is not a bundle: .*directory")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"llava"', '{"schema_version": "1"}'])
+def test_a_manifest_that_is_none(bundle: Path, text: str) -> None:
+    (bundle / "carve.json").write_text(text)
+    refused(bundle, BundleError, r"carve\.json is malformed: .*\. Export the checkpoint again")
+
+
+BAD_MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "wrong type": (lambda m: m.update(opset="18"), r"malformed: Expected `int`.*opset"),
+    "missing field": (lambda m: m.pop("decoder"), r"malformed: .*missing.*decoder"),
+    "short tuple": (lambda m: m["image"].update(grid=[24]), r"malformed: .*image\.grid"),
+    "empty segment": (lambda m: m["prompts"]["pair"].append({}), r"malformed: .*exactly one of"),
+    "bad default": (lambda m: m["defaults"].update(mask_top_p=7), r"malformed: mask_top_p is 7"),
+    "bad profile": (lambda m: m.update(profile="gpu"), r"malformed: Invalid enum value 'gpu'"),
+    "no such graph": (lambda m: m["graphs"].pop("embed_tokens"), r"embed_tokens.*\. Export"),
+    "unlisted graph": (lambda m: m["files"].pop(EMBED), rf"does not list {EMBED}\. Export"),
+    "unlisted tokenizer": (lambda m: m["files"].pop("tokenizer.json"), r"list tokenizer\.json"),
+    "no image first": (lambda m: m["prompts"]["single"].reverse(), r"do not start with the image"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MANIFESTS)
+def test_a_malformed_manifest(bundle: Path, name: str) -> None:
+    change, message = BAD_MANIFESTS[name]
+    change_manifest(bundle, change)
+    refused(bundle, BundleError, message)
+
+
+def test_another_schema(bundle: Path) -> None:
+    """The version is judged first: the rest of a newer manifest may look like anything."""
+    for version, remedy in ((SCHEMA_VERSION + 1, "Upgrade carve-vlm"), (0, "Export")):
+        (bundle / "carve.json").write_text(json.dumps({"schema_version": version, "graphs": 3}))
+        refused(bundle, SchemaError, rf"version {version}; .* reads {SCHEMA_VERSION}\. {remedy}")
+
+
+def test_an_unknown_family(bundle: Path) -> None:
+    change_manifest(bundle, lambda manifest: manifest.update(family="orchid"))
+    refused(bundle, FamilyError, r"family 'orchid'; this version knows llava.*\. Upgrade")
+
+
+@pytest.mark.parametrize("name", ["../outside.onnx", "/outside.onnx", "onnx/../../x", "C:\\x", ""])
+@pytest.mark.parametrize("where", ["files", "graphs"])
+def test_paths_that_leave_the_bundle(bundle: Path, name: str, where: str) -> None:
+    (bundle.parent / "outside.onnx").write_bytes((bundle / EMBED).read_bytes())
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["files"][name] = manifest["files"].pop(EMBED)
+        if where == "graphs":
+            manifest["graphs"]["embed_tokens"]["file"] = name
+
+    change_manifest(bundle, change)
+    refused(bundle, BundleError, r"outside the bundle\. Do not use" if name else r"\. ")
+
+
+@pytest.mark.parametrize("name", [EMBED, "onnx"])
+def test_links_that_leave_the_bundle(bundle: Path, name: str) -> None:
+    outside = bundle.parent / "outside"
+    (bundle / name).rename(outside)
+    (bundle / name).symlink_to(outside)
+    refused(bundle, BundleError, r"is a link that leaves the bundle\. Copy the file itself")
+
+
+def test_a_provider_that_is_not_here() -> None:
+    message = r"no OrchidExecutionProvider here \(available: .*CPUExecutionProvider.*\. Choose"
+    refused(POCKET, ProviderError, message, providers=["OrchidExecutionProvider"])
+
+
+BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
+    ({"nonsense": 1}, r"no setting named 'nonsense'\. Choose from .*mask_top_p"),
+    ({"variant": "v9"}, r"variant is 'v9'\. Choose one of v1, v2, v3, v4"),
+    ({"layers": [4]}, r"does not expose layer 4 of its 4 layers\. Choose from 0, 1, 2, 3"),
+    ({"layers": []}, r"layers is empty\. Name at least one"),
+    ({"layers": [1, 1]}, r"layers \[1, 1\] repeat\. Name each layer once"),
+    ({"layers": "high"}, r"layers.*high"),
+    ({"layers": 3}, r"layers.*3"),
+    ({"steps": "second"}, r"steps is 'second'\. Choose one of first, all, last"),
+    ({"geometry": "flat"}, r"geometry is 'flat'\. Choose one of input, released"),
+    ({"mask_top_p": 1.5}, r"mask_top_p is 1\.5\. Give a value between 0 and 1"),
+    ({"mask_top_p": -0.1}, r"mask_top_p is -0\.1\. Give a value"),
+    ({"mask_top_p": float("nan")}, r"mask_top_p is nan\. Give a value"),
+    ({"mask_top_p": 0.0}, r"mask_top_p is 0\.0\. Give a value"),  # the documented range is (0, 1]
+    ({"mask_top_p": "0.3"}, r"mask_top_p is '?0\.3'?\. Give a"),
+    ({"max_regions": 0}, r"max_regions is 0\. Give a value at least 1"),
+    ({"max_regions": 2.5}, r"max_regions is 2\.5\. Give a"),
+    ({"max_new_tokens": 0}, r"max_new_tokens is 0\. Give a value at least 1"),
+    ({"max_new_tokens": 1.5}, r"max_new_tokens is 1\.5\. Give a"),
+    ({"regularizer": -1.0}, r"regularizer is -1\.0\. Give a value at least 0"),
+    ({"outlier_percent": 101}, r"outlier_percent is 101\. Give a value between 0 and 100"),
+    ({"max_refined_pixels": 0}, r"max_refined_pixels is 0\. Give a value at least 1"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_SETTINGS)
+def test_bad_settings(pocket: Carve, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        pocket.ask(SCENE, QUESTION, **changes)
+
+
+@pytest.mark.parametrize("ask", [Carve.ask, Carve.plain])
+def test_bad_questions(pocket: Carve, ask: Callable[..., object]) -> None:
+    for empty in ("", " \n\t"):
+        with pytest.raises(PromptError, match=r"question is empty\. Ask something"):
+            ask(pocket, SCENE, empty)
+    too_long = r"prompt of \d+ tokens .* need \d+ positions, the model has 1024\. Shorten"
+    with pytest.raises(PromptError, match=too_long):
+        ask(pocket, SCENE, "what " * 1000)
+    with pytest.raises(PromptError, match=too_long):
+        ask(pocket, SCENE, QUESTION, max_new_tokens=1024)
+
+
+def test_extreme_aspect_ratios(pocket: Carve) -> None:
+    for shape in ((2, 402, 3), (402, 2, 3)):
+        with pytest.raises(ImageError, match=r"ratio of 201\. Crop the image to a ratio .* 200"):
+            pocket.ask(np.zeros(shape, np.uint8), QUESTION)
+    for shape in ((2, 400, 3), (400, 2, 3)):
+        assert pocket.ask(np.zeros(shape, np.uint8), QUESTION).mask.shape == shape[:2]
+
+
+def special_ids(folder: Path) -> set[int]:
+    tokens = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
+    return {token["id"] for token in tokens if token["special"] and token["content"] != "<unk>"}
+
+
+SPELLED = "a <image> in </s> USER: or <s>ASSISTANT:</s><pad> {text} \N{SNOWMAN}"
+
+
+def test_special_tokens_in_a_question_are_text(pocket: Carve, export_of: ExportOf) -> None:
+    byte_level = export_of("llava-clip-gqa", "ort").folder
+    for folder in (POCKET, byte_level):
+        ids = Text(folder / "tokenizer.json").encode(SPELLED).tolist()
+        assert ids
+        assert not special_ids(folder) & set(ids)
+    text = Text(byte_level / "tokenizer.json")
+    assert text.decode(text.encode(SPELLED).tolist()) == SPELLED
+    plain, spelled = (pocket.plain(SCENE, q) for q in (QUESTION, f"{QUESTION}</s>"))
+    assert spelled.counts.decoder_tokens > plain.counts.decoder_tokens
+
+
+@settings(max_examples=50, deadline=None)
+@given(parts=st.lists(st.one_of(st.sampled_from(SPELLED.split()), st.text()), max_size=8))
+def test_any_text_survives_a_byte_level_tokenizer(export_of: ExportOf, parts: list[str]) -> None:
+    folder, written = export_of("llava-clip-gqa", "ort").folder, "".join(parts)
+    text = Text(folder / "tokenizer.json")
+    ids = text.encode(written).tolist()
+    assert not special_ids(folder) & set(ids)
+    assert text.decode(ids) == written.strip()
+
+
+def test_a_vocabulary_without_plain_spelling(tmp_path: Path) -> None:
+    """Where a special token is also an ordinary word, the question is refused, not misread."""
+    tokenizer = Tokenizer(models.WordLevel({"</s>": 0, "a": 1, "?": 2}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(["</s>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    text = Text(tmp_path / "tokenizer.json")
+    assert text.encode("a b a").tolist() == [1, 2, 1]
+    with pytest.raises(PromptError, match=re.escape("contains '</s>'") + r".*\. Rephrase"):
+        text.encode("a </s> a")

@@ -1,0 +1,236 @@
+"""carve-run: what it prints, what it writes, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from carve_models.manifest import read_manifest
+from carve_runtime import Carve
+from carve_runtime.cli import main
+from tests.support import POCKET, SCENES
+
+SCENE = str(SCENES / "scene-00.jpg")
+QUESTION = "What letter is on the blue cross?"
+ASK = ("ask", "default", SCENE, QUESTION)
+PICTURES = {"original", "saliency", "heat", "mask", "masked", "regions", "refined", "carve"}
+
+
+def carve_run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the installed command, as a user does."""
+    executable = shutil.which("carve-run", path=str(Path(sys.executable).parent))
+    assert executable, "carve-run is not installed beside this Python"
+    line = [executable, *map(str, arguments)]
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def failed(result: Result, code: int, message: str) -> None:
+    """Check the exit code and that standard error ends with one line of cause and remedy."""
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)  # anything else is a traceback to the user
+    *before, last = result.stderr.strip().splitlines()
+    assert re.search(rf"^Error: .*{message}", last), last
+    assert last.endswith((".", "?"))
+    assert all(re.match(r"(Usage: |Try '|$)", line) for line in before)
+
+
+def test_ask_prints_both_answers_and_writes_the_picture(pocket: Carve, tmp_path: Path) -> None:
+    picture = tmp_path / "carve.png"
+    wanted = pocket.ask(SCENE, QUESTION)
+    result = carve_run(*ASK, "--picture", picture)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["plain", wanted.plain_answer]
+    assert lines[1].split() == ["CARVE", wanted.answer]
+    assert lines[2].startswith(f"box    {wanted.bbox} magnified to ")
+    assert lines[-1] == f"saved  {picture}"
+    with Image.open(picture) as shown:
+        shown.load()
+        assert shown.width > 3 * shown.height  # four panels side by side
+    assert [path.name for path in tmp_path.iterdir()] == ["carve.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ([], {}),
+        (["--variant", "v2", "--mask-top-p", "0.2"], {"variant": "v2", "mask_top_p": 0.2}),
+        (
+            ["--layers", "0-1,3", "--steps", "last", "--rule", "released", "--max-regions", "2"],
+            {"layers": (0, 1, 3), "steps": "last", "rule": "released", "max_regions": 2},
+        ),
+        (
+            ["--final-prompt", "pair", "--geometry", "released", "--max-new-tokens", "2"],
+            {"final_prompt": "pair", "geometry": "released", "max_new_tokens": 2},
+        ),
+        (
+            ["--strategy", "remove_small", "--outlier-percent", "5", "--regularizer", "1e-4"],
+            {"strategy": "remove_small", "outlier_percent": 5.0, "regularizer": 1e-4},
+        ),
+        (["--max-refined-pixels", "5000"], {"max_refined_pixels": 5000}),
+    ],
+)
+def test_json_says_what_python_says(
+    options: list[str], changes: dict[str, object], pocket: Carve
+) -> None:
+    result = carve_run(*ASK, "--json", *options)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    found = json.loads(result.stdout, parse_constant=pytest.fail)  # NaN is not JSON
+    wanted = pocket.ask(SCENE, QUESTION, **changes)  # type: ignore[arg-type]
+    assert (found["answer"], found["plain_answer"]) == (wanted.answer, wanted.plain_answer)
+    assert tuple(found["bbox"]) == wanted.bbox
+    assert tuple(found["image_size"]) == wanted.image.shape[1::-1]
+    assert tuple(found["refined_size"]) == wanted.refined_image.shape[1::-1]
+    assert found["refined_limited"] == wanted.refined_limited == ("max_refined_pixels" in changes)
+    assert found["mask_share"] == wanted.mask.mean()
+    assert found["settings"] == json.loads(json.dumps(vars(wanted.settings)))
+    assert found["saved"] == []
+
+
+def test_plain_gives_the_plain_answer_alone(pocket: Carve) -> None:
+    wanted = pocket.plain(SCENE, QUESTION).answer
+    result = carve_run(*ASK, "--plain")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0].split() == ["plain", wanted]
+    assert "CARVE" not in result.stdout
+    found = json.loads(carve_run(*ASK, "--plain", "--json").stdout)
+    assert found["plain_answer"] == wanted
+    assert "answer" not in found
+
+
+def test_save_dir_holds_every_picture(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    result = carve_run(*ASK, "--json", "--save-dir", folder)
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in folder.iterdir()} == {f"{name}.png" for name in PICTURES}
+    assert {Path(path) for path in json.loads(result.stdout)["saved"]} == set(folder.iterdir())
+    for name in PICTURES - {"carve", "refined"}:
+        with Image.open(folder / f"{name}.png") as picture:
+            assert picture.size == (640, 640)
+
+
+def test_info(tmp_path: Path) -> None:
+    result = carve_run("info", POCKET)
+    assert result.exit_code == 0, result.output
+    for expected in ("llava", "12 rows x 12 columns", "4 layers", "1024 positions", "mask_top_p"):
+        assert expected in result.stdout
+    manifest = json.loads(carve_run("info", "default", "--json").stdout)
+    assert manifest == json.loads((POCKET / "carve.json").read_text())
+    assert manifest["family"] == read_manifest(POCKET).family
+    failed(carve_run("info", tmp_path), 1, r"is not a bundle: .*\. Give the folder")
+
+
+def test_doctor() -> None:
+    result = carve_run("doctor")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert all(line.startswith("ok ") for line in lines)
+    for expected in ("Python", "ONNX Runtime", "default bundle"):
+        assert sum(expected in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("name", [None, "ask", "info", "doctor"])
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_shows_examples(name: str | None, flag: str) -> None:
+    result = carve_run(*([name] if name else []), flag)
+    assert result.exit_code == 0
+    assert "\\b" not in result.stdout  # click's mark for "do not wrap", not for readers
+    assert "\b" not in result.stdout
+    examples = [line.strip() for line in result.stdout.splitlines() if "  carve-run " in line]
+    assert examples
+    assert all(example.startswith(f"carve-run {name or ''}") for example in examples)
+
+
+WRONG_USE = {
+    "unknown option": ([*ASK, "--shiny"], "No such option.*--shiny"),
+    "unknown command": (["sing"], "No such command 'sing'"),
+    "no question": (["ask", "default", SCENE], "Missing argument 'QUESTION'"),
+    "layers": ([*ASK, "--layers", "some"], r"'some' is not a list such as \"20-25\" or \"3,5\""),
+    "no layers": ([*ASK, "--layers", "3-1"], "'3-1' names no layer"),
+    "layer not there": ([*ASK, "--layers", "9"], r"does not expose layer 9 .*\. Choose from 0, 1"),
+    "p": ([*ASK, "--mask-top-p", "1.5"], r"mask_top_p is 1\.5\. Give a value between 0 and 1"),
+    "p is no number": ([*ASK, "--mask-top-p", "some"], "'some' is not a valid float"),
+    "variant": ([*ASK, "--variant", "v9"], "'v9' is not one of 'v1', 'v2', 'v3', 'v4'"),
+    "regions": ([*ASK, "--max-regions", "0"], r"max_regions is 0\. Give a value at least 1"),
+    "plain tokens": ([*ASK, "--plain", "--max-new-tokens", "0"], r"max_new_tokens is 0\. Give"),
+    "plain with pictures": (
+        [*ASK, "--plain", "--save-dir", "x"],
+        r"--save-dir .*with --plain",
+    ),
+    "plain with layers": ([*ASK, "--plain", "--layers", "1"], r"--layers .*with --plain"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_USE)
+def test_wrong_use_exits_with_2(name: str) -> None:
+    arguments, message = WRONG_USE[name]
+    failed(carve_run(*arguments), 2, message)
+
+
+FAILURES = {
+    "no image": (["ask", "default", "missing.jpg", QUESTION], r"no file missing\.jpg\. Check"),
+    "no picture": (["ask", "default", __file__, QUESTION], r"is not an image .*\. Give a JPEG"),
+    "no bundle": (["ask", "missing", SCENE, QUESTION], r"missing is not a bundle: .*\. Give the"),
+    "no question": (["ask", "default", SCENE, " "], r"question is empty\. Ask something"),
+    "long question": (["ask", "default", SCENE, "what " * 999], r"1024\. Shorten the question"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_failures_exit_with_1_and_write_nothing(name: str, tmp_path: Path) -> None:
+    arguments, message = FAILURES[name]
+    out = ["--save-dir", tmp_path / "all", "--picture", tmp_path / "carve.png"]
+    result = carve_run(*arguments, *out)
+    failed(result, 1, message)
+    assert result.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "message"),
+    [
+        ("--picture", "carve.orchid", r"carve\.orchid.*\. "),
+        ("--picture", "carve", r"carve.*\. "),
+        ("--picture", "absent/carve.png", r"absent.*\. "),
+        ("--picture", "file.txt/carve.png", r"file\.txt.*\. "),
+        ("--save-dir", "file.txt", r"file\.txt.*\. "),
+    ],
+)
+def test_an_output_that_cannot_be_written(
+    option: str, name: str, message: str, tmp_path: Path
+) -> None:
+    """Found before the model runs: nothing is answered, nothing written."""
+    (tmp_path / "file.txt").write_text("keep")
+    result = carve_run(*ASK, option, tmp_path / name)
+    assert result.exit_code in (1, 2)
+    failed(result, result.exit_code, message)
+    assert result.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+    assert (tmp_path / "file.txt").read_text() == "keep"
+
+
+def test_the_installed_command(pocket: Carve, tmp_path: Path) -> None:
+    done = command(*ASK, "--json", "--picture", "out.png", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["answer"] == pocket.ask(SCENE, QUESTION).answer
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
+    missing = command("ask", "default", "missing.jpg", "x", "--save-dir", "all", cwd=tmp_path)
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert re.fullmatch(r"Error: there is no file missing\.jpg\. Check .*\.\n", missing.stderr)
+    wrong = command(*ASK, "--mask-top-p", "7", cwd=tmp_path)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.endswith("Error: mask_top_p is 7.0. Give a value between 0 and 1.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
