@@ -8,23 +8,30 @@ import click
 
 from carve_models.errors import CarveError, SettingsError
 
+#: No model is deeper; a slip of the keyboard should not fill the memory.
+_MOST_LAYERS = 1000
 
-class ErrorGroup(click.Group):
+
+class ErrorCommand(click.Command):
     """Ends a failed command with its cause and remedy: exit code 2 for wrong use, 1 otherwise."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; translate the project's errors into click's."""
         try:
             return super().invoke(ctx)
-        except (CarveError, OSError) as error:
-            raise as_click_error(error) from error
+        except SettingsError as error:
+            raise click.UsageError(str(error)) from error
+        except CarveError as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            cause = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
+            raise click.ClickException(f"{cause}. Check the path and the free space.") from error
 
 
-def as_click_error(error: Exception) -> click.ClickException:
-    """Return the click exception with the right exit code for an error."""
-    if isinstance(error, SettingsError):
-        return click.UsageError(str(error))
-    return click.ClickException(str(error))
+class ErrorGroup(click.Group):
+    """A group whose commands are :class:`ErrorCommand`."""
+
+    command_class = ErrorCommand
 
 
 def parse_layers(
@@ -37,6 +44,8 @@ def parse_layers(
     try:
         for part in value.split(","):
             first, _, last = part.strip().partition("-")
+            if int(last or first) >= _MOST_LAYERS:
+                raise click.BadParameter(f"{value!r} names a layer beyond {_MOST_LAYERS - 1}.")
             layers.extend(range(int(first), int(last or first) + 1))
     except ValueError:
         raise click.BadParameter(f'{value!r} is not a list such as "20-25" or "3,5".') from None

@@ -52,6 +52,10 @@ class ProviderError(CarveError):
     """The requested execution provider is not available here."""
 
 
+class RunError(CarveError):
+    """ONNX Runtime failed while running a graph."""
+
+
 class ExportError(CarveError):
     """A checkpoint cannot be turned into a bundle."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -13,6 +13,15 @@ from carve_models.names import MANIFEST_FILE
 from carve_models.settings import Settings
 
 SCHEMA_VERSION = 1
+
+#: First and last ONNX operator set that bundles are made in.
+OPSETS = (18, 23)
+
+#: Sizes and counts; the upper limit keeps a damaged manifest from asking for all memory.
+Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
+Pixels = Annotated[int, msgspec.Meta(ge=1, le=1 << 14)]
+Index = Annotated[int, msgspec.Meta(ge=0, le=1 << 32)]
+Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 Profile = Literal["ort", "portable"]
 Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
@@ -33,6 +42,12 @@ class Tensor:
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+
+    @property
+    def signature(self) -> str:
+        """Name, dtype and shape, with ``?`` for dimensions without a fixed size."""
+        sizes = [str(size) if isinstance(size, int) else "?" for size in self.shape]
+        return f"{self.name}: {self.dtype}({', '.join(sizes)})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +80,27 @@ class ImageSpec:
         max_aspect_ratio: longest accepted ratio of the sides of an input image.
     """
 
-    pad_color: tuple[int, int, int] | None = None
-    resize_to: tuple[int, int] | None = None
-    resize_shortest_edge: int | None = None
+    pad_color: tuple[Byte, Byte, Byte] | None = None
+    resize_to: tuple[Pixels, Pixels] | None = None
+    resize_shortest_edge: Pixels | None = None
     resample: Resample = "bicubic"
-    crop: tuple[int, int] | None = None
+    crop: tuple[Pixels, Pixels] | None = None
     rescale_factor: float = 1 / 255
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
-    size: tuple[int, int]
-    grid: tuple[int, int]
-    patch_size: int
+    size: tuple[Pixels, Pixels]
+    grid: tuple[Count, Count]
+    patch_size: Pixels
     max_aspect_ratio: float = 200.0
+
+    def __post_init__(self) -> None:
+        if (self.crop or self.resize_to) != self.size:
+            raise ValueError(f"the image rule does not end at the size {self.size}")
+        covered = [side * self.patch_size for side in self.grid]
+        if any(side > limit for side, limit in zip(covered, self.size, strict=True)):
+            raise ValueError(f"the grid {self.grid} does not fit into the size {self.size}")
+        if self.std is not None and 0 in self.std:
+            raise ValueError("std contains 0")
 
     @property
     def tokens(self) -> int:
@@ -86,7 +110,7 @@ class ImageSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """One stretch of a prompt: exactly one of the three.
+    """One stretch of a prompt, exactly one of the three.
 
     Attributes:
         ids: literal token ids.
@@ -94,8 +118,8 @@ class Segment:
         text: text with ``{text}`` in it, encoded at run time without special tokens.
     """
 
-    ids: tuple[int, ...] | None = None
-    image: int | None = None
+    ids: tuple[Index, ...] | None = None
+    image: Index | None = None
     text: str | None = None
 
     def __post_init__(self) -> None:
@@ -111,6 +135,31 @@ class Prompts:
     pair: tuple[Segment, ...]
     suffix: str
     general: str
+
+    def __post_init__(self) -> None:
+        for name, segments, images in (("single", self.single, [0]), ("pair", self.pair, [0, 1])):
+            found = [segment.image for segment in segments if segment.image is not None]
+            texts = [segment for segment in segments if segment.text is not None]
+            if found != images or len(texts) != 1 or "{text}" not in str(texts[0].text):
+                raise ValueError(f"the prompt {name!r} needs images {images} and {{text}} once")
+        self.shared_prefix()
+
+    def shared_prefix(self) -> tuple[Segment, ...]:
+        """Return the literal segments that both prompts start with, through the first image.
+
+        What they put into the cache depends on the image alone, so all passes can build on it.
+
+        Raises:
+            ValueError: the prompts do not start alike, through an image.
+        """
+        prefix: list[Segment] = []
+        for single, pair in zip(self.single, self.pair, strict=False):
+            if single != pair or single.text is not None:
+                break
+            prefix.append(single)
+            if single.image is not None:
+                return tuple(prefix)
+        raise ValueError("the prompts do not start alike, with the image before the question")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,16 +179,24 @@ class DecoderSpec:
         eos_token_ids: ids that end an answer.
     """
 
-    layers: int
-    attention_heads: int
-    key_value_heads: int
-    head_dim: int
-    hidden_size: int
-    vocab_size: int
-    context_length: int
-    tapped_layers: tuple[int, ...]
-    image_token_id: int
-    eos_token_ids: tuple[int, ...]
+    layers: Count
+    attention_heads: Count
+    key_value_heads: Count
+    head_dim: Count
+    hidden_size: Count
+    vocab_size: Count
+    context_length: Count
+    tapped_layers: tuple[Index, ...]
+    image_token_id: Index
+    eos_token_ids: tuple[Index, ...]
+
+    def __post_init__(self) -> None:
+        if sorted(set(self.tapped_layers)) != list(self.tapped_layers) or not self.tapped_layers:
+            raise ValueError(f"tapped layers {self.tapped_layers} are not distinct and in order")
+        if self.tapped_layers[-1] >= self.layers:
+            raise ValueError(f"there is no layer {self.tapped_layers[-1]} to tap")
+        if not self.eos_token_ids:
+            raise ValueError("no end-of-sequence id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +215,15 @@ class Manifest:
     defaults: Settings
     versions: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        missing = sorted(set(self.defaults.layers) - set(self.decoder.tapped_layers))
+        if missing:
+            raise ValueError(f"the default layer {missing[0]} is not tapped")
+        used = self.prompts.single + self.prompts.pair
+        largest = max((token for segment in used for token in segment.ids or ()), default=0)
+        if largest >= self.decoder.vocab_size:
+            raise ValueError(f"the prompts use token {largest}, beyond the vocabulary")
 
 
 @dataclass(frozen=True)

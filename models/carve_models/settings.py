@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from operator import index
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from carve_models.errors import SettingsError
 
@@ -16,8 +17,10 @@ Rule = Literal["released", "paper"]
 Geometry = Literal["input", "released"]
 FinalPrompt = Literal["pair", "refined"]
 
+Variant = Literal["v1", "v2", "v3", "v4"]
+
 #: The released code's named variants: (steps, strategy).
-VARIANTS: dict[str, tuple[Steps, Strategy]] = {
+VARIANTS: dict[Variant, tuple[Steps, Strategy]] = {
     "v1": ("first", "remove_small"),
     "v2": ("first", "size"),
     "v3": ("first", "attention_sum"),
@@ -36,7 +39,7 @@ def require_range(name: str, value: object, low: float, high: float = math.inf) 
     """Raise :class:`SettingsError` unless ``low <= value <= high`` (NaN never is)."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise SettingsError(f"{name} is {value!r}", "give a number")
-    if not low <= float(value) <= high:
+    if not low <= value <= high:  # type: ignore[operator]
         wanted = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise SettingsError(f"{name} is {value}", f"give a value {wanted}")
 
@@ -53,6 +56,23 @@ def require_share(name: str, value: object) -> None:
     require_range(name, value, 0.0, 1.0)
     if value == 0:
         raise SettingsError(f"{name} is {value}", "give a value above 0, at most 1")
+
+
+class SettingsChanges(TypedDict, total=False):
+    """Fields of :class:`Settings` as keyword arguments; ``None`` keeps the default."""
+
+    layers: Sequence[int] | None
+    steps: Steps | None
+    strategy: Strategy | None
+    rule: Rule | None
+    mask_top_p: float | None
+    max_regions: int | None
+    outlier_percent: float | None
+    regularizer: float | None
+    geometry: Geometry | None
+    final_prompt: FinalPrompt | None
+    max_new_tokens: int | None
+    max_refined_pixels: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +127,7 @@ class Settings:
         if self.max_refined_pixels is not None:
             require_count("max_refined_pixels", self.max_refined_pixels)
 
-    def override(self, *, variant: str | None = None, **changes: Any) -> Settings:
+    def override(self, *, variant: Variant | None = None, **changes: Any) -> Settings:
         """Return a copy with a named variant applied first, then single settings.
 
         A change whose value is ``None`` is ignored, so optional arguments pass through.
@@ -116,10 +136,7 @@ class Settings:
             SettingsError: an unknown variant or setting, or a value out of range.
         """
         if variant is not None:
-            if variant not in VARIANTS:
-                raise SettingsError(
-                    f"variant is {variant!r}", f"choose one of {', '.join(VARIANTS)}"
-                )
+            require_choice("variant", variant, Variant)
             steps, strategy = VARIANTS[variant]
             changes = {"steps": steps, "strategy": strategy} | {
                 name: value for name, value in changes.items() if value is not None

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from carve_models.errors import BundleError, DependencyError, ProviderError
+from carve_models.errors import BundleError, DependencyError, ProviderError, RunError
+from carve_models.interface import require_tensors
 from carve_models.manifest import Tensor
 from carve_runtime.bundle import Bundle
 
@@ -20,6 +21,7 @@ Array: TypeAlias = NDArray[Any]
 
 CPU = "CPUExecutionProvider"
 _ERRORS_ONLY = 3
+_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 
 
 def import_onnxruntime() -> ModuleType:
@@ -50,6 +52,8 @@ class Graph:
             ProviderError: a provider that this ONNX Runtime does not have.
         """
         self._ort = import_onnxruntime()
+        if isinstance(providers, str) or not providers:
+            raise ProviderError(f"providers is {providers!r}", f'give a list such as ["{CPU}"]')
         available = self._ort.get_available_providers()
         missing = [provider for provider in providers if provider not in available]
         if missing:
@@ -70,17 +74,15 @@ class Graph:
             raise BundleError(
                 f"{path} cannot be loaded: {reason}", "export the checkpoint again"
             ) from error
-        self._require("inputs", self._session.get_inputs(), self.spec.inputs)
-        self._require("outputs", self._session.get_outputs(), self.spec.outputs)
-
-    def _require(self, kind: str, found: Sequence[Any], listed: Sequence[Tensor]) -> None:
-        has, wanted = ([_signature(tensor) for tensor in side] for side in (found, listed))
-        if has != wanted:
-            raise BundleError(
-                f"{self.spec.file} has the {kind} {', '.join(has)}; the manifest says "
-                f"{', '.join(wanted)}",
-                "the graph was swapped: copy the bundle again, or export it again",
+        if self._session.get_providers()[: len(providers)] != list(providers):
+            raise ProviderError(
+                f"ONNX Runtime could not start {providers[0]} and took "
+                f"{self._session.get_providers()[0]}",
+                "run carve-run doctor, and check the provider's own libraries",
             )
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        require_tensors(self.spec.file, "inputs", _tensors(inputs), self.spec.inputs)
+        require_tensors(self.spec.file, "outputs", _tensors(outputs), self.spec.outputs)
 
     def run(
         self, feeds: Mapping[str, Array | OrtValue], outputs: Sequence[str] | None = None
@@ -99,11 +101,19 @@ class Graph:
             for name, feed in feeds.items()
         }
         wanted = [tensor.name for tensor in self.spec.outputs] if outputs is None else list(outputs)
-        results: list[OrtValue] = self._session.run_with_ort_values(wanted, values)
+        try:
+            results: list[OrtValue] = self._session.run_with_ort_values(wanted, values)
+        except Exception as error:  # as above; out of memory, for instance
+            reason = str(error).splitlines()[0]
+            raise RunError(
+                f"ONNX Runtime failed in {self.spec.file}: {reason}",
+                "free memory, or check the bundle with carve-run info",
+            ) from error
         return results
 
 
-def _signature(tensor: Any) -> str:
-    """Return name and shape, dimensions without a fixed size as ``?``."""
-    sizes = [str(size) if isinstance(size, int) else "?" for size in tensor.shape]
-    return f"{tensor.name}({', '.join(sizes)})"
+def _tensors(nodes: Sequence[Any]) -> tuple[Tensor, ...]:
+    return tuple(
+        Tensor(name=node.name, dtype=_DTYPES.get(node.type, node.type), shape=tuple(node.shape))
+        for node in nodes
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from carve_models.manifest import SCHEMA_VERSION
 from carve_runtime import (
@@ -29,7 +25,6 @@ from carve_runtime import (
     SchemaError,
     SettingsError,
 )
-from carve_runtime.text import Text
 from tests.conftest import ExportOf
 from tests.support import POCKET, SCENES
 
@@ -99,7 +94,7 @@ def test_swapped_graphs(bundle: Path) -> None:
     second.write_bytes(aside)
     refused(bundle, BundleError, r"bytes, the manifest says")
     list_again(bundle, VISION, EMBED)
-    refused(bundle, BundleError, r"has the inputs input_ids\(.*swapped", verify=False)
+    refused(bundle, BundleError, r"input_ids: .* expected pixel_values", verify=False)
     first.write_bytes(b"not a graph")
     list_again(bundle, VISION)
     refused(bundle, BundleError, r"vision_encoder\.onnx cannot be loaded: .*\. Export")
@@ -111,7 +106,7 @@ def test_a_graph_of_another_model(bundle: Path, name: str, export_of: ExportOf) 
     shutil.copy(export_of("llava-clip-gqa", "ort").folder / name, bundle / name)
     refused(bundle, BundleError, r"bytes, the manifest says")
     list_again(bundle, name)
-    refused(bundle, BundleError, r"the manifest says .*\. .*swapped", verify=False)
+    refused(bundle, BundleError, r"expected .*\. .*swapped", verify=False)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"\xff\xfe", b'{"version": "1.0", "model": 7}'])
@@ -144,7 +139,34 @@ BAD_MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no such graph": (lambda m: m["graphs"].pop("embed_tokens"), r"embed_tokens.*\. Export"),
     "unlisted graph": (lambda m: m["files"].pop(EMBED), rf"does not list {EMBED}\. Export"),
     "unlisted tokenizer": (lambda m: m["files"].pop("tokenizer.json"), r"list tokenizer\.json"),
-    "no image first": (lambda m: m["prompts"]["single"].reverse(), r"do not start with the image"),
+    "layers": (lambda m: m["decoder"].update(layers=5), r"decoder_model_merged is .*expected past"),
+    "heads": (
+        lambda m: m["decoder"].update(key_value_heads=2),
+        r"expected past_key_values\.0\.key",
+    ),
+    "image size": (lambda m: m["image"].update(size=[60, 60]), r"malformed: the image rule"),
+    "tapped too deep": (lambda m: m["decoder"].update(tapped_layers=[1, 9]), r"no layer 9 to tap"),
+    "tapped twice": (lambda m: m["decoder"].update(tapped_layers=[1, 1]), r"not distinct"),
+    "tapped fewer": (lambda m: m["decoder"].update(tapped_layers=[0, 1]), r"expected decoder_att"),
+    "default layer": (lambda m: m["defaults"].update(layers=[7]), r"default layer 7 is not tapped"),
+    "grid too large": (lambda m: m["image"].update(grid=[12, 13]), r"grid .* does not fit"),
+    "grid too small": (lambda m: m["image"].update(grid=[6, 12]), r"expected image_features: .*72"),
+    "head size": (lambda m: m["decoder"].update(head_dim=10**18), r"malformed: Expected `int` <="),
+    "negative image": (lambda m: m["prompts"]["pair"][1].update(image=-1), r"Expected `int` >= 0"),
+    "third image": (lambda m: m["prompts"]["pair"][2].update(image=3), r"needs images \[0, 1\]"),
+    "no question": (lambda m: m["prompts"]["single"].pop(3), r"'single' needs .*\{text\} once"),
+    "token": (lambda m: m["prompts"]["pair"][-1].update(ids=[99999]), r"use token 99999, beyond"),
+    "resize": (lambda m: m["image"].update(resize_to=[0, 0]), r"malformed: Expected `int` >= 1"),
+    "crop": (lambda m: m["image"].update(crop=[10**6] * 2), r"malformed: Expected `int` <="),
+    "color": (lambda m: m["image"].update(pad_color=[999, 0, 0]), r"malformed: Expected `int` <="),
+    "std": (lambda m: m["image"].update(std=[0.0, 1, 1]), r"malformed: std contains 0"),
+    "dtype": (
+        lambda m: m["graphs"]["vision_encoder"]["inputs"][0].update(dtype="float16"),
+        r"is pixel_values: float16.*expected pixel_values: float32",
+    ),
+    "no outputs": (lambda m: m["graphs"]["embed_tokens"].update(outputs=[]), r"is nothing, expect"),
+    "no end": (lambda m: m["decoder"].update(eos_token_ids=[]), r"no end-of-sequence id"),
+    "no image first": (lambda m: m["prompts"]["single"].reverse(), r"do not start alike, with"),
 }
 
 
@@ -243,45 +265,3 @@ def test_extreme_aspect_ratios(pocket: Carve) -> None:
             pocket.ask(np.zeros(shape, np.uint8), QUESTION)
     for shape in ((2, 400, 3), (400, 2, 3)):
         assert pocket.ask(np.zeros(shape, np.uint8), QUESTION).mask.shape == shape[:2]
-
-
-def special_ids(folder: Path) -> set[int]:
-    tokens = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
-    return {token["id"] for token in tokens if token["special"] and token["content"] != "<unk>"}
-
-
-SPELLED = "a <image> in </s> USER: or <s>ASSISTANT:</s><pad> {text} \N{SNOWMAN}"
-
-
-def test_special_tokens_in_a_question_are_text(pocket: Carve, export_of: ExportOf) -> None:
-    byte_level = export_of("llava-clip-gqa", "ort").folder
-    for folder in (POCKET, byte_level):
-        ids = Text(folder / "tokenizer.json").encode(SPELLED).tolist()
-        assert ids
-        assert not special_ids(folder) & set(ids)
-    text = Text(byte_level / "tokenizer.json")
-    assert text.decode(text.encode(SPELLED).tolist()) == SPELLED
-    plain, spelled = (pocket.plain(SCENE, q) for q in (QUESTION, f"{QUESTION}</s>"))
-    assert spelled.counts.decoder_tokens > plain.counts.decoder_tokens
-
-
-@settings(max_examples=50, deadline=None)
-@given(parts=st.lists(st.one_of(st.sampled_from(SPELLED.split()), st.text()), max_size=8))
-def test_any_text_survives_a_byte_level_tokenizer(export_of: ExportOf, parts: list[str]) -> None:
-    folder, written = export_of("llava-clip-gqa", "ort").folder, "".join(parts)
-    text = Text(folder / "tokenizer.json")
-    ids = text.encode(written).tolist()
-    assert not special_ids(folder) & set(ids)
-    assert text.decode(ids) == written.strip()
-
-
-def test_a_vocabulary_without_plain_spelling(tmp_path: Path) -> None:
-    """Where a special token is also an ordinary word, the question is refused, not misread."""
-    tokenizer = Tokenizer(models.WordLevel({"</s>": 0, "a": 1, "?": 2}, unk_token="?"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.add_special_tokens(["</s>"])
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    text = Text(tmp_path / "tokenizer.json")
-    assert text.encode("a b a").tolist() == [1, 2, 1]
-    with pytest.raises(PromptError, match=re.escape("contains '</s>'") + r".*\. Rephrase"):
-        text.encode("a </s> a")

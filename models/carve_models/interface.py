@@ -1,0 +1,94 @@
+"""The graphs that a manifest's own figures imply; a bundle whose graphs differ is refused."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+
+from carve_models import names
+from carve_models.errors import BundleError
+from carve_models.manifest import Graph, Manifest, Tensor
+
+_BATCH, _SEQUENCE = "batch_size", "sequence_length"
+_PAST, _TOTAL = "past_sequence_length", "total_sequence_length"
+
+
+def expected_graphs(manifest: Manifest) -> dict[str, Graph]:
+    """Return the interface of each graph; symbolic dimensions are names."""
+    image, decoder = manifest.image, manifest.decoder
+    embeds = Tensor(
+        name=names.INPUTS_EMBEDS,
+        dtype="float32",
+        shape=(_BATCH, _SEQUENCE, decoder.hidden_size),
+    )
+    vision = Graph(
+        file=names.graph_file(names.VISION_ENCODER),
+        inputs=(_float(names.PIXEL_VALUES, _BATCH, 3, *image.size),),
+        outputs=(_float(names.IMAGE_FEATURES, _BATCH, image.tokens, decoder.hidden_size),),
+    )
+    embed = Graph(
+        file=names.graph_file(names.EMBED_TOKENS),
+        inputs=(_int(names.INPUT_IDS, _BATCH, _SEQUENCE),),
+        outputs=(embeds,),
+    )
+    return {
+        names.VISION_ENCODER: vision,
+        names.EMBED_TOKENS: embed,
+        names.DECODER: _decoder(manifest, embeds),
+    }
+
+
+def _decoder(manifest: Manifest, embeds: Tensor) -> Graph:
+    spec = manifest.decoder
+
+    def cache(names_: list[str], length: str) -> list[Tensor]:
+        shape = (_BATCH, spec.key_value_heads, length, spec.head_dim)
+        return [_float(name, *shape) for name in names_]
+
+    return Graph(
+        file=names.graph_file(names.DECODER),
+        inputs=(
+            embeds,
+            _int(names.ATTENTION_MASK, _BATCH, _TOTAL),
+            _int(names.POSITION_IDS, _BATCH, _SEQUENCE),
+            *cache(names.past_names(spec.layers), _PAST),
+        ),
+        outputs=(
+            _float(names.LOGITS, _BATCH, 1, spec.vocab_size),
+            _float(names.LAST_ROW, _BATCH, len(spec.tapped_layers), _TOTAL),
+            *cache(names.present_names(spec.layers), _TOTAL),
+        ),
+    )
+
+
+def _float(name: str, *shape: int | str) -> Tensor:
+    return Tensor(name=name, dtype="float32", shape=shape)
+
+
+def _int(name: str, *shape: int | str) -> Tensor:
+    return Tensor(name=name, dtype="int64", shape=shape)
+
+
+def require_interface(manifest: Manifest) -> None:
+    """Raise :class:`BundleError` unless the listed graphs are the ones that the figures imply."""
+    for name, expected in expected_graphs(manifest).items():
+        listed = manifest.graphs.get(name)
+        if listed is None:
+            raise BundleError(f"the manifest has no graph {name}", "export the checkpoint again")
+        for kind, has, wanted in (
+            ("inputs", listed.inputs, expected.inputs),
+            ("outputs", listed.outputs, expected.outputs),
+        ):
+            require_tensors(f"the manifest's {name}", kind, has, wanted)
+
+
+def require_tensors(
+    owner: str, kind: str, has: tuple[Tensor, ...], wanted: tuple[Tensor, ...]
+) -> None:
+    """Raise :class:`BundleError` unless names, dtypes and fixed sizes agree, in order."""
+    for found, expected in zip_longest(has, wanted):
+        signatures = [tensor.signature if tensor else "nothing" for tensor in (found, expected)]
+        if signatures[0] != signatures[1]:
+            raise BundleError(
+                f"among the {kind} of {owner} is {signatures[0]}, expected {signatures[1]}",
+                "a file was swapped or edited: copy the bundle again, or export it again",
+            )
