@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import index
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,8 @@ from PIL import Image
 from carve_models.errors import SettingsError
 from carve_models.settings import Steps, require_choice, require_range
 from carve_runtime.preprocess import Window
+
+_SAME = 1e-6  # pixels
 
 
 def fuse_contrast(
@@ -47,9 +50,13 @@ def fuse_contrast(
     Raises:
         SettingsError: shapes that do not fit, a layer out of range, a value out of range.
     """
-    question = np.asarray(question_attention, np.float32)
-    general = np.asarray(general_attention, np.float32)
-    _check(question, general, grid, image_size, layers)
+    question, general = _attention(question_attention), _attention(general_attention)
+    layers, grid, image_size = (
+        _whole("layers", layers),
+        _pair("grid", grid),
+        _pair("image_size", image_size),
+    )
+    _check(question, general, grid, layers)
     require_choice("steps", steps, Steps)
     require_range("regularizer", regularizer, 0.0)
     common = min(len(question), len(general))
@@ -59,10 +66,10 @@ def fuse_contrast(
     fused = np.zeros(grid[0] * grid[1], np.float64)
     for step in chosen:
         denominator = general[step, layers] + np.float32(regularizer)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             contrast = question[step, layers] / denominator
         fused += weights[step] * contrast.sum(axis=0, dtype=np.float64)
-    if not np.isfinite(fused).all():
+    if not np.isfinite(fused.astype(np.float32)).all():
         raise SettingsError(
             "the contrast is not finite: attention is zero, infinite or NaN",
             "give finite attention and a regularizer above zero",
@@ -75,11 +82,33 @@ def needed_general_steps(steps: Steps, question_steps: int) -> int:
     return 1 if steps == "first" else question_steps
 
 
+def _attention(values: ArrayLike) -> NDArray[np.float32]:
+    try:
+        return np.asarray(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"the attention is no array ({error})", "give arrays of numbers"
+        ) from None
+
+
+def _whole(name: str, values: Iterable[int]) -> list[int]:
+    try:
+        return [index(value) for value in values]
+    except TypeError:
+        raise SettingsError(f"{name} is {values!r}", "give a sequence of whole numbers") from None
+
+
+def _pair(name: str, values: Iterable[int]) -> tuple[int, int]:
+    numbers = _whole(name, values)
+    if len(numbers) != 2 or min(numbers) < 1:
+        raise SettingsError(f"{name} is {values!r}", "give two positive whole numbers")
+    return numbers[0], numbers[1]
+
+
 def _check(
     question: NDArray[np.float32],
     general: NDArray[np.float32],
     grid: tuple[int, int],
-    image_size: tuple[int, int],
     layers: Sequence[int],
 ) -> None:
     rows, columns = grid
@@ -94,8 +123,6 @@ def _check(
             f"the attention arrays have {question.shape[1]} and {general.shape[1]} layers",
             "give both passes the same layers",
         )
-    if min(image_size) < 1:
-        raise SettingsError(f"image_size is {image_size}", "give (width, height) in pixels")
     depth = question.shape[1]
     wrong = [layer for layer in layers if not 0 <= layer < depth]
     if wrong or not layers:
@@ -110,23 +137,29 @@ def _place(
 ) -> NDArray[np.float64]:
     """Resize the grid over its window; pixels whose centre lies outside it become NaN."""
     width, height = image_size
+    if window is None or np.allclose(window, (0, 0, width, height), rtol=0, atol=_SAME):
+        whole = Image.fromarray(fused.astype(np.float32))
+        return np.asarray(whole.resize(image_size, Image.Resampling.BILINEAR), np.float64)
     rows, columns = fused.shape
-    x0, y0, x1, y1 = window if window is not None else (0.0, 0.0, float(width), float(height))
+    x0, y0, x1, y1 = window
     left, right = _pixels_within(x0, x1, width)
     top, bottom = _pixels_within(y0, y1, height)
-    if left >= right or top >= bottom:
+    if not (left < right and top < bottom):
         raise SettingsError(
             f"the window {window} covers no pixel of the {width} x {height} image",
             "give a window that overlaps the image",
         )
     per_x, per_y = columns / (x1 - x0), rows / (y1 - y0)
+    # A pixel may reach beyond the window's edge: repeat the outer tokens, as clamping would.
+    border = max(1, math.ceil(max(per_x, per_y)))
     box = (
-        max((left - x0) * per_x, 0.0),
-        max((top - y0) * per_y, 0.0),
-        min((right - x0) * per_x, columns),
-        min((bottom - y0) * per_y, rows),
+        (left - x0) * per_x + border,
+        (top - y0) * per_y + border,
+        (right - x0) * per_x + border,
+        (bottom - y0) * per_y + border,
     )
-    resized = Image.fromarray(fused.astype(np.float32)).resize(
+    padded = np.pad(fused.astype(np.float32), border, mode="edge")
+    resized = Image.fromarray(padded).resize(
         (right - left, bottom - top), Image.Resampling.BILINEAR, box=box
     )
     saliency = np.full((height, width), np.nan)
@@ -136,4 +169,6 @@ def _place(
 
 def _pixels_within(start: float, stop: float, size: int) -> tuple[int, int]:
     """Return the half-open range of pixels whose centres lie in ``[start, stop)``."""
+    if not math.isfinite(start + stop):
+        return 0, 0
     return max(math.ceil(start - 0.5), 0), min(math.ceil(stop - 0.5), size)

@@ -57,11 +57,13 @@ def preprocess(image: RGB, spec: ImageSpec) -> ModelInput:
         image: (H, W, 3) uint8.
         spec: the bundle's rules.
     """
-    left = top = 0  # of the pixel array, in pixels of the image scaled by the resize below
+    left = top = 0  # where the image begins in the pixel array, in pixels of the image
     scale_x = scale_y = 1.0  # pixels of the image per pixel of the pixel array
     pixels = image
     if spec.pad_color is not None:
         pixels, left, top = _pad_to_square(image, spec.pad_color)
+    elif spec.crop is not None:
+        pixels, left, top = _trim(image, spec.max_aspect_ratio)
     target = _resized_size(pixels.shape[0], pixels.shape[1], spec)
     if target is not None:
         scale_y, scale_x = pixels.shape[0] / target[0], pixels.shape[1] / target[1]
@@ -94,6 +96,17 @@ def _pad_to_square(image: RGB, color: tuple[int, int, int]) -> tuple[RGB, int, i
     square[:] = color
     square[top : top + height, left : left + width] = image
     return square, left, top
+
+
+def _trim(image: RGB, ratio: float) -> tuple[RGB, int, int]:
+    """Cut the ends off a sliver before it grows to gigapixels; the centre crop drops them anyway.
+
+    Users' images are never that thin (:func:`require_aspect`), a refined image may be.
+    """
+    height, width = image.shape[:2]
+    longest = int(ratio * min(height, width))
+    x, y = max(width - longest, 0) // 2, max(height - longest, 0) // 2
+    return image[y : y + longest, x : x + longest], -x, -y
 
 
 def _center_crop(pixels: RGB, size: tuple[int, int]) -> tuple[RGB, int, int]:
