@@ -17,7 +17,7 @@ from carve_runtime.preprocess import Window, preprocess
 from carve_runtime.result import Stage, Token
 from carve_runtime.session import CPU
 from carve_runtime.stopwatch import Stopwatch
-from carve_runtime.text import Piece, Text, question_text, shared_prefix
+from carve_runtime.text import Piece, Text, question_text
 
 OnToken = Callable[[Token], None]
 
@@ -54,9 +54,11 @@ class Model:
     def __init__(self, bundle: Bundle, providers: Sequence[str] = (CPU,)) -> None:
         """Load everything; errors as in :meth:`carve_runtime.Carve.load`."""
         self.manifest: Manifest = bundle.manifest
-        self.text = Text(bundle.path(TOKENIZER_FILE))
+        spec = self.manifest.decoder
+        control = (spec.image_token_id, *spec.eos_token_ids)
+        self.text = Text(bundle.path(TOKENIZER_FILE), control)
         self._engine = Engine(bundle, providers)
-        self._prefix_length = len(shared_prefix(self.manifest.prompts))
+        self._prefix_length = len(self.manifest.prompts.shared_prefix())
         self._prefix = self.text.pieces(self.manifest.prompts.single[: self._prefix_length], "")
 
     def look(self, image: RGB, work: Work) -> View:

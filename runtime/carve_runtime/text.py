@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,8 +22,12 @@ Piece: TypeAlias = "NDArray[np.int64] | int"
 class Text:
     """A tokenizer that takes user text literally. Threads may share it."""
 
-    def __init__(self, tokenizer_file: Path) -> None:
+    def __init__(self, tokenizer_file: Path, control_ids: Iterable[int] = ()) -> None:
         """Load ``tokenizer.json``.
+
+        Args:
+            tokenizer_file: the file.
+            control_ids: ids that are special whatever the file says: image and end of sequence.
 
         Raises:
             BundleError: the file is not a tokenizer.
@@ -34,6 +38,10 @@ class Text:
             raise BundleError(
                 f"{tokenizer_file} is not a tokenizer: {error}", "export the checkpoint again"
             ) from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        control = [self._tokenizer.id_to_token(token) for token in control_ids]
+        self._tokenizer.add_special_tokens([token for token in control if token is not None])
         # "</s>" in a question is five characters, not the end of the text.
         self._tokenizer.encode_special_tokens = True
         # Text is encoded in stretches that follow other tokens: none of them is the first.
@@ -53,7 +61,12 @@ class Text:
         Raises:
             PromptError: this vocabulary has no plain spelling for a special token in the text.
         """
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        try:
+            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        except TypeError as error:
+            raise PromptError(
+                "the question is not valid Unicode text", "pass a str that encodes as UTF-8"
+            ) from error
         special = [
             token
             for index, token in zip(encoding.ids, encoding.tokens, strict=True)
@@ -88,7 +101,11 @@ class Text:
         stream = DecodeStream(skip_special_tokens=True)
 
         def step(token: int) -> None:
-            text = stream.step(self._tokenizer, token)
+            nonlocal stream
+            try:
+                text = stream.step(self._tokenizer, token)
+            except Exception:  # bare, for byte sequences that are no text: skip them
+                stream, text = DecodeStream(skip_special_tokens=True), None
             if text:
                 on_text(text)
 
@@ -96,31 +113,13 @@ class Text:
 
 
 def question_text(question: str, prompts: Prompts) -> str:
-    """Return what every pass sends: the question and the bundle's suffix.
+    """Return what every pass sends: the question, a space and the bundle's suffix, if it has one.
 
     Raises:
-        PromptError: the question is empty.
+        PromptError: the question is empty or no text.
     """
+    if not isinstance(question, str):
+        raise PromptError(f"the question is {type(question).__name__!r}", "pass a str")
     if not question.strip():
         raise PromptError("the question is empty", "ask something about the image")
     return f"{question} {prompts.suffix}" if prompts.suffix else question
-
-
-def shared_prefix(prompts: Prompts) -> tuple[Segment, ...]:
-    """Return the literal segments that all prompts start with, through the first image.
-
-    What they put into the cache depends on the image alone, so all passes can build on it.
-
-    Raises:
-        BundleError: the prompts do not start alike, through an image.
-    """
-    prefix: list[Segment] = []
-    for single, pair in zip(prompts.single, prompts.pair, strict=False):
-        if single != pair or single.text is not None:
-            break
-        prefix.append(single)
-        if single.image is not None:
-            return tuple(prefix)
-    raise BundleError(
-        "the prompts of this bundle do not start with the image", "export the checkpoint again"
-    )
