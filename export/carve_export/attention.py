@@ -18,9 +18,21 @@ from torch import Tensor
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from carve_models.errors import CheckpointError
 from carve_models.manifest import Profile
 
 ATTENTION_NAME = "carve"
+
+#: What transformers passes along that does not change a causal forward call. A sliding window is
+#: as long as the context, see ``checkpoint.py``.
+_HARMLESS = {
+    "dropout",
+    "is_causal",
+    "position_ids",
+    "use_cache",
+    "sliding_window",
+    "cache_position",
+}
 
 #: Keys and values of one layer, each (B, Kv, T, D).
 KeyValue = tuple[Tensor, Tensor]
@@ -173,8 +185,14 @@ def _attention_forward(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float,
-    **_: Any,
+    **extras: Any,
 ) -> tuple[Tensor, None]:
+    unknown = {name for name in extras.keys() - _HARMLESS if extras[name] is not None}
+    if unknown:
+        raise CheckpointError(
+            f"the text model's attention uses {', '.join(sorted(unknown))}",
+            "only plain scaled dot-product attention can be exported exactly",
+        )
     recorder = _recorder.get()
     return recorder.attend(module.layer_idx, query, key, value, scaling), None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import torch
 import transformers
 from torch import nn
 
-from carve_models.errors import CheckpointError
+from carve_models.errors import CheckpointError, FamilyError
 from carve_models.family import Family
 from carve_models.manifest import DecoderSpec
 from carve_models.registry import family_of
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 @dataclass(frozen=True)
@@ -44,49 +47,85 @@ def load_checkpoint(source: str) -> Checkpoint:
         CheckpointError: it cannot be read, or uses attention that cannot be exported exactly.
         FamilyError: its architecture belongs to no declared family.
     """
-    if Path(source).exists() and not (Path(source) / "config.json").is_file():
-        raise CheckpointError(
-            f"{source} has no config.json", "give a Hugging Face checkpoint's folder or hub id"
-        )
+    require_source(source)
     try:
         # Without the explicit refusal transformers would ask on the terminal.
         safely = {"trust_remote_code": False}
         config = transformers.AutoConfig.from_pretrained(source, **safely)
         architecture = (config.architectures or ["(none)"])[0]
         family = family_of(architecture)
-        model = getattr(transformers, architecture).from_pretrained(
-            source, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
+        model, loading = getattr(transformers, architecture).from_pretrained(
+            source,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            use_safetensors=True,
+            output_loading_info=True,
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, **safely)
         image_processor = transformers.AutoImageProcessor.from_pretrained(source, **safely)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except FamilyError:
+        raise
+    except Exception as error:  # a damaged checkpoint raises whatever its reader meets
+        reason = str(error).strip().splitlines()[0].rstrip(".")
         raise CheckpointError(
             f"{source} cannot be loaded: {reason}",
-            "check the path; config.json, *.safetensors, tokenizer and preprocessor are needed",
+            "a checkpoint has config.json, complete *.safetensors, tokenizer and preprocessor; "
+            "without a connection to the hub, give its folder",
         ) from error
-    _require_supported(family, config)
-    return Checkpoint(source, family, model.eval(), tokenizer, image_processor)
+    checkpoint = Checkpoint(source, family, model.eval(), tokenizer, image_processor)
+    _require_complete(source, loading)
+    _require_supported(checkpoint)
+    return checkpoint
 
 
-def _require_supported(family: Family, config: Any) -> None:
+def require_source(source: str) -> None:
+    """Raise :class:`CheckpointError` unless ``source`` is a checkpoint's folder or a hub id."""
+    path = Path(source)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise CheckpointError(
+                f"{source} has no config.json", "give a Hugging Face checkpoint's folder or hub id"
+            )
+    elif path.exists() or not _HUB_ID.fullmatch(source):
+        raise CheckpointError(
+            f"there is no folder {source}", "give a checkpoint's folder, or a hub id as owner/name"
+        )
+
+
+def _require_complete(source: str, loading: dict[str, Any]) -> None:
+    """Transformers fills what is missing with random values and goes on; we do not."""
+    for kind in ("missing_keys", "mismatched_keys", "error_msgs"):
+        if loading.get(kind):
+            first = min(map(str, loading[kind]))
+            raise CheckpointError(
+                f"the weights of {source} are incomplete ({kind.replace('_', ' ')}: {first})",
+                "download the checkpoint again",
+            )
+
+
+def _require_supported(checkpoint: Checkpoint) -> None:
+    family, config = checkpoint.family, checkpoint.config
+    for path in vars(family.modules).values():
+        try:
+            checkpoint.module(path)
+        except AttributeError:
+            raise CheckpointError(
+                f"the model has no module {path!r}", "use a Llama-like text model"
+            ) from None
     vision = config.vision_config.model_type
     if vision not in family.vision_models:
         raise CheckpointError(
             f"the vision tower is a {vision!r}",
             f"{family.title} is exported with {', '.join(family.vision_models)}",
         )
-    text = config.text_config
+
+
+def _context_length(text: Any) -> int:
+    """Positions that attend to everything before them: a sliding window ends the context."""
     window = getattr(text, "sliding_window", None)
-    if (
-        window is not None
-        and getattr(text, "use_sliding_window", True)
-        and window < text.max_position_embeddings
-    ):
-        raise CheckpointError(
-            f"the text model attends within a sliding window of {window} tokens",
-            "lower max_position_embeddings in config.json to the window if prompts fit into it",
-        )
+    if window is None or not getattr(text, "use_sliding_window", True):
+        return int(text.max_position_embeddings)
+    return min(int(window), int(text.max_position_embeddings))
 
 
 def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> DecoderSpec:
@@ -111,7 +150,7 @@ def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> Deco
     eos = checkpoint.model.generation_config.eos_token_id
     if eos is None:
         eos = text.eos_token_id
-    if eos is None:
+    if eos is None or eos == []:
         raise CheckpointError(
             "neither generation_config.json nor config.json names an end-of-sequence id",
             "add eos_token_id to generation_config.json",
@@ -119,11 +158,11 @@ def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> Deco
     return DecoderSpec(
         layers=depth,
         attention_heads=text.num_attention_heads,
-        key_value_heads=text.num_key_value_heads,
+        key_value_heads=getattr(text, "num_key_value_heads", text.num_attention_heads),
         head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
         hidden_size=text.hidden_size,
         vocab_size=text.vocab_size,
-        context_length=text.max_position_embeddings,
+        context_length=_context_length(text),
         tapped_layers=tuple(sorted(set(tapped))),
         image_token_id=getattr(checkpoint.config, family.image_token),
         eos_token_ids=(eos,) if isinstance(eos, int) else tuple(eos),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 import msgspec
 
-from carve_models.cli import as_click_error, parse_layers
-from carve_models.errors import CarveError, DependencyError, SettingsError
-from carve_models.manifest import Profile
+from carve_models.cli import ErrorCommand, parse_layers
+from carve_models.errors import DependencyError, SettingsError
+from carve_models.manifest import OPSETS, Profile
 
 
 @click.command(
+    cls=ErrorCommand,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
@@ -35,8 +37,18 @@ The settings file replaces prompts and default settings:
     show_default=True,
     help="ort: ONNX Runtime's fused attention; portable: standard operators for any runtime.",
 )
-@click.option("--opset", type=int, default=18, show_default=True, help="ONNX operator set.")
-@click.option("--layers", callback=parse_layers, help='Layers to expose, as "20-25" or "3,5".')
+@click.option(
+    "--opset",
+    type=click.IntRange(*OPSETS),
+    default=OPSETS[0],
+    show_default=True,
+    help="ONNX operator set.",
+)
+@click.option(
+    "--layers",
+    callback=parse_layers,
+    help='Layers to expose, as "20-25"; by default those of the paper, or a like share.',
+)
 @click.option(
     "--settings",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -45,7 +57,7 @@ The settings file replaces prompts and default settings:
 @click.option(
     "--tolerance",
     type=float,
-    default=1e-4,
+    default=1e-5,
     show_default=True,
     help="Largest difference from PyTorch, relative to the output's scale.",
 )
@@ -64,23 +76,20 @@ def main(
     """Export CHECKPOINT (folder or hub id) to the bundle OUT.
 
     The bundle is compared with PyTorch first; a failed or interrupted export leaves nothing at
-    OUT.
+    OUT. The work is done in a hidden folder beside OUT.
     """
-    try:
-        changes = _read_settings(settings)
-        _run(
-            checkpoint,
-            out,
-            profile=profile,
-            opset=opset,
-            layers=layers,
-            prompts=changes.prompts,
-            defaults=changes.defaults,
-            tolerance=tolerance,
-            overwrite=overwrite,
-        )
-    except (CarveError, OSError) as error:
-        raise as_click_error(error) from error
+    changes = _read_settings(settings)
+    _run(
+        checkpoint,
+        out,
+        profile=profile,
+        opset=opset,
+        layers=layers,
+        prompts=changes.prompts,
+        defaults=changes.defaults,
+        tolerance=tolerance,
+        overwrite=overwrite,
+    )
 
 
 class _SettingsFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -102,6 +111,8 @@ def _read_settings(path: Path | None) -> _SettingsFile:
 
 
 def _run(checkpoint: str, out: Path, **options: Any) -> None:
+    # A terminated export cleans up as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         from carve_export.console import run_export
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ def run_export(checkpoint: str, out: Path, **options: Any) -> None:
     """Export with progress; ``options`` are the fields of :class:`ExportOptions`."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
     console = Console()
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
@@ -40,3 +42,7 @@ def _print_report(console: Console, report: ExportReport) -> None:
     console.print(table)
     size = sum(entry.size for entry in report.manifest.files.values()) / 1e6
     console.print(f"{report.folder}: {len(report.manifest.files)} files, {size:.1f} MB")
+    layers = ", ".join(map(str, report.manifest.decoder.tapped_layers))
+    suffix = report.manifest.prompts.suffix or "none"
+    console.print(f"exposed layers: {layers}; suffix of every question: {suffix}")
+    console.print(f'next: carve-run ask {report.folder} IMAGE "QUESTION"', highlight=False)

@@ -18,8 +18,16 @@ from carve_export.images import image_spec
 from carve_export.parity import Comparison, compare, reference
 from carve_export.prompts import change_layout, resolve_prompts
 from carve_export.trace import graph_entry, trace_graph
-from carve_models.errors import CheckpointError, ExportError
-from carve_models.manifest import FileEntry, Manifest, Profile, write_manifest
+from carve_models.errors import CheckpointError, ExportError, SettingsError
+from carve_models.interface import require_interface
+from carve_models.manifest import (
+    DecoderSpec,
+    FileEntry,
+    Manifest,
+    Profile,
+    read_manifest,
+    write_manifest,
+)
 from carve_models.names import DECODER, EMBED_TOKENS, MANIFEST_FILE, TOKENIZER_FILE, VISION_ENCODER
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle, sha256
@@ -47,7 +55,7 @@ class ExportOptions:
     layers: tuple[int, ...] | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    tolerance: float = 1e-4
+    tolerance: float = 1e-5
     overwrite: bool = False
 
 
@@ -87,7 +95,7 @@ def export_bundle(
         on_stage("load the checkpoint")
         checkpoint = load_checkpoint(source)
         manifest = _describe(checkpoint, folder, options)
-        text = Text(folder / TOKENIZER_FILE)
+        text = _text(folder, manifest.decoder)
         on_stage("run PyTorch for reference")
         expected = reference(checkpoint, manifest, text)
         _trace(checkpoint, manifest, folder, on_stage)
@@ -103,18 +111,17 @@ def export_bundle(
 
 def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> Manifest:
     """Write the small files and return the manifest, still without graphs and files."""
-    checkpoint.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
     checkpoint.tokenizer.save_pretrained(folder)
     checkpoint.image_processor.save_pretrained(folder)
     checkpoint.config.save_pretrained(folder)
     checkpoint.model.generation_config.save_pretrained(folder)
-    text = Text(folder / TOKENIZER_FILE)
     spec = decoder_spec(checkpoint, options.layers)
+    text = _text(folder, spec)
     layout = change_layout(checkpoint.family.prompts, dict(options.prompts))
     defaults = Settings(layers=spec.tapped_layers).override(**options.defaults)
     missing = sorted(set(defaults.layers) - set(spec.tapped_layers))
     if missing:
-        raise CheckpointError(
+        raise SettingsError(
             f"the default layer {missing[0]} is not among the exposed {list(spec.tapped_layers)}",
             "add it to --layers",
         )
@@ -155,12 +162,6 @@ def _trace(
 def _complete(manifest: Manifest, folder: Path) -> Manifest:
     """Return the manifest with its graphs and files listed."""
     graphs = {name: graph_entry(folder, name) for name in (VISION_ENCODER, EMBED_TOKENS, DECODER)}
-    tokens = graphs[VISION_ENCODER].outputs[0].shape[1]
-    if tokens != manifest.image.tokens:
-        raise CheckpointError(
-            f"the vision encoder returns {tokens} tokens, the grid has {manifest.image.tokens}",
-            "use a feature selection strategy that drops the class token",
-        )
     files = {
         path.relative_to(folder).as_posix(): FileEntry(
             size=path.stat().st_size, sha256=sha256(path)
@@ -168,13 +169,21 @@ def _complete(manifest: Manifest, folder: Path) -> Manifest:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    return replace(manifest, graphs=graphs, files=files)
+    complete = replace(manifest, graphs=graphs, files=files)
+    require_interface(complete)
+    return complete
+
+
+def _text(folder: Path, spec: DecoderSpec) -> Text:
+    return Text(folder / TOKENIZER_FILE, (spec.image_token_id, *spec.eos_token_ids))
 
 
 def _require_free(target: Path, overwrite: bool) -> None:
     if not target.exists():
         return
-    if not target.is_dir() or (any(target.iterdir()) and not overwrite):
+    if not target.is_dir():
+        raise ExportError(f"{target} is a file", "choose a folder")
+    if any(target.iterdir()) and not overwrite:
         raise ExportError(
             f"{target} is already there", "choose another folder, or pass --overwrite"
         )
@@ -197,11 +206,21 @@ def _publish(folder: Path, target: Path) -> None:
     if not target.exists():
         folder.rename(target)
         return
-    (target / MANIFEST_FILE).unlink(missing_ok=True)
+    _remove_bundle(target)
     files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     for file in sorted(files, key=lambda path: path.name == MANIFEST_FILE):
         (target / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).replace(target / file)
+
+
+def _remove_bundle(target: Path) -> None:
+    """Remove the bundle that is there, and nothing else; its manifest first."""
+    if not (target / MANIFEST_FILE).is_file():
+        return
+    files = read_manifest(target).files
+    (target / MANIFEST_FILE).unlink()
+    for name in files:
+        (target / name).unlink(missing_ok=True)
 
 
 def _source_name(source: str) -> str:

@@ -64,7 +64,8 @@ def _pair(size: Any) -> tuple[int, int]:
 def _pad_color(checkpoint: Checkpoint, processor: dict[str, Any]) -> tuple[int, int, int] | None:
     if not processor.get("do_pad"):
         return None
-    if processor["image_processor_type"] not in checkpoint.family.square_padding_processors:
-        return None
+    kind = processor["image_processor_type"]
+    if kind not in checkpoint.family.square_padding_processors:
+        raise CheckpointError(f"{kind} pads images", "set do_pad to false")
     red, green, blue = (int(channel * 255) for channel in processor["image_mean"])
     return red, green, blue

@@ -162,8 +162,8 @@ def _run_chunks(
         start = stop
     scale = max(1.0, float(np.abs(expected.logits).max()))
     return [
-        Comparison(f"logits, {title}", float(max(logits)), scale, tolerance),
-        Comparison(f"attention, {title}", float(max(attention)), 1.0, tolerance),
+        Comparison(f"logits, {title}", float(np.max(logits)), scale, tolerance),
+        Comparison(f"attention, {title}", float(np.max(attention)), 1.0, tolerance),
     ]
 
 

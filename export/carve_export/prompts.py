@@ -34,15 +34,21 @@ def resolve_prompts(checkpoint: Checkpoint, text: Text, layout: PromptLayout) ->
         layout: the prompts as text.
 
     Raises:
-        CheckpointError: a layout without question or image, or one whose stretches, encoded one
-            by one, differ from the whole prompt encoded by the checkpoint's tokenizer.
+        SettingsError: a layout without question, or with other images than it should have.
+        CheckpointError: its stretches, encoded one by one, differ from the whole prompt encoded
+            by the checkpoint's tokenizer.
     """
-    prompts = Prompts(
-        single=_segments(checkpoint.tokenizer, text, layout.single),
-        pair=_segments(checkpoint.tokenizer, text, layout.pair),
-        suffix=layout.suffix,
-        general=layout.general,
-    )
+    try:
+        prompts = Prompts(
+            single=_segments(checkpoint.tokenizer, text, layout.single),
+            pair=_segments(checkpoint.tokenizer, text, layout.pair),
+            suffix=layout.suffix,
+            general=layout.general,
+        )
+    except ValueError as error:
+        raise SettingsError(
+            f"the prompt layouts do not fit: {error}", "see docs/method.md for an example"
+        ) from error
     for layout_text, segments in ((layout.single, prompts.single), (layout.pair, prompts.pair)):
         for probe in (*_PROBES, layout.general):
             _prove(checkpoint, text, layout_text, segments, probe)
@@ -53,7 +59,7 @@ def change_layout(layout: PromptLayout, changes: dict[str, str]) -> PromptLayout
     """Return a layout with some of its texts replaced.
 
     Raises:
-        CheckpointError: an unknown field.
+        SettingsError: an unknown field.
     """
     unknown = sorted(set(changes) - set(vars(layout)))
     if unknown:
@@ -65,10 +71,6 @@ def change_layout(layout: PromptLayout, changes: dict[str, str]) -> PromptLayout
 
 def _segments(tokenizer: Any, text: Text, layout: str) -> tuple[Segment, ...]:
     """Split a layout at images and special tokens; only stretches with the question stay text."""
-    if _TEXT not in layout or _IMAGE not in layout:
-        raise CheckpointError(
-            f"the prompt {layout!r} lacks {_TEXT} or {_IMAGE}", "write both into the layout"
-        )
     special = {
         token.content: index
         for index, token in tokenizer.added_tokens_decoder.items()

@@ -12,6 +12,7 @@ import onnx
 import torch
 
 from carve_export.graphs import Traceable
+from carve_models.errors import CarveError, ExportError
 from carve_models.manifest import Graph, Tensor
 from carve_models.names import graph_file
 
@@ -36,21 +37,11 @@ def trace_graph(
     Returns:
         the graph's entry for the manifest.
     """
-    with torch.no_grad(), _quiet():
-        program = torch.onnx.export(
-            traceable.module.eval(),
-            traceable.example,
-            dynamo=True,
-            opset_version=opset,
-            dynamic_shapes=traceable.dynamic_shapes,
-            input_names=traceable.inputs,
-            output_names=traceable.outputs,
-            verbose=False,
-        )
-    assert program is not None  # dynamo=True always returns a program
     path = folder / graph_file(traceable.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    model = program.model_proto
+    model = _trace(traceable, opset)
+    _require_opset(model, opset)
+    _strip_traces(model)
     if sum(tensor.ByteSize() for tensor in model.graph.initializer) > external_above:
         onnx.save(
             model,
@@ -62,6 +53,51 @@ def trace_graph(
     else:
         onnx.save(model, path)
     return graph_entry(folder, traceable.name)
+
+
+def _trace(traceable: Traceable, opset: int) -> onnx.ModelProto:
+    try:
+        with torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                traceable.module.eval(),
+                traceable.example,
+                dynamo=True,
+                opset_version=opset,
+                dynamic_shapes=traceable.dynamic_shapes,
+                input_names=traceable.inputs,
+                output_names=traceable.outputs,
+                verbose=False,
+            )
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:  # the exporter wraps what our attention function refuses
+            if isinstance(cause, CarveError):
+                raise cause from None
+            cause = cause.__cause__
+        raise ExportError(
+            f"torch.onnx.export cannot trace {traceable.name}: {str(error).splitlines()[0]}",
+            "report the checkpoint's architecture with the versions of torch and transformers",
+        ) from error
+    assert program is not None  # dynamo=True always returns a program
+    return program.model_proto
+
+
+def _require_opset(model: onnx.ModelProto, opset: int) -> None:
+    found = {entry.domain: entry.version for entry in model.opset_import}[""]
+    if found != opset:
+        raise ExportError(
+            f"the exporter made operator set {found} instead of {opset}", "choose another --opset"
+        )
+
+
+def _strip_traces(model: onnx.ModelProto) -> None:
+    """Drop the exporter's stack traces: they name the builder's folders and double the graph."""
+    graph = model.graph
+    values = (*graph.value_info, *graph.input, *graph.output, *graph.initializer)
+    nodes = [*graph.node, *(node for function in model.functions for node in function.node)]
+    for owner in (model, graph, *model.functions, *nodes, *values):
+        owner.ClearField("metadata_props")
+        owner.ClearField("doc_string")
 
 
 def graph_entry(folder: Path, name: str) -> Graph:

@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from safetensors.torch import load_file, save_file
 
 import carve_export.exporter as exporter
 from carve_export.cli import main
@@ -142,7 +144,10 @@ def test_graphs_of_other_weights_fail_the_comparison(traced: None, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
-def test_control_c_leaves_nothing(checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_export_leaves_nothing(
+    reason: signal.Signals, checkpoint: Path, tmp_path: Path
+) -> None:
     executable = shutil.which("carve-export", path=str(Path(sys.executable).parent))
     assert executable, "carve-export is not installed beside this Python"
     out = tmp_path / "bundle"
@@ -157,7 +162,7 @@ def test_control_c_leaves_nothing(checkpoint: Path, tmp_path: Path) -> None:
             assert running.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(reason)
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 1
     assert "Traceback" not in errors
@@ -171,7 +176,8 @@ def test_an_occupied_place_is_refused(kind: str, checkpoint: Path, tmp_path: Pat
         out.mkdir()
     (out / "notes.txt" if kind == "folder" else out).write_text("keep")
     before = sorted(tmp_path.rglob("*"))
-    failed(carve_export(checkpoint, out), 1, r"out is already there\. Choose another folder")
+    message = r"out is already there\. Choose another folder" if kind == "folder" else "is a file"
+    failed(carve_export(checkpoint, out), 1, message)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -201,7 +207,7 @@ def test_no_checkpoint_at_all(tmp_path: Path) -> None:
     result = carve_export(tmp_path / "empty", tmp_path / "out")
     failed(result, 1, r"empty has no config\.json\. Give a Hugging Face checkpoint")
     result = carve_export("./absent", tmp_path / "out")
-    failed(result, 1, r"absent cannot be loaded: .*\. Check the path")
+    failed(result, 1, r"there is no folder .*absent\. Give a checkpoint's folder")
 
 
 class Trap:
@@ -219,7 +225,29 @@ def test_pickled_weights_are_never_read(checkpoint: Path, tmp_path: Path) -> Non
     folder = changed_copy(checkpoint, tmp_path / "checkpoint", "config.json")
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(marker)))
-    failed(carve_export(folder, tmp_path / "out"), 1, r"safetensors.*\. Check the path; .*needed")
+    failed(carve_export(folder, tmp_path / "out"), 1, r"safetensors.*\. A checkpoint has config")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: weights.pop(min(weights)), r"weights of .* are incomplete \(missing keys"),
+        (lambda weights: None, r"cannot be loaded: .*incomplete metadata"),
+    ],
+    ids=["missing tensor", "truncated file"],
+)
+def test_incomplete_weights_are_not_made_up(
+    change: Callable[[dict[str, Any]], object], message: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = changed_copy(checkpoint, tmp_path / "checkpoint", "config.json")
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    if change(weights) is None:
+        path.write_bytes(path.read_bytes()[:-1000])
+    else:
+        save_file(weights, path, metadata={"format": "pt"})
+    failed(carve_export(folder, tmp_path / "out"), 1, message)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
@@ -278,6 +306,8 @@ def test_bad_settings_files(name: str, checkpoint: Path, traced: None, tmp_path:
 def test_wrong_use(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     failed(carve_export(checkpoint), 2, "Missing argument 'OUT'")
+    failed(carve_export(checkpoint, out, "--opset", "3"), 2, "3 is not in the range 18<=x<=23")
+    failed(carve_export(checkpoint, out, "--layers", "0-99999999"), 2, "beyond 999")
     failed(carve_export(checkpoint, out, "--profile", "gpu"), 2, "'gpu' is not one of 'ort'")
     failed(carve_export(checkpoint, out, "--layers", "x"), 2, r"'x' is not a list such as")
     failed(carve_export(checkpoint, out, "--settings", tmp_path / "no.json"), 2, r"no\.json")
