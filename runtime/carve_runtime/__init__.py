@@ -12,6 +12,7 @@ from carve_models.errors import (
     ImageError,
     PromptError,
     ProviderError,
+    RunError,
     SchemaError,
     SettingsError,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "PlainResult",
     "PromptError",
     "ProviderError",
+    "RunError",
     "SchemaError",
     "Settings",
     "SettingsError",
@@ -47,3 +49,11 @@ __all__ = [
     "refine_image",
     "select_regions",
 ]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("carve-vlm")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.errors import SettingsError
 from carve_models.manifest import Manifest
-from carve_models.settings import Settings
+from carve_models.settings import Settings, SettingsChanges, Variant
 from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.contrast import fuse_contrast, needed_general_steps
 from carve_runtime.diagnostics import attention_entropy
@@ -19,10 +19,13 @@ from carve_runtime.engine import Pass
 from carve_runtime.image import RGB, ImageInput, load_image
 from carve_runtime.model import Model, OnToken, View, Work
 from carve_runtime.preprocess import require_aspect
-from carve_runtime.refine import magnified_size, refine_image
+from carve_runtime.refine import refine_pixels
 from carve_runtime.regions import select_regions
 from carve_runtime.result import CarveResult, PlainResult
 from carve_runtime.session import CPU
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Carve:
@@ -108,9 +111,9 @@ class Carve:
         image: ImageInput,
         question: str,
         *,
-        variant: str | None = None,
+        variant: Variant | None = None,
         on_token: OnToken | None = None,
-        **changes: Any,
+        **changes: Unpack[SettingsChanges],
     ) -> CarveResult:
         """Answer a question through CARVE.
 
@@ -150,11 +153,8 @@ class Carve:
         attention = plain.attention[:, rows], general.attention[:, rows]
         with work.clock.stage("refine"):
             saliency, mask = self._select(view, *attention, settings)
-            most = settings.max_refined_pixels
-            refined, box = refine_image(view.image, mask, max_refined_pixels=most)
-        final = self._final_pass(view, refined, question, settings, work)
-        height, width = view.image.shape[:2]
-        crop_size = (box[2] - box[0], box[3] - box[1])
+            refined = refine_pixels(view.image, mask, settings.max_refined_pixels)
+        final = self._final_pass(view, refined.image, question, settings, work)
         return CarveResult(
             answer=self._model.text.decode(final.ids),
             plain_answer=self._model.text.decode(plain.ids),
@@ -163,9 +163,9 @@ class Carve:
             image=view.image,
             saliency=saliency,
             mask=mask,
-            bbox=box,
-            refined_image=refined,
-            refined_limited=magnified_size(crop_size, (width, height), most)[1],
+            bbox=refined.box,
+            refined_image=refined.image,
+            refined_limited=refined.limited,
             question_attention=attention[0],
             general_attention=attention[1],
             entropy=attention_entropy(attention[0][-1]),
@@ -189,8 +189,6 @@ class Carve:
     def _decode(self, image: ImageInput, work: Work) -> RGB:
         with work.clock.stage("decode"):
             pixels = load_image(image)
-            if pixels is image:  # the caller may write the next frame into it
-                pixels = pixels.copy()
             require_aspect(pixels, self.manifest.image)
         return pixels
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, get_args
 
 import click
-from PIL import Image
 
 from carve_models.cli import ErrorGroup, parse_layers
 from carve_models.errors import SettingsError
@@ -21,6 +21,7 @@ from carve_runtime.picture import draw_result, save_picture, save_pictures
 from carve_runtime.result import CarveResult, PlainResult, Token
 
 _DEFAULT = "default"
+_PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @click.group(
@@ -44,7 +45,7 @@ Examples:
   carve-run ask my-bundle photo.jpg "Is there a dog?" --variant v1 --mask-top-p 0.4 --json
 """
 )
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle")
 @click.argument("image", type=click.Path(path_type=Path))
 @click.argument("question")
 @click.option("--variant", type=click.Choice(list(VARIANTS)), help="The released code's variants.")
@@ -66,7 +67,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-verify", is_flag=True, help="Check the bundle's file sizes only.")
 def ask(
-    bundle: Path,
+    bundle: str,
     image: Path,
     question: str,
     plain: bool,
@@ -85,25 +86,27 @@ def ask(
         _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
     _require_writable(picture, save_dir)
     vlm = Carve.load(_folder(bundle), verify=not no_verify)
-    show = None if as_json else _Printer()
+    show = _Printer(quiet=as_json)
     if plain:
         limit = settings["max_new_tokens"]
-        answer = vlm.plain(image, question, max_new_tokens=limit, on_token=show)
-        _report(_plain_fields(answer), [], show)
+        with show:
+            answer = vlm.plain(image, question, max_new_tokens=limit, on_token=show)
+        _report(_plain_fields(answer), [], as_json)
         return
-    result = vlm.ask(image, question, on_token=show, **settings)
+    with show:
+        result = vlm.ask(image, question, on_token=show, **settings)
     saved = []
     if picture is not None:
         saved.append(save_picture(draw_result(result, question), picture))
     if save_dir is not None:
         saved.extend(save_pictures(result, save_dir, question))
-    _report(_carve_fields(result), saved, show)
+    _report(_carve_fields(result), saved, as_json)
 
 
 @main.command(epilog="\b\nExample:\n  carve-run info default")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def info(bundle: Path, as_json: bool) -> None:
+def info(bundle: str, as_json: bool) -> None:
     """Print what BUNDLE is: family, graphs, image rule, prompts, default settings."""
     click.echo(describe(open_bundle(_folder(bundle)), as_json=as_json))
 
@@ -122,22 +125,28 @@ _TITLES = {"question": "plain  ", "final": "CARVE  "}
 class _Printer:
     """Prints each answer behind its name while it is generated."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
         self._stage = ""
 
+    def __enter__(self) -> _Printer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_line()
+
     def __call__(self, token: Token) -> None:
-        if token.stage not in _TITLES:
+        if self._quiet or token.stage not in _TITLES:
             return
         if token.stage != self._stage:
-            self.end_line()
+            self._end_line()
             self._stage = token.stage
             click.echo(_TITLES[token.stage], nl=False)
             token = token._replace(text=token.text.lstrip())
         click.echo(token.text, nl=False)
         sys.stdout.flush()
 
-    def end_line(self) -> None:
-        """Close the line of the answer before."""
+    def _end_line(self) -> None:
         if self._stage:
             click.echo()
 
@@ -151,16 +160,27 @@ def _require_unused(**options: Any) -> None:
 
 def _require_writable(picture: Path | None, save_dir: Path | None) -> None:
     """Find out before the model runs whether the pictures can be written."""
-    if picture is not None and picture.suffix.lower() not in Image.registered_extensions():
-        raise SettingsError(f"{picture} names no picture format", "end it in .png or .jpg")
-    if picture is not None and not picture.parent.is_dir():
-        raise SettingsError(f"there is no folder {picture.parent}", "create it first")
-    if save_dir is not None and save_dir.exists() and not save_dir.is_dir():
-        raise SettingsError(f"{save_dir} is a file", "choose a folder for --save-dir")
+    if picture is not None:
+        if picture.suffix.lower() not in _PICTURE_FORMATS:
+            raise SettingsError(
+                f"{picture} names no picture format", f"end it in {', '.join(_PICTURE_FORMATS)}"
+            )
+        _require_folder(picture.parent)
+    if save_dir is not None:
+        _require_folder(save_dir)
 
 
-def _folder(bundle: Path) -> Path | None:
-    return None if str(bundle) == _DEFAULT else bundle
+def _require_folder(folder: Path) -> None:
+    """Raise :class:`SettingsError` unless the folder is there or can be created."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise SettingsError(
+            f"{folder} cannot be written: {nearest} is no folder of yours", "choose another folder"
+        )
+
+
+def _folder(bundle: str) -> Path | None:
+    return None if bundle == _DEFAULT else Path(bundle)
 
 
 def _plain_fields(result: PlainResult) -> dict[str, Any]:
@@ -183,15 +203,14 @@ def _carve_fields(result: CarveResult) -> dict[str, Any]:
     }
 
 
-def _report(fields: dict[str, Any], saved: list[Path], show: _Printer | None) -> None:
-    if show is None:
+def _report(fields: dict[str, Any], saved: list[Path], as_json: bool) -> None:
+    if as_json:
         click.echo(json.dumps(fields | {"saved": [str(path) for path in saved]}, indent=2))
         return
-    show.end_line()
     if "bbox" in fields:
         limited = ", limited by --max-refined-pixels" if fields["refined_limited"] else ""
         width, height = fields["refined_size"]
-        click.echo(f"box    {fields['bbox']} magnified to {width} x {height}{limited}")
+        click.echo(f"box    {fields['bbox']} scaled to {width} x {height}{limited}")
     click.echo(f"time   {fields['timings']['total']:.2f} s")
     for path in saved:
         click.echo(f"saved  {path}")

@@ -12,9 +12,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from carve_models.errors import ImageError
 
-ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]"
+ImageInput: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]"
+)
 RGB: TypeAlias = NDArray[np.uint8]
 
+# Raster formats only: Pillow would run Ghostscript on an EPS. Newer ones last.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "TGA", "WEBP", "JPEG2000", "AVIF")
 _MIN_SIDE = 2  # one pixel has no content to look at
 _SIXTEEN_TO_EIGHT = 257  # 65535 / 255
 
@@ -22,8 +26,9 @@ _SIXTEEN_TO_EIGHT = 257  # 65535 / 255
 def load_image(image: ImageInput) -> RGB:
     """Return an image as a contiguous (H, W, 3) uint8 RGB array.
 
-    EXIF orientation is applied, 16 bits are scaled to 8, transparency is laid over white and the
-    first frame of an animation is taken (``docs/method.md``, symbol ``I``).
+    EXIF orientation is applied, 16 bits are scaled to 8 (Pillow's mode "I" counts as 16 bits),
+    transparency is laid over white and the first frame of an animation is taken
+    (``docs/method.md``, symbol ``I``).
 
     Args:
         image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array.
@@ -35,8 +40,15 @@ def load_image(image: ImageInput) -> RGB:
         array = _from_array(image)
     elif isinstance(image, Image.Image):
         array = _decode(image, "the image")
+    elif isinstance(image, (bytes, bytearray, memoryview)):
+        array = _decode(io.BytesIO(image), "the given bytes")
+    elif isinstance(image, (str, os.PathLike)):
+        array = _decode(image, os.fspath(image))
     else:
-        array = _from_file(image)
+        raise ImageError(
+            f"the image is {type(image).__name__!r}",
+            "give a path, encoded bytes, a Pillow image or an (H, W, 3) uint8 array",
+        )
     height, width = array.shape[:2]
     if min(height, width) < _MIN_SIDE:
         raise ImageError(
@@ -52,16 +64,7 @@ def _from_array(array: NDArray[Any]) -> RGB:
             f"the array has shape {array.shape} and dtype {array.dtype}",
             "give an (H, W, 3) uint8 array in RGB order",
         )
-    return array
-
-
-def _from_file(image: str | os.PathLike[str] | bytes) -> RGB:
-    source: str | os.PathLike[str] | io.BytesIO
-    if isinstance(image, bytes):
-        source, name = io.BytesIO(image), "the given bytes"
-    else:
-        source, name = image, os.fspath(image)
-    return _decode(source, name)
+    return np.array(array)  # a copy: the caller may write the next frame into theirs
 
 
 def _decode(source: str | os.PathLike[str] | io.BytesIO | Image.Image, name: str) -> RGB:
@@ -69,19 +72,21 @@ def _decode(source: str | os.PathLike[str] | io.BytesIO | Image.Image, name: str
     try:
         if isinstance(source, Image.Image):
             return np.asarray(_to_rgb(source))
-        with Image.open(source) as picture:
+        with Image.open(source, formats=_FORMATS) as picture:
             return np.asarray(_to_rgb(picture))
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {name}", "check the path of the image") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{name} is a folder", "give one image file") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} is too large: {error}", "scale the image down first") from error
-    except UnidentifiedImageError as error:
+    except (UnidentifiedImageError, KeyError) as error:  # KeyError: a format this Pillow lacks
         raise ImageError(
             f"{name} is not an image that Pillow can read", "give a JPEG, PNG or similar file"
         ) from error
     except ImageError:
         raise
-    except (OSError, SyntaxError, ValueError, RuntimeError) as error:
+    except Exception as error:  # damaged files raise whatever a decoder meets
         raise ImageError(f"{name} cannot be decoded: {error}", "check the file") from error
 
 

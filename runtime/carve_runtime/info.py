@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from carve_models import names
 from carve_models.manifest import Segment
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle
@@ -37,11 +38,12 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
         ("defaults", _spell_settings(manifest.defaults)),
         ("made with", ", ".join(f"{name} {v}" for name, v in manifest.versions.items())),
     ]
+    cached = names.present_names(decoder.layers)
     rows += [
         (
             "graph",
             f"{name}: {', '.join(t.name for t in graph.inputs if '.' not in t.name)} -> "
-            f"{graph.outputs[0].name}, ... ({len(graph.outputs)} outputs)",
+            f"{', '.join(t.name for t in graph.outputs if t.name not in cached)}",
         )
         for name, graph in manifest.graphs.items()
     ]
@@ -62,4 +64,6 @@ def _spell(segments: tuple[Segment, ...]) -> str:
 
 
 def _spell_settings(settings: Settings) -> str:
-    return ", ".join(f"{name} {value}" for name, value in vars(settings).items())
+    given = {name: value for name, value in vars(settings).items() if value is not None}
+    given["layers"] = "+".join(map(str, settings.layers))
+    return ", ".join(f"{name} {value}" for name, value in given.items())

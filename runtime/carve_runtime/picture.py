@@ -78,7 +78,8 @@ def draw_result(result: CarveResult, question: str = "") -> Image.Image:
     canvas = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(canvas)
     if question:
-        draw.text((_MARGIN, _TITLE // 3), question, fill=_INK, font=font)
+        title = _fit(question, width - 2 * _MARGIN, font)
+        draw.text((_MARGIN, _TITLE // 3), title, fill=_INK, font=font)
     left = _MARGIN
     for title, panel in scaled:
         draw.text(
@@ -91,13 +92,13 @@ def draw_result(result: CarveResult, question: str = "") -> Image.Image:
 
 def save_pictures(result: CarveResult, folder: Path, question: str = "") -> list[Path]:
     """Write every intermediate picture and the overview ``carve`` as PNG; return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     named = pictures(result) | {"carve": draw_result(result, question)}
     return [save_picture(picture, folder / f"{name}.png") for name, picture in named.items()]
 
 
 def save_picture(picture: Image.Image, path: Path) -> Path:
     """Write a picture, complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         picture.save(aside)
@@ -108,12 +109,21 @@ def save_picture(picture: Image.Image, path: Path) -> Path:
 
 
 def _to_height(panel: Image.Image) -> Image.Image:
-    scale = _PANEL_HEIGHT / panel.height
-    width = min(max(round(panel.width * scale), 1), 3 * _PANEL_HEIGHT)
-    return panel.resize((width, _PANEL_HEIGHT), Image.Resampling.LANCZOS)
+    """Scale to the panels' height; what would be too wide is centred on paper."""
+    widest = 2 * _PANEL_HEIGHT
+    scale = min(_PANEL_HEIGHT / panel.height, widest / panel.width)
+    size = max(round(panel.width * scale), 1), max(round(panel.height * scale), 1)
+    scaled = panel.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    framed = Image.new("RGB", (size[0], _PANEL_HEIGHT), _PAPER)
+    framed.paste(scaled, (0, (_PANEL_HEIGHT - size[1]) // 2))
+    return framed
 
 
 def _fit(title: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    while title and font.getlength(title) > width:
+    """Put a title on one line and cut it where the width ends."""
+    title = " ".join(title.split())
+    if font.getlength(title) <= width:
+        return title
+    while title and font.getlength(title + "...") > width:
         title = title[:-1]
-    return title
+    return title + "..."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,14 @@ Box: TypeAlias = tuple[int, int, int, int]
 
 #: The refined image may have this many times the pixels of the original, unless told otherwise.
 DEFAULT_GROWTH = 4
+
+
+class Refined(NamedTuple):
+    """The refined image, its box in the original, and whether the pixel limit reduced it."""
+
+    image: RGB
+    box: Box
+    limited: bool
 
 
 def refine_image(
@@ -41,17 +49,23 @@ def refine_image(
     """
     pixels = load_image(image)
     kept = np.asarray(mask, bool)
-    height, width = pixels.shape[:2]
-    if kept.shape != (height, width):
+    if kept.shape != pixels.shape[:2]:
         raise SettingsError(
-            f"the mask has shape {kept.shape} and the image {(height, width)}",
+            f"the mask has shape {kept.shape} and the image {pixels.shape[:2]}",
             "make the mask from this image",
         )
-    x0, y0, x1, y1 = box = bounding_box(kept)
-    crop = pixels[y0:y1, x0:x1] * kept[y0:y1, x0:x1, None]
-    size, _ = magnified_size((x1 - x0, y1 - y0), (width, height), max_refined_pixels)
-    refined = Image.fromarray(crop).resize(size, Image.Resampling.LANCZOS)
-    return np.asarray(refined), box
+    refined = refine_pixels(pixels, kept, max_refined_pixels)
+    return refined.image, refined.box
+
+
+def refine_pixels(pixels: RGB, mask: NDArray[np.bool_], max_refined_pixels: int | None) -> Refined:
+    """Do what :func:`refine_image` does, on arrays that are known to fit."""
+    x0, y0, x1, y1 = box = bounding_box(mask)
+    crop = pixels[y0:y1, x0:x1] * mask[y0:y1, x0:x1, None]
+    image_size = (pixels.shape[1], pixels.shape[0])
+    size, limited = magnified_size((x1 - x0, y1 - y0), image_size, max_refined_pixels)
+    magnified = Image.fromarray(crop).resize(size, Image.Resampling.LANCZOS)
+    return Refined(np.asarray(magnified), box, limited)
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box:

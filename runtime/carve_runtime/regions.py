@@ -45,17 +45,19 @@ def select_regions(
     Raises:
         SettingsError: a value out of range, or no finite pixel.
     """
-    values = np.asarray(saliency, np.float64)
+    # Raster order decides ties, so the memory layout must not.
+    values = np.ascontiguousarray(saliency, np.float64)
     require_choice("strategy", strategy, Strategy)
     require_choice("rule", rule, Rule)
     require_share("mask_top_p", mask_top_p)
     require_count("max_regions", max_regions)
     require_range("outlier_percent", outlier_percent, 0.0, 100.0)
-    seen = np.isfinite(values)
-    if values.ndim != 2 or not seen.any():
+    seen = ~np.isnan(values)
+    if values.ndim != 2 or not seen.any() or np.isinf(values).any():
         raise SettingsError(
-            f"the saliency has shape {values.shape} and {int(seen.sum())} finite values",
-            "give an (H, W) map with finite values",
+            f"the saliency has shape {values.shape} and {int(np.isfinite(values).sum())} finite "
+            "values",
+            "give an (H, W) map of finite values, NaN for pixels that were not seen",
         )
     threshold = np.percentile(values[seen], (1.0 - mask_top_p) * 100)
     mask = seen & (values >= threshold)

@@ -41,7 +41,7 @@ class PlainResult:
     counts: Counts
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CarveResult:
     """The answer through CARVE and everything that led to it.
 
@@ -80,3 +80,9 @@ class CarveResult:
     timings: dict[str, float]
     counts: Counts
     settings: Settings
+
+    def __repr__(self) -> str:
+        return (
+            f"CarveResult(answer={self.answer!r}, plain_answer={self.plain_answer!r}, "
+            f"bbox={self.bbox})"
+        )

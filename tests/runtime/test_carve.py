@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
-from carve_models.settings import VARIANTS
+from carve_models.settings import VARIANTS, FinalPrompt, Variant
 from carve_runtime import Carve, SettingsError, Token, load_image
 from tests.support import POCKET, SCENES
 
@@ -44,7 +44,7 @@ def prompt_tokens(text: str) -> int:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("final_prompt", ["pair", "refined"])
-def test_the_prefix_runs_once(pocket: Carve, variant: str, final_prompt: str) -> None:
+def test_the_prefix_runs_once(pocket: Carve, variant: Variant, final_prompt: FinalPrompt) -> None:
     result = pocket.ask(SCENE, QUESTION, variant=variant, final_prompt=final_prompt)
     image = pocket.manifest.image.tokens
     prefix = 1 + image  # beginning of sequence, then the image
@@ -67,7 +67,7 @@ def test_settings_in_force_are_reported(pocket: Carve) -> None:
     assert result.settings.mask_top_p == 0.3
     assert result.settings.max_regions == pocket.manifest.defaults.max_regions
     with pytest.raises(SettingsError, match="there is no setting named 'top'"):
-        pocket.ask(SCENE, QUESTION, top=3)
+        pocket.ask(SCENE, QUESTION, top=3)  # type: ignore[call-arg]
 
 
 def test_fields_of_a_result(pocket: Carve) -> None:

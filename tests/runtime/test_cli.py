@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
+import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
+from zlib import compress, crc32
 
 import pytest
 from click.testing import CliRunner, Result
@@ -54,7 +59,7 @@ def test_ask_prints_both_answers_and_writes_the_picture(pocket: Carve, tmp_path:
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["plain", wanted.plain_answer]
     assert lines[1].split() == ["CARVE", wanted.answer]
-    assert lines[2].startswith(f"box    {wanted.bbox} magnified to ")
+    assert lines[2].startswith(f"box    {wanted.bbox} scaled to ")
     assert lines[-1] == f"saved  {picture}"
     with Image.open(picture) as shown:
         shown.load()
@@ -189,6 +194,80 @@ FAILURES = {
 }
 
 
+def huge_png() -> bytes:
+    """Return a PNG whose header promises 20000 x 20000 pixels."""
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
+    chunks = [b"IHDR" + header, b"IDAT" + compress(b""), b"IEND"]
+    sizes = [struct.pack(">I", len(chunk) - 4) for chunk in chunks]
+    sums = [struct.pack(">I", crc32(chunk)) for chunk in chunks]
+    parts = zip(sizes, chunks, sums, strict=True)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(b"".join(part) for part in parts)
+
+
+def picture_bytes(width: int, height: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (width, height)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+BAD_IMAGES = {
+    "truncated": (Path(SCENE).read_bytes()[:5000], r"cannot be decoded: .*truncated.*\. Check"),
+    "bomb": (huge_png(), r"is too large: .*\. Scale"),
+    "one pixel": (picture_bytes(1, 1), r"the image is 1 x 1 pixels\. Give an image of at least"),
+    "sliver": (picture_bytes(2000, 4), r"have a ratio of 500\. Crop"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_bad_images_exit_with_1(name: str, tmp_path: Path) -> None:
+    data, message = BAD_IMAGES[name]
+    path = tmp_path / "picture.png"
+    path.write_bytes(data)
+    failed(carve_run("ask", "default", path, QUESTION), 1, message)
+
+
+BAD_BUNDLES: dict[str, tuple[str, Callable[[bytes], bytes | None], str]] = {
+    "missing": ("onnx/embed_tokens.onnx", lambda data: None, r"is missing\. Copy the whole"),
+    "truncated": ("onnx/embed_tokens.onnx", lambda data: data[:-9], r"bytes, the manifest says"),
+    "swapped": ("onnx/embed_tokens.onnx", lambda data: data[::-1], r"its SHA-256 differs"),
+    "schema": (
+        "carve.json",
+        lambda data: data.replace(b'"schema_version": 1', b'"schema_version": 9'),
+        r"schema version 9; .*\. Upgrade",
+    ),
+    "family": ("carve.json", lambda data: data.replace(b'"llava"', b'"x"'), r"family 'x'; this"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BUNDLES)
+def test_bad_bundles_exit_with_1(name: str, tmp_path: Path) -> None:
+    file, damage, message = BAD_BUNDLES[name]
+    bundle = tmp_path / "bundle"
+    shutil.copytree(POCKET, bundle, ignore=shutil.ignore_patterns("checkpoint"))
+    data = damage((bundle / file).read_bytes())
+    (bundle / file).unlink()
+    if data is not None:
+        (bundle / file).write_bytes(data)
+    failed(carve_run("ask", bundle, SCENE, QUESTION), 1, message)
+
+
+def test_tokens_appear_as_they_are_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        shown: ClassVar[list[str]] = []
+
+        def flush(self) -> None:
+            self.shown.append(self.getvalue())
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    instruction = "Write a general description of the image."
+    main(["ask", "default", SCENE, instruction, "--plain"], standalone_mode=False)
+    line = screen.getvalue().splitlines()[0]
+    growing = [text for text in dict.fromkeys(screen.shown) if line.startswith(text)]
+    assert len(growing) > 4
+    assert growing == sorted(growing, key=len)
+
+
 @pytest.mark.parametrize("name", FAILURES)
 def test_failures_exit_with_1_and_write_nothing(name: str, tmp_path: Path) -> None:
     arguments, message = FAILURES[name]
@@ -204,7 +283,7 @@ def test_failures_exit_with_1_and_write_nothing(name: str, tmp_path: Path) -> No
     [
         ("--picture", "carve.orchid", r"carve\.orchid.*\. "),
         ("--picture", "carve", r"carve.*\. "),
-        ("--picture", "absent/carve.png", r"absent.*\. "),
+        ("--picture", "carve.psd", r"carve\.psd.*\. End it in \.png"),
         ("--picture", "file.txt/carve.png", r"file\.txt.*\. "),
         ("--save-dir", "file.txt", r"file\.txt.*\. "),
     ],
@@ -215,8 +294,7 @@ def test_an_output_that_cannot_be_written(
     """Found before the model runs: nothing is answered, nothing written."""
     (tmp_path / "file.txt").write_text("keep")
     result = carve_run(*ASK, option, tmp_path / name)
-    assert result.exit_code in (1, 2)
-    failed(result, result.exit_code, message)
+    failed(result, 2, message)
     assert result.stdout == ""
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
     assert (tmp_path / "file.txt").read_text() == "keep"
