@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy import ndimage
 
 from carve_runtime import SettingsError, attention_entropy, fuse_contrast
 
@@ -64,6 +65,33 @@ def test_a_window_beyond_the_image_keeps_the_scale() -> None:
     window = (0.0, -10.0, 60.0, 50.0)
     image = fuse_contrast(q, g, image_size=(60, 40), window=window, **options)
     np.testing.assert_allclose(image, padded[10:50], rtol=1e-6)
+
+
+@given(
+    seed=st.integers(0, 99),
+    grid=st.tuples(st.integers(2, 9), st.integers(2, 9)),
+    start=st.tuples(st.floats(-20, 20), st.floats(-20, 20)),
+    token=st.tuples(st.floats(2, 15), st.floats(2, 15)),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_window_may_begin_inside_a_pixel(seed: int, grid: Any, start: Any, token: Any) -> None:
+    """Every pixel's centre, sampled by hand with the outer tokens repeated."""
+    size = (57, 43)
+    window = (*start, start[0] + token[0] * grid[1], start[1] + token[1] * grid[0])
+    q, g = attention(seed, 1, 1, grid[0] * grid[1]), np.ones((1, 1, grid[0] * grid[1]))
+    columns = (np.arange(size[0]) + 0.5 - window[0]) / token[0] - 0.5
+    rows = (np.arange(size[1]) + 0.5 - window[1]) / token[1] - 0.5
+    at = np.meshgrid(rows, columns, indexing="ij")
+    wanted = ndimage.map_coordinates(q.reshape(grid), at, np.float64, 1, mode="nearest")
+    inside = (at[0] >= -0.5) & (at[0] < grid[0] - 0.5) & (at[1] >= -0.5) & (at[1] < grid[1] - 0.5)
+    options: Any = {"grid": grid, "image_size": size, "layers": [0], "steps": "first"}
+    if not inside.any():
+        with pytest.raises(SettingsError, match="covers no pixel"):
+            fuse_contrast(q, g, window=window, **options)
+        return
+    saliency = fuse_contrast(q, g, window=window, regularizer=0.0, **options)
+    np.testing.assert_array_equal(np.isfinite(saliency), inside)
+    np.testing.assert_allclose(saliency[inside], wanted[inside], rtol=1e-4, atol=1e-6)
 
 
 def test_the_contrast_removes_what_both_passes_see() -> None:

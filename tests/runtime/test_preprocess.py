@@ -241,3 +241,15 @@ def test_both_geometries_of_a_bundle_that_crops(export_of: ExportOf) -> None:
     np.testing.assert_array_equal(seen, wanted)
     np.testing.assert_array_equal(placed.mask, wanted)
     assert placed.bbox == (80, 0, 400, 319)
+
+
+def test_a_sliver_does_not_grow_to_gigapixels() -> None:
+    """A refined image may be thin; the centre crop sees its middle alone, and only that grows."""
+    spec = ImageSpec(
+        resize_shortest_edge=48, crop=(48, 48), size=(48, 48), grid=(6, 6), patch_size=8
+    )
+    sliver = np.zeros((4, 200_000, 3), np.uint8)
+    sliver[:, 99_998:100_002] = 255
+    seen = preprocess(sliver, spec)
+    assert seen.window == (99_998, 0, 100_002, 4)
+    assert seen.pixel_values[..., 8:-8].min() == pytest.approx(1, abs=0.01)
