@@ -7,12 +7,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 
 from carve_export import ExportOptions, ExportReport, export_bundle
 from carve_models.manifest import Profile
 from carve_runtime import Carve
 from tests.checkpoints import MAKERS
 from tests.support import CASES, POCKET
+
+torch.set_num_threads(1)  # the models are tiny: threads would only wait for each other
 
 CheckpointOf = Callable[[str], Path]
 ExportOf = Callable[[str, Profile], ExportReport]
