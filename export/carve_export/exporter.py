@@ -18,7 +18,7 @@ from carve_export.images import image_spec
 from carve_export.parity import Comparison, compare, reference
 from carve_export.prompts import change_layout, resolve_prompts
 from carve_export.trace import graph_entry, trace_graph
-from carve_models.errors import CheckpointError, ExportError, SettingsError
+from carve_models.errors import BundleError, CheckpointError, ExportError, SettingsError
 from carve_models.interface import require_interface
 from carve_models.manifest import (
     DecoderSpec,
@@ -215,10 +215,11 @@ def _publish(folder: Path, target: Path) -> None:
 
 def _remove_bundle(target: Path) -> None:
     """Remove the bundle that is there, and nothing else; its manifest first."""
-    if not (target / MANIFEST_FILE).is_file():
-        return
-    files = read_manifest(target).files
-    (target / MANIFEST_FILE).unlink()
+    try:
+        files = list(read_manifest(target).files)
+    except BundleError:  # none, or one that nobody can read
+        files = []
+    (target / MANIFEST_FILE).unlink(missing_ok=True)
     for name in files:
         (target / name).unlink(missing_ok=True)
 
