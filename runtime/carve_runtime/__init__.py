@@ -21,6 +21,7 @@ from carve_runtime.carve import Carve
 from carve_runtime.contrast import fuse_contrast
 from carve_runtime.diagnostics import attention_entropy
 from carve_runtime.image import load_image
+from carve_runtime.image_session import ImageSession
 from carve_runtime.picture import draw_result
 from carve_runtime.refine import refine_image
 from carve_runtime.regions import select_regions
@@ -34,6 +35,7 @@ __all__ = [
     "DependencyError",
     "FamilyError",
     "ImageError",
+    "ImageSession",
     "PlainResult",
     "PromptError",
     "ProviderError",

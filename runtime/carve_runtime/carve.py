@@ -6,23 +6,14 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from carve_models.errors import SettingsError
 from carve_models.manifest import Manifest
-from carve_models.settings import Settings, SettingsChanges, Variant
+from carve_models.settings import SettingsChanges, Variant
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.contrast import fuse_contrast, needed_general_steps
-from carve_runtime.diagnostics import attention_entropy
-from carve_runtime.engine import Pass
-from carve_runtime.image import RGB, ImageInput, load_image
-from carve_runtime.model import Model, OnToken, View, Work
-from carve_runtime.preprocess import require_aspect
-from carve_runtime.refine import refine_pixels
-from carve_runtime.regions import select_regions
+from carve_runtime.graph import CPU
+from carve_runtime.image import ImageInput
+from carve_runtime.image_session import ImageSession
+from carve_runtime.model import Model, OnToken, Work
 from carve_runtime.result import CarveResult, PlainResult
-from carve_runtime.session import CPU
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -63,6 +54,18 @@ class Carve:
         """What the bundle says of itself, its default settings included."""
         return self._model.manifest
 
+    def open(self, image: ImageInput) -> ImageSession:
+        """Look at an image once, to ask several questions about it.
+
+        Args:
+            image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        work = Work()
+        return ImageSession(self._model, self._model.decode(image, work), work)
+
     def plain(
         self,
         image: ImageInput,
@@ -86,25 +89,10 @@ class Carve:
             PromptError: the question is empty or too long.
             SettingsError: a value out of range.
         """
-        limit = self.manifest.defaults.override(max_new_tokens=max_new_tokens).max_new_tokens
-        self._model.require_room(question, pair=refined is not None, max_new_tokens=limit)
+        limit = self._model.plain_limit(question, max_new_tokens, pair=refined is not None)
         work = Work(on_token)
-        view = self._model.look(self._decode(image, work), work)
-        if refined is None:
-            answer = self._model.answer(
-                view, question, stage="question", max_new_tokens=limit, work=work
-            )
-        else:
-            second = self._decode(refined, work)
-            answer = self._model.answer_pair(
-                view, second, question, stage="final", max_new_tokens=limit, work=work
-            )
-        return PlainResult(
-            answer=self._model.text.decode(answer.ids),
-            token_ids=answer.ids,
-            timings=work.clock.timings(),
-            counts=work.counts,
-        )
+        opened = ImageSession(self._model, self._model.decode(image, work), work)
+        return opened.answer_plainly(question, refined, limit, work)
 
     def ask(
         self,
@@ -130,104 +118,7 @@ class Carve:
             PromptError: the question is empty or too long.
             SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
         """
-        settings = self.manifest.defaults.override(variant=variant, **changes)
-        rows = self._tapped(settings.layers)
-        self._model.require_room(
-            question,
-            pair=settings.final_prompt == "pair",
-            max_new_tokens=settings.max_new_tokens,
-        )
+        settings = self._model.settings(question, variant, changes)
         work = Work(on_token)
-        view = self._model.look(self._decode(image, work), work)
-        limit = settings.max_new_tokens
-        plain = self._model.answer(
-            view, question, stage="question", max_new_tokens=limit, work=work
-        )
-        general = self._model.answer(
-            view,
-            self.manifest.prompts.general,
-            stage="general",
-            max_new_tokens=needed_general_steps(settings.steps, len(plain.attention)),
-            work=work,
-        )
-        attention = plain.attention[:, rows], general.attention[:, rows]
-        with work.clock.stage("refine"):
-            saliency, mask = self._select(view, *attention, settings)
-            refined = refine_pixels(view.image, mask, settings.max_refined_pixels)
-        final = self._final_pass(view, refined.image, question, settings, work)
-        return CarveResult(
-            answer=self._model.text.decode(final.ids),
-            plain_answer=self._model.text.decode(plain.ids),
-            token_ids=final.ids,
-            plain_token_ids=plain.ids,
-            image=view.image,
-            saliency=saliency,
-            mask=mask,
-            bbox=refined.box,
-            refined_image=refined.image,
-            refined_limited=refined.limited,
-            question_attention=attention[0],
-            general_attention=attention[1],
-            entropy=attention_entropy(attention[0][-1]),
-            timings=work.clock.timings(),
-            counts=work.counts,
-            settings=settings,
-        )
-
-    def _tapped(self, layers: Sequence[int]) -> list[int]:
-        """Return the rows of the tap that hold the given decoder layers."""
-        decoder = self.manifest.decoder
-        missing = [layer for layer in layers if layer not in decoder.tapped_layers]
-        if missing:
-            raise SettingsError(
-                f"this bundle does not expose layer {missing[0]} of its {decoder.layers} layers",
-                f"choose from {', '.join(map(str, decoder.tapped_layers))}, "
-                "or export the checkpoint with other --layers",
-            )
-        return [decoder.tapped_layers.index(layer) for layer in layers]
-
-    def _decode(self, image: ImageInput, work: Work) -> RGB:
-        with work.clock.stage("decode"):
-            pixels = load_image(image)
-            require_aspect(pixels, self.manifest.image)
-        return pixels
-
-    def _select(
-        self,
-        view: View,
-        question_attention: NDArray[np.float32],
-        general_attention: NDArray[np.float32],
-        settings: Settings,
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        height, width = view.image.shape[:2]
-        saliency = fuse_contrast(
-            question_attention,
-            general_attention,
-            grid=self.manifest.image.grid,
-            image_size=(width, height),
-            layers=range(len(settings.layers)),
-            steps=settings.steps,
-            regularizer=settings.regularizer,
-            window=view.window if settings.geometry == "input" else None,
-        )
-        mask = select_regions(
-            saliency,
-            mask_top_p=settings.mask_top_p,
-            max_regions=settings.max_regions,
-            strategy=settings.strategy,
-            rule=settings.rule,
-            outlier_percent=settings.outlier_percent,
-        )
-        return saliency, mask
-
-    def _final_pass(
-        self, view: View, refined: RGB, question: str, settings: Settings, work: Work
-    ) -> Pass:
-        """Ask again, about the pair or about the refined image alone."""
-        limit = settings.max_new_tokens
-        if settings.final_prompt == "pair":
-            return self._model.answer_pair(
-                view, refined, question, stage="final", max_new_tokens=limit, work=work
-            )
-        second = self._model.look(refined, work)
-        return self._model.answer(second, question, stage="final", max_new_tokens=limit, work=work)
+        opened = ImageSession(self._model, self._model.decode(image, work), work)
+        return opened.answer_through_carve(question, settings, work)

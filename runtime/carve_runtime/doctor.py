@@ -7,7 +7,7 @@ from importlib import metadata
 
 from carve_models.errors import CarveError
 from carve_runtime.bundle import open_bundle
-from carve_runtime.session import import_onnxruntime
+from carve_runtime.graph import import_onnxruntime
 
 #: Distributions that install the same ``onnxruntime`` package and overwrite each other.
 ONNXRUNTIME_DISTRIBUTIONS = (

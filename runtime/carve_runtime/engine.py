@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from carve_models import names
 from carve_models.errors import PromptError
 from carve_runtime.bundle import Bundle
-from carve_runtime.session import CPU, Graph, OrtValue
+from carve_runtime.graph import CPU, Graph, OrtValue
 from carve_runtime.text import Piece
 
 
@@ -50,7 +50,7 @@ class Engine:
     """The three graphs of a bundle. Threads may share it: all state is in the arguments."""
 
     def __init__(self, bundle: Bundle, providers: Sequence[str] = (CPU,)) -> None:
-        """Load the graphs; errors as in :class:`carve_runtime.session.Graph`."""
+        """Load the graphs; errors as in :class:`carve_runtime.graph.Graph`."""
         self._spec = bundle.manifest.decoder
         self._vision = Graph(bundle, names.VISION_ENCODER, providers)
         self._embed = Graph(bundle, names.EMBED_TOKENS, providers)

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from carve_models.errors import SettingsError
 from carve_models.manifest import Manifest, Segment
 from carve_models.names import TOKENIZER_FILE
+from carve_models.settings import Settings, SettingsChanges, Variant
 from carve_runtime.bundle import Bundle
 from carve_runtime.engine import Cache, Counts, Engine, Pass
-from carve_runtime.image import RGB
-from carve_runtime.preprocess import Window, preprocess
+from carve_runtime.graph import CPU
+from carve_runtime.image import RGB, ImageInput, load_image
+from carve_runtime.preprocess import Window, preprocess, require_aspect
 from carve_runtime.result import Stage, Token
-from carve_runtime.session import CPU
 from carve_runtime.stopwatch import Stopwatch
 from carve_runtime.text import Piece, Text, question_text
 
@@ -61,6 +63,54 @@ class Model:
         self._prefix_length = len(self.manifest.prompts.shared_prefix())
         self._prefix = self.text.pieces(self.manifest.prompts.single[: self._prefix_length], "")
 
+    def settings(
+        self, question: str, variant: Variant | None, changes: SettingsChanges
+    ) -> Settings:
+        """Return the settings in force, after checking them and the question against the bundle.
+
+        Raises:
+            SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
+            PromptError: the question is empty or too long.
+        """
+        settings = self.manifest.defaults.override(variant=variant, **changes)
+        self.rows(settings.layers)
+        pair = settings.final_prompt == "pair"
+        self._require_room(question, pair=pair, max_new_tokens=settings.max_new_tokens)
+        return settings
+
+    def plain_limit(self, question: str, max_new_tokens: int | None, *, pair: bool) -> int:
+        """Return the most forward steps of a plain answer; errors as for :meth:`settings`."""
+        settings = self.manifest.defaults.override(max_new_tokens=max_new_tokens)
+        self._require_room(question, pair=pair, max_new_tokens=settings.max_new_tokens)
+        return settings.max_new_tokens
+
+    def rows(self, layers: Sequence[int]) -> list[int]:
+        """Return the rows of the tap that hold the given decoder layers.
+
+        Raises:
+            SettingsError: a layer that is not tapped.
+        """
+        decoder = self.manifest.decoder
+        missing = [layer for layer in layers if layer not in decoder.tapped_layers]
+        if missing:
+            raise SettingsError(
+                f"this bundle does not expose layer {missing[0]} of its {decoder.layers} layers",
+                f"choose from {', '.join(map(str, decoder.tapped_layers))}, "
+                "or export the checkpoint with other --layers",
+            )
+        return [decoder.tapped_layers.index(layer) for layer in layers]
+
+    def decode(self, image: ImageInput, work: Work) -> RGB:
+        """Return an image as the array that masks and boxes refer to.
+
+        Raises:
+            ImageError: it cannot be read, or is too thin.
+        """
+        with work.clock.stage("decode"):
+            pixels = load_image(image)
+            require_aspect(pixels, self.manifest.image)
+        return pixels
+
     def look(self, image: RGB, work: Work) -> View:
         """Encode an (H, W, 3) uint8 image and run the shared prefix with it."""
         features, window = self._encode(image, work)
@@ -98,8 +148,8 @@ class Model:
         with work.clock.stage(stage):
             return self._continue(view, self._pair(question), images, stage, max_new_tokens, work)
 
-    def require_room(self, question: str, *, pair: bool, max_new_tokens: int) -> None:
-        """Raise :class:`PromptError` if a question is empty or too long, before any graph runs."""
+    def _require_room(self, question: str, *, pair: bool, max_new_tokens: int) -> None:
+        """Refuse a question that is empty or too long, before any graph runs."""
         rest = self._pair(question) if pair else self._single(question)
         tokens = self.manifest.image.tokens
         length = sum(

@@ -59,6 +59,33 @@ def test_the_prefix_runs_once(pocket: Carve, variant: Variant, final_prompt: Fin
     assert steps[1] <= (1 if variant != "v4" else steps[0])
 
 
+def test_a_session_computes_what_depends_on_the_image_once(pocket: Carve) -> None:
+    questions = [entry["question"] for entry in ENTRIES if entry["image"] == SCENE.name]
+    image = pocket.manifest.image.tokens
+    with pocket.open(SCENE) as session:
+        for number, question in enumerate(questions):
+            alone = pocket.ask(SCENE, question, final_prompt="pair")
+            result = session.ask(question, final_prompt="pair")
+            assert result.token_ids == alone.token_ids
+            assert result.plain_token_ids == alone.plain_token_ids
+            np.testing.assert_array_equal(result.mask, alone.mask)
+            general = prompt_tokens(pocket.manifest.prompts.general)
+            saved = 1 + image + (general if number else 0)
+            assert result.counts.decoder_tokens == alone.counts.decoder_tokens - saved
+            assert result.counts.vision_runs == 1
+        assert session.plain(questions[0]).token_ids == pocket.plain(SCENE, questions[0]).token_ids
+
+
+def test_a_session_runs_more_general_steps_when_they_are_needed(pocket: Carve) -> None:
+    instruction = pocket.manifest.prompts.general
+    with pocket.open(SCENE) as session:
+        for variant, limit in (("v3", 8), ("v4", 4), ("v4", 8), ("v4", 3)):
+            result = session.ask(instruction, variant=variant, max_new_tokens=limit)  # type: ignore[arg-type]
+            alone = pocket.ask(SCENE, instruction, variant=variant, max_new_tokens=limit)  # type: ignore[arg-type]
+            np.testing.assert_array_equal(result.general_attention, alone.general_attention)
+            assert result.token_ids == alone.token_ids
+
+
 def test_settings_in_force_are_reported(pocket: Carve) -> None:
     result = pocket.ask(SCENE, QUESTION, variant="v2", layers=[0, 3], mask_top_p=0.3)
     assert (result.settings.steps, result.settings.strategy) == ("first", "size")
