@@ -23,6 +23,8 @@ class ErrorCommand(click.Command):
             raise click.UsageError(str(error)) from error
         except CarveError as error:
             raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            raise  # click ends quietly: the reader has seen enough
         except OSError as error:
             cause = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
             raise click.ClickException(f"{cause}. Check the path and the free space.") from error
