@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 import numpy as np
@@ -19,13 +19,14 @@ from tools.pocket.views import (
     OBJECT,
     SIDE,
     View,
+    crowded_scene,
     sample_crop,
     sample_view,
     small_scene,
     whole_view,
 )
 
-PoolName = Literal["single", "pair", "easy"]
+PoolName = Literal["single", "pair", "easy", "crowd"]
 _SHARD = 2000
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class PoolSpec:
 
     single: int = 36_000
     pair: int = 12_000
+    crowd: int = 8_000
     seed: int = 1
 
     def shards(self) -> Iterator[tuple[PoolName, int, int]]:
@@ -44,6 +46,7 @@ class PoolSpec:
             "single": self.single,
             "easy": len(image_paths("train")),
             "pair": self.pair,
+            "crowd": self.crowd,
         }
         for name, count in counts.items():
             for shard in range(-(-count // _SHARD)):
@@ -81,6 +84,8 @@ def _sample(name: PoolName, rng: np.random.Generator, index: int) -> list[View]:
         return [load_view("train", index)]
     if name == "single":
         return [sample_view(rng, "train")]
+    if name == "crowd":
+        return [whole_view(crowded_scene(rng, "train"))]
     scene = small_scene(rng, "train")
     return [whole_view(scene), sample_crop(rng, scene)]
 
@@ -90,7 +95,7 @@ def _render_shard(folder: Path, seed: int, name: PoolName, shard: int, count: in
     path = folder / f"{name}-{shard:03d}-pixels.npy"
     if path.exists():
         return
-    rng = np.random.default_rng([seed, ("single", "pair", "easy").index(name), shard])
+    rng = np.random.default_rng([seed, get_args(PoolName).index(name), shard])
     views = 2 if name == "pair" else 1
     pixels = np.zeros((count, views, SIDE, SIDE, 3), np.uint8)
     objects = np.zeros((count, views, MAX_OBJECTS), OBJECT)
@@ -108,14 +113,15 @@ def _render_shard(folder: Path, seed: int, name: PoolName, shard: int, count: in
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/pocket"))
 @click.option("--single", default=PoolSpec.single, help="Number of single views.")
 @click.option("--pair", default=PoolSpec.pair, help="Number of scene-and-crop pairs.")
+@click.option("--crowd", default=PoolSpec.crowd, help="Number of views full of texts.")
 @click.option("--seed", default=PoolSpec.seed)
 @click.option("--processes", default=2)
-def main(out: Path, single: int, pair: int, seed: int, processes: int) -> None:
+def main(out: Path, single: int, pair: int, crowd: int, seed: int, processes: int) -> None:
     """Render the training views into OUT/pool; shards that exist are kept."""
     folder = out / "pool"
     folder.mkdir(parents=True, exist_ok=True)
     start_log(out / "pool.log")
-    shards = list(PoolSpec(single, pair, seed).shards())
+    shards = list(PoolSpec(single, pair, crowd, seed).shards())
     with ProcessPoolExecutor(processes) as executor:
         jobs = [executor.submit(_render_shard, folder, seed, *shard) for shard in shards]
         for (name, shard, _), job in zip(progress(shards, "rendering"), jobs, strict=True):

@@ -22,6 +22,8 @@ from tools.pocket.vocabulary import (
 SMALL = (38, 64)
 #: Sides of large objects, whose text can be read at once.
 LARGE = (130, 220)
+#: Sides of objects that fill a picture and can still be read: many texts in one view.
+MEDIUM = (85, 165)
 #: Sides of distractors.
 DISTRACTOR = (70, 130)
 _ATTEMPTS = 30

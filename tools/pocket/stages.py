@@ -19,7 +19,7 @@ from tools.pocket.views import View
 from tools.pocket.vocabulary import COLOR_NAMES, SHAPE_NAMES, TEXTS
 
 #: Where the tower's views come from.
-_MIX: dict[PoolName, float] = {"single": 0.7, "pair": 0.24, "easy": 0.06}
+_MIX: dict[PoolName, float] = {"single": 0.35, "pair": 0.19, "easy": 0.06, "crowd": 0.4}
 #: Sharpness of the softmax over words, and weights of the terms that keep tokens in order.
 _SHARPNESS, _BACKGROUND, _NORM = 14.0, 3.0, 0.1
 

@@ -20,7 +20,7 @@ from carve_runtime.regions import select_regions
 from tools.pocket.backgrounds import CANVAS
 from tools.pocket.fonts import Split
 from tools.pocket.render import WHOLE, Window, render
-from tools.pocket.scenes import LARGE, SMALL, Item, Scene, sample_scene
+from tools.pocket.scenes import LARGE, MEDIUM, SMALL, Item, Scene, sample_scene
 from tools.pocket.vocabulary import TEXTS
 
 #: Side of a stored view in pixels; the model's input is a crop of it.
@@ -82,6 +82,12 @@ def large_scene(rng: np.random.Generator, split: Split) -> Scene:
     """Draw a scene of a few large objects."""
     objects, distractors = int(rng.integers(1, 7)), int(rng.integers(3))
     return sample_scene(rng, split, objects=objects, sides=LARGE, distractors=distractors)
+
+
+def crowded_scene(rng: np.random.Generator, split: Split) -> Scene:
+    """Draw a scene full of objects that can be read: most examples of reading per view."""
+    objects, distractors = int(rng.integers(8, 19)), int(rng.integers(2))
+    return sample_scene(rng, split, objects=objects, sides=MEDIUM, distractors=distractors)
 
 
 def whole_view(scene: Scene) -> View:
