@@ -110,7 +110,7 @@ def run_stage(
         stage.set_rates(step)
         loss, metrics = loss_of(batch, step / stage.steps)
         _update(stage, loss)
-        for name, value in {"loss": float(loss), **metrics}.items():
+        for name, value in {"loss": loss.item(), **metrics}.items():
             recent[name].append(value)
         if (step + 1) % 50 == 0:
             rate = (time.monotonic() - started) / (step + 1 - first)

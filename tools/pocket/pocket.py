@@ -25,6 +25,11 @@ class Pocket(nn.Module):
         return self.vlm.model.vision_tower
 
     @property
+    def eyes(self) -> tuple[nn.Module, ...]:
+        """The tower and its read-outs."""
+        return self.tower, self.heads
+
+    @property
     def projector(self) -> Any:
         """From patch features to image tokens."""
         return self.vlm.model.multi_modal_projector
