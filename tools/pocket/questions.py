@@ -157,7 +157,7 @@ def _plural(noun: str) -> str:
 
 
 def _largest(rng: np.random.Generator, objects: Objects) -> Question | None:
-    """Ask for the largest object, if there is no doubt; also for its text, if that is legible."""
+    """Ask for the largest object, if there is no doubt; also for its letter, if that is legible."""
     colored = objects[objects["color"] != WHITE]
     order = np.argsort(-np.sqrt(colored["w"] * colored["h"]))
     if not len(order) or colored[order[0]]["visible"] < _WHOLE:
@@ -168,8 +168,9 @@ def _largest(rng: np.random.Generator, objects: Objects) -> Question | None:
         ratio = np.sqrt(one["w"] * one["h"] / (next_one["w"] * next_one["h"]))
         if ratio < _CLEARLY_LARGER:
             return None
-    if readable(np.array([one]))[0] and rng.random() < 0.5:
-        text = "Which object is the largest, and what is on it?"
+    legible = readable(np.array([one]))[0] and one["text"] < len(LETTERS)
+    if legible and rng.random() < 0.5:
+        text = "Which object is the largest, and which letter is on it?"
         return Question(text, f"{name(one)}, {TEXTS[one['text']]}", "largest", _box(one))
     return Question("Which object is the largest?", name(one), "largest", _box(one))
 

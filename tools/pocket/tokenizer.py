@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from tools.pocket.vocabulary import COLOR_NAMES, COLUMNS, GENERAL, ROWS, SHAPE_NAMES
 
 _SPECIAL = ("<pad>", "<s>", "</s>", "<image>")
-_VOCABULARY = 640
+_VOCABULARY = 530
 #: Words that templates and easy-VQA use besides those of the vocabulary. Two-letter words of the
 #: scenes are left out, so that they are read letter by letter.
 _SENTENCES = (
@@ -19,7 +19,7 @@ _SENTENCES = (
     "Answer the question using a single word or phrase.",
     "\nUSER: What letter is on the red square?\nASSISTANT: yes",
     "\nUSER: What word is on the blue circle?\nASSISTANT: no",
-    "Where is the largest object? Which object is the largest, and what is on it?",
+    "Where is the largest object? Which object is the largest, and which letter is on it?",
     "How many green objects are there? 0 1 2 3 4 5 6 7 8 9",
     "Is there a cross? What color is the diamond? What shape is the pink object?",
     "one object, few objects, several objects, many objects and no objects: a an sign, a star.",
