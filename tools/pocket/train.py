@@ -9,6 +9,7 @@ Interrupted, the second command goes on from its last checkpoint.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -49,7 +50,9 @@ def main(
     model = Pocket(tokenizer)
     train_tower(model, out, steps=tower_steps, batch=16, seed=seed)
     align_projector(model, tokenizer, out, steps=align_steps, batch=16, seed=seed)
-    bind = TextStage("bind", bind_steps, 16, pairs=0.0, rate=1.0, tower_rate=0.0)
+    bind = TextStage(
+        "bind", bind_steps, 16, pairs=0.0, rate=1.0, tower_rate=0.0, grounding_end=math.inf
+    )
     joint = TextStage(
         "joint", joint_steps, 16, pairs=0.3, rate=0.7, tower_rate=0.3, grounding_end=0.5
     )
