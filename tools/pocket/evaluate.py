@@ -32,7 +32,6 @@ _STEPS: tuple[Steps, ...] = ("first", "all")
 _REGULARIZERS = (1e-8, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 _SHARES = (0.02, 0.03, 0.05, 0.08)
 _REGIONS = (1, 2)
-_PROMPTS = ("refined", "pair")
 _POINTERS_TRIED = 3
 
 
@@ -78,16 +77,18 @@ def search(out: Path, pictures: int) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/pocket"))
 @click.option("--pictures", default=340, help="Pictures of every group.")
 @click.option("--part", type=click.Choice(["dev", "test"]), default="test")
-def test(out: Path, pictures: int, part: Any) -> None:
-    """Measure every group with OUT/settings.json; write OUT/figures-PART.json."""
+@click.option("--group", "groups", type=click.Choice(GROUPS), multiple=True, default=GROUPS)
+def test(out: Path, pictures: int, part: Any, groups: tuple[Group, ...]) -> None:
+    """Measure groups of questions with OUT/settings.json; add to OUT/figures-PART.json."""
     start_log(out / "evaluate.log")
     settings = Settings(**json.loads((out / "settings.json").read_text()))
     checkpoint = Checkpoint(out / "checkpoint")
-    figures = {}
-    for group in GROUPS:
+    path = out / f"figures-{part}.json"
+    figures = json.loads(path.read_text()) if path.exists() else {}
+    for group in groups:
         figures[group] = measure(checkpoint, settings, part, group, pictures)
+        path.write_text(json.dumps(figures, indent=2) + "\n")
         _LOG.info("%s %s", group, figures[group])
-    (out / f"figures-{part}.json").write_text(json.dumps(figures, indent=2) + "\n")
     _show(figures)
 
 
