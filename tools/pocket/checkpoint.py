@@ -70,7 +70,7 @@ def build_processor(tokenizer: Any) -> Any:
 
 @click.command(context_settings={"show_default": True})
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/pocket"))
-@click.option("--stage", default="joint", help="Training stage whose weights are taken.")
+@click.option("--stage", default="polish", help="Training stage whose weights are taken.")
 def main(out: Path, stage: str) -> None:
     """Write OUT/checkpoint from the weights in OUT/STAGE.pt."""
     tokenizer = build_tokenizer()

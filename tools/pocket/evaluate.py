@@ -30,9 +30,9 @@ _LOG = logging.getLogger(__name__)
 _LAYERS = ((2,), (3,), (2, 3))
 _STEPS: tuple[Steps, ...] = ("first", "all")
 _REGULARIZERS = (1e-8, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-_SHARES = (0.02, 0.03, 0.05, 0.08)
-_REGIONS = (1, 2)
-_POINTERS_TRIED = 3
+_SHARES = (0.03, 0.05, 0.08, 0.12)
+_REGIONS = (1,)
+_POINTERS_TRIED = 2
 
 
 @click.group(context_settings={"show_default": True})

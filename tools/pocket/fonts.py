@@ -24,6 +24,11 @@ FONTS: dict[Split, tuple[str, ...]] = {
         "STIXGeneralBol",
         "cmss10",
         "cmb10",
+        "DejaVuSans",
+        "DejaVuSansMono",
+        "DejaVuSerif",
+        "STIXGeneral",
+        "cmr10",
     ),
     "test": ("Aileron", "cmtt10"),
 }

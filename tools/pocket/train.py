@@ -28,7 +28,8 @@ from tools.pocket.tokenizer import build_tokenizer
 @click.option("--tower-steps", default=3600, help="Vision tower on dense patch labels.")
 @click.option("--align-steps", default=150, help="Projector towards word embeddings.")
 @click.option("--bind-steps", default=700, help="Text model behind the frozen tower.")
-@click.option("--joint-steps", default=900, help="Everything, pairs of images included.")
+@click.option("--joint-steps", default=1100, help="Everything, pairs of images included.")
+@click.option("--polish-steps", default=450, help="Everything again at a low rate, no grounding.")
 @click.option("--grounding", default=Grounding.weight, help="Its weight; 0 for the ablation.")
 @click.option("--seed", default=1)
 @click.option("--threads", default=2)
@@ -38,6 +39,7 @@ def main(
     align_steps: int,
     bind_steps: int,
     joint_steps: int,
+    polish_steps: int,
     grounding: float,
     seed: int,
     threads: int,
@@ -56,7 +58,10 @@ def main(
     joint = TextStage(
         "joint", joint_steps, 16, pairs=0.3, rate=0.7, tower_rate=0.3, grounding_end=0.5
     )
-    for number, stage in enumerate((bind, joint)):
+    polish = TextStage(
+        "polish", polish_steps, 16, pairs=0.3, rate=0.25, tower_rate=0.25, grounding=0.0
+    )
+    for number, stage in enumerate((bind, joint, polish)):
         train_text(model, stage, Grounding(weight=grounding), out, seed=seed + 2 + number)
 
 
