@@ -1,5 +1,5 @@
 # One-word commands; they use whatever environment is active.
-.PHONY: lint format types test
+.PHONY: lint format types test pocket
 
 lint:
 	ruff check .
@@ -14,3 +14,11 @@ types:
 
 test:
 	pytest
+
+# Train the default model from nothing: about 90 minutes on two cores; goes on if interrupted.
+pocket:
+	python -m tools.pocket.pool
+	python -m tools.pocket.train
+	python -m tools.pocket.checkpoint
+	python -m tools.pocket.evaluate search
+	python -m tools.pocket.evaluate test
