@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-
-pytest.importorskip("matplotlib")
-pytest.importorskip("easy_vqa")
-pytest.importorskip("torch")
-pytest.importorskip("transformers")
 
 from tools.pocket.cases import cases
 from tools.pocket.dense import patch_labels
