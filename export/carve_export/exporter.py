@@ -21,7 +21,6 @@ from carve_export.trace import graph_entry, trace_graph
 from carve_models.errors import BundleError, CheckpointError, ExportError, SettingsError
 from carve_models.interface import require_interface
 from carve_models.manifest import (
-    DecoderSpec,
     FileEntry,
     Manifest,
     Profile,
@@ -95,7 +94,7 @@ def export_bundle(
         on_stage("load the checkpoint")
         checkpoint = load_checkpoint(source)
         manifest = _describe(checkpoint, folder, options)
-        text = _text(folder, manifest.decoder)
+        text = Text(folder / TOKENIZER_FILE, manifest.decoder.control_ids)
         on_stage("run PyTorch for reference")
         expected = reference(checkpoint, manifest, text)
         _trace(checkpoint, manifest, folder, on_stage)
@@ -116,7 +115,7 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
     checkpoint.config.save_pretrained(folder)
     checkpoint.model.generation_config.save_pretrained(folder)
     spec = decoder_spec(checkpoint, options.layers)
-    text = _text(folder, spec)
+    text = Text(folder / TOKENIZER_FILE, spec.control_ids)
     layout = change_layout(checkpoint.family.prompts, dict(options.prompts))
     defaults = Settings(layers=spec.tapped_layers).override(**options.defaults)
     missing = sorted(set(defaults.layers) - set(spec.tapped_layers))
@@ -172,10 +171,6 @@ def _complete(manifest: Manifest, folder: Path) -> Manifest:
     complete = replace(manifest, graphs=graphs, files=files)
     require_interface(complete)
     return complete
-
-
-def _text(folder: Path, spec: DecoderSpec) -> Text:
-    return Text(folder / TOKENIZER_FILE, (spec.image_token_id, *spec.eos_token_ids))
 
 
 def _require_free(target: Path, overwrite: bool) -> None:

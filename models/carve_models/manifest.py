@@ -198,6 +198,11 @@ class DecoderSpec:
         if not self.eos_token_ids:
             raise ValueError("no end-of-sequence id")
 
+    @property
+    def control_ids(self) -> tuple[int, ...]:
+        """Ids that no text may produce, whatever the tokenizer says of them."""
+        return (self.image_token_id, *self.eos_token_ids)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:

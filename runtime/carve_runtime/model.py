@@ -56,9 +56,7 @@ class Model:
     def __init__(self, bundle: Bundle, providers: Sequence[str] = (CPU,)) -> None:
         """Load everything; errors as in :meth:`carve_runtime.Carve.load`."""
         self.manifest: Manifest = bundle.manifest
-        spec = self.manifest.decoder
-        control = (spec.image_token_id, *spec.eos_token_ids)
-        self.text = Text(bundle.path(TOKENIZER_FILE), control)
+        self.text = Text(bundle.path(TOKENIZER_FILE), self.manifest.decoder.control_ids)
         self._engine = Engine(bundle, providers)
         self._prefix_length = len(self.manifest.prompts.shared_prefix())
         self._prefix = self.text.pieces(self.manifest.prompts.single[: self._prefix_length], "")
