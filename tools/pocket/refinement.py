@@ -43,13 +43,18 @@ class Looked:
 
     def saliency(self, index: int, settings: Settings, contrast: bool = True) -> np.ndarray:
         """Return the saliency map of a case, (H, W); without contrast the question's alone."""
+        return self._fuse(index, self.cases[index].image.size, settings, contrast)
+
+    def _fuse(
+        self, index: int, size: tuple[int, int], settings: Settings, contrast: bool
+    ) -> np.ndarray:
         question = self.plain[index].attention
         general = self.general[index].attention
         return fuse_contrast(
             question,
             general if contrast else np.ones_like(question),
             grid=(GRID, GRID),
-            image_size=self.cases[index].image.size,
+            image_size=size,
             layers=settings.layers,
             steps=settings.steps,
             regularizer=settings.regularizer if contrast else 0.0,
@@ -65,16 +70,7 @@ class Looked:
         return float(np.mean(hits))
 
     def _hits(self, index: int, target: Item, settings: Settings, contrast: bool) -> bool:
-        question, general = self.plain[index].attention, self.general[index].attention
-        saliency = fuse_contrast(
-            question,
-            general if contrast else np.ones_like(question),
-            grid=(GRID, GRID),
-            image_size=(GRID, GRID),
-            layers=settings.layers,
-            steps=settings.steps,
-            regularizer=settings.regularizer if contrast else 0.0,
-        )
+        saliency = self._fuse(index, (GRID, GRID), settings, contrast)
         row, column = np.unravel_index(saliency.argmax(), saliency.shape)
         token = self.cases[index].image.width / GRID
         down, across = target.y / token - row - 0.5, target.x / token - column - 0.5
