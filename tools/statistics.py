@@ -1,0 +1,193 @@
+"""Uncertainty of accuracies, and of the difference between two ways to answer the same questions.
+
+Scores are one number per question: right or wrong, or graded between 0 and 1 (VQA accuracy).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+CONFIDENCE = 0.95
+_RESAMPLES = 9999
+#: Resamples drawn at a time; bounds the memory at ``_BATCH`` times the number of clusters.
+_BATCH = 250
+
+
+class Interval(NamedTuple):
+    """An estimate and the ends of its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Two ways to answer the same questions, compared where exactly one of them is right.
+
+    Attributes:
+        only_first: questions that the first alone answers rightly.
+        only_second: questions that the second alone answers rightly.
+        p_value: two-sided and exact, of the hypothesis that both are equally good.
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def wilson_interval(right: int, total: int, *, confidence: float = CONFIDENCE) -> Interval:
+    """Return a proportion with Wilson's score interval (Wilson 1927).
+
+    Args:
+        right: successes, 0 to ``total``.
+        total: independent trials, at least 1.
+        confidence: coverage, between 0 and 1.
+
+    Raises:
+        ValueError: counts out of range.
+    """
+    ends = stats.binomtest(right, total).proportion_ci(confidence, method="wilson")
+    return Interval(right / total, float(ends.low), float(ends.high))
+
+
+def bootstrap_interval(
+    scores: ArrayLike,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> Interval:
+    """Return a mean with its percentile bootstrap interval.
+
+    For the difference between two ways to answer, give the differences of their scores. Where all
+    scores are equal the interval is a point: for right and wrong alone, :func:`wilson_interval`
+    says more.
+
+    Args:
+        scores: (n,) numbers, n at least 1.
+        clusters: (n,) names; scores of the same name are drawn together. Questions about one image
+            are not independent: name the image.
+        confidence: coverage, between 0 and 1.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: no scores, or a number of names that differs from theirs.
+    """
+    values = _vector(scores)
+    names = range(len(values)) if clusters is None else clusters
+    sums, counts = _by_cluster(values, names)
+    mean = float(values.mean())
+    if len(sums) == 1:  # one cluster says nothing about another
+        return Interval(mean, -np.inf, np.inf)
+    found = stats.bootstrap(
+        (sums, counts),
+        _ratio_of_sums,
+        paired=True,
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        batch=_BATCH,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    ends = found.confidence_interval
+    return Interval(mean, float(ends.low), float(ends.high))
+
+
+def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
+    """Compare two ways to answer the same questions with the exact McNemar test.
+
+    Args:
+        first: (n,) bool, which questions the first answered rightly.
+        second: (n,) bool, the same of the second, in the same order.
+
+    Raises:
+        ValueError: the lengths differ, or a score is neither right nor wrong.
+    """
+    one, other = _vector(first), _vector(second)
+    if one.shape != other.shape:
+        raise ValueError(f"{len(one)} and {len(other)} answers cannot be paired")
+    if not (_is_binary(one) and _is_binary(other)):
+        raise ValueError("graded scores have no McNemar test; use sign_flip_test")
+    only_first = int(((one == 1) & (other == 0)).sum())
+    only_second = int(((one == 0) & (other == 1)).sum())
+    unequal = only_first + only_second
+    p_value = float(stats.binomtest(only_first, unequal).pvalue) if unequal else 1.0
+    return McNemar(only_first, only_second, p_value)
+
+
+def sign_flip_test(differences: ArrayLike, *, seed: int = 0) -> float:
+    """Return the two-sided p-value of paired differences whose mean should be 0.
+
+    The permutation test that swaps the members of pairs: of right and wrong it is McNemar's exact
+    test, and it suits graded scores too. Exact up to 13 unequal pairs, beyond by 9,999 random
+    swaps.
+
+    Args:
+        differences: (n,) score of the second way minus score of the first.
+        seed: of the random swaps.
+    """
+    values = _vector(differences)
+    values = values[values != 0]
+    if len(values) < 2:
+        return 1.0  # both signs of one difference are as far from 0
+    found = stats.permutation_test(
+        (values,),
+        lambda one, axis: one.mean(axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        batch=_BATCH,
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.pvalue)
+
+
+def paired_p_value(first: ArrayLike, second: ArrayLike) -> float:
+    """Return the p-value of two ways to answer: McNemar's where it applies, else the sign flip's.
+
+    Args:
+        first: (n,) scores of the first.
+        second: (n,) scores of the second, in the same order.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    one, other = _vector(first), _vector(second)
+    if one.shape != other.shape or (_is_binary(one) and _is_binary(other)):
+        return mcnemar(one, other).p_value
+    return sign_flip_test(other - one)
+
+
+def _vector(scores: ArrayLike) -> NDArray[np.float64]:
+    values = np.asarray(scores, np.float64)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"scores have shape {values.shape}; give at least one, in one row")
+    return values
+
+
+def _is_binary(values: NDArray[np.float64]) -> bool:
+    return bool(np.isin(values, (0.0, 1.0)).all())
+
+
+def _by_cluster(
+    values: NDArray[np.float64], names: Sequence[Hashable]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sum of the scores and their number, of each cluster."""
+    if len(names) != len(values):
+        raise ValueError(f"{len(values)} scores have {len(names)} cluster names")
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    labels = np.array([numbers[name] for name in names])
+    counts = np.bincount(labels).astype(np.float64)
+    return np.bincount(labels, weights=values).astype(np.float64), counts
+
+
+def _ratio_of_sums(sums: Any, counts: Any, axis: int) -> Any:
+    return sums.sum(axis) / counts.sum(axis)
