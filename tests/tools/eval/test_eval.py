@@ -1,0 +1,273 @@
+"""``python -m tools.eval`` on miniature data sets: answers, figures, tables, going on."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from carve_models.settings import Settings
+from carve_runtime import Carve
+from carve_runtime.bundle import sha256
+from tests.support import POCKET, ROOT
+from tests.tools.eval.layout import lay_out
+from tools.eval.__main__ import main
+from tools.eval.answers import Answer, AnswerFile, AnswersError, identify
+from tools.eval.files import digest
+from tools.eval.pope import Pope
+from tools.eval.setting import DEFAULT
+from tools.eval.textvqa import TextVQA
+
+BUNDLE_SUM = sha256(POCKET / "carve.json")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["default", *map(str, arguments)])
+
+
+def done(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def figures(out: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    found = json.loads((out / "figures.json").read_text())
+    return {(one["benchmark"], one["setting"], one["group"]): one for one in found}
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def write_answers(
+    out: Path, benchmark: Pope | TextVQA, data: Path, settings: Settings, answers: dict[str, str]
+) -> None:
+    """Write answers as a run would have, "plain/CARVE" by question."""
+    questions = benchmark.read(data)
+    identity = identify(benchmark.name, digest(questions), BUNDLE_SUM, settings)
+    file = AnswerFile(out / benchmark.name / f"{DEFAULT}.jsonl", identity)
+    for name, both in answers.items():
+        plain, carve = both.split("/")
+        file.add(Answer(id=name, plain=plain, carve=carve, box=(0, 0, 1, 1), entropy=1.0))
+
+
+def test_every_benchmark_runs_and_the_tables_agree_with_the_answers(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    folders: list[object] = []
+    for name in ("vstar", "textvqa", "pope", "aokvqa"):
+        folders += [f"--{name}", lay_out(name, tmp_path)]
+    folders += ["--aokvqa-direct", tmp_path / "aokvqa"]
+    printed = done(*folders, "--out", out)
+    found = figures(out)
+    counts = {
+        benchmark: one["questions"] for (benchmark, _, part), one in found.items() if not part
+    }
+    assert counts == {"A-OKVQA": 3, "A-OKVQA direct": 2, "POPE": 12, "V*": 3, "TextVQA": 4}
+
+    labels = {one.id: one.references[0] for one in Pope().read(tmp_path / "pope")}
+    header, *answered = lines(out / "pope" / "default.jsonl")
+    assert header["bundle"] == BUNDLE_SUM
+    assert {one["id"] for one in answered} == set(labels)
+    assert {one["carve"] for one in answered} == {"yes", "no"}  # so no reading is needed
+    right = sum(one["carve"] == labels[one["id"]] for one in answered)
+    assert found["POPE", DEFAULT, ""]["carve"][0] == pytest.approx(right / 12)
+    plain, carve = (100 * found["POPE", DEFAULT, ""][way][0] for way in ("plain", "carve"))
+    assert f"{plain:.1f} → {carve:.1f}" in printed
+    for title in ("A-OKVQA direct", "V*", "TextVQA", "relative_position", "adversarial", "F1"):
+        assert title in printed
+
+
+def test_figures_of_pope_by_hand(tmp_path: Path, pocket: Carve) -> None:
+    data, out = lay_out("pope", tmp_path), tmp_path / "out"
+    answers = {  # the labels are yes, no, yes, no in each group
+        "random/1": "yes/yes",
+        "random/2": "yes/no",
+        "random/3": "no/yes",
+        "random/4": "yes/no",
+        "popular/1": "Yes, there is./yes",
+        "popular/2": "no/yes",
+    }
+    write_answers(out, Pope(), data, pocket.manifest.defaults, answers)
+    printed = done("--pope", data, "--out", out, "--limit", 0)  # nothing is asked
+    whole, random = figures(out)["POPE", DEFAULT, ""], figures(out)["POPE", DEFAULT, "random"]
+    assert (whole["questions"], whole["total"]) == (6, 12)
+    assert whole["plain"][0] == pytest.approx(3 / 6)
+    assert whole["carve"][0] == pytest.approx(5 / 6)
+    assert whole["difference"][0] == pytest.approx(2 / 6)
+    assert (whole["only_plain"], whole["only_carve"]) == (1, 3)
+    assert whole["p_value"] == pytest.approx(2 * (1 + 4) / 2**4)  # of 4 unequal, 1 or fewer
+    assert whole["plain_measures"] == pytest.approx(
+        {"precision": 2 / 4, "recall": 2 / 3, "F1": 4 / 7, "yes": 4 / 6}
+    )
+    assert random["carve_measures"] == {"precision": 1, "recall": 1, "F1": 1, "yes": 0.5}
+    assert ("POPE", DEFAULT, "adversarial") not in figures(out)
+    assert re.search(r"default +6 of 12 .* 1 : 3 +0\.625", printed)
+    assert re.search(
+        r"random +33\.3 → 100\.0 +50\.0 → 100\.0 +40\.0 → 100\.0 +75\.0 → 50\.0", printed
+    )
+
+
+def test_figures_of_textvqa_by_hand(tmp_path: Path, pocket: Carve) -> None:
+    data, out = lay_out("textvqa", tmp_path), tmp_path / "out"
+    answers = {"34602": "t/T", "34603": "I/l", "34604": "s/Two", "34605": "5./s"}
+    write_answers(out, TextVQA(), data, pocket.manifest.defaults, answers)
+    printed = done("--textvqa", data, "--out", out, "--limit", 0)
+    found = figures(out)["TextVQA", DEFAULT, ""]
+    # Plain 1, 0.6, 0.3, 1 and CARVE 1, 1, 0.9, 0.3.
+    assert found["plain"][0] == pytest.approx(2.9 / 4)
+    assert found["carve"][0] == pytest.approx(3.2 / 4)
+    assert (found["only_plain"], found["only_carve"]) == (1, 2)
+    # Flipping the signs of +0.4, +0.6, -0.7: six of eight sums are 0.3 or more from 0.
+    assert found["p_value"] == pytest.approx(1.0)
+    assert "72.5 → 80.0" in printed
+
+
+def test_an_interrupted_run_goes_on(
+    tmp_path: Path, pocket: Carve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out, whole = lay_out("pope", tmp_path), tmp_path / "out", tmp_path / "whole"
+    done("--pope", data, "--out", whole)
+    add = AnswerFile.add
+
+    def add_and_interrupt(file: AnswerFile, answer: Answer) -> None:
+        add(file, answer)
+        if len(file.answers) == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AnswerFile, "add", add_and_interrupt)
+        result = run("--pope", data, "--out", out)
+    assert result.exit_code == 130
+    assert "the same command goes on" in result.output
+    assert not (out / "figures.json").exists()
+    path = out / "pope" / "default.jsonl"
+    assert len(lines(path)) == 1 + 5
+    with path.open("ab") as stream:  # as if the sixth line had been cut off
+        stream.write(b'{"id":"random/')
+    kept = path.read_bytes().rpartition(b"\n")[0]
+    assert "POPE" in done("--pope", data, "--out", out)
+    assert path.read_bytes().startswith(kept + b"\n")
+    assert path.read_bytes() == (whole / "pope" / "default.jsonl").read_bytes()
+    assert figures(out) == figures(whole)
+
+
+def test_a_limit_asks_some_and_a_larger_one_goes_on(tmp_path: Path) -> None:
+    data, out = lay_out("textvqa", tmp_path), tmp_path / "out"
+    printed = done("--textvqa", data, "--out", out, "--limit", 3)
+    path = out / "textvqa" / "default.jsonl"
+    first = path.read_text()
+    assert len(first.splitlines()) == 1 + 3
+    assert "3 of 4" in printed
+    done("--textvqa", data, "--out", out)
+    assert path.read_text().startswith(first)
+    assert len(lines(path)) == 1 + 4
+    done("--textvqa", data, "--out", out)  # asks nothing
+    assert len(lines(path)) == 1 + 4
+
+
+def test_settings_are_compared(tmp_path: Path) -> None:
+    data, out = lay_out("textvqa", tmp_path), tmp_path / "out"
+    other = "variant=v4 mask_top_p=0.4  layers=0-1"
+    printed = done(
+        "--textvqa", data, "--out", out, "--setting", DEFAULT, "--setting", other, "--limit", 2
+    )
+    label = "variant=v4 mask_top_p=0.4 layers=0-1"
+    assert set(figures(out)) == {("TextVQA", DEFAULT, ""), ("TextVQA", label, "")}
+    assert label in printed
+    header = lines(out / "textvqa" / "variant=v4_mask_top_p=0.4_layers=0-1.jsonl")[0]
+    assert header["settings"]["steps"] == "all"
+    assert header["settings"]["layers"] == [0, 1]
+    assert header["settings"]["mask_top_p"] == 0.4
+
+
+def test_answers_of_another_run_are_refused(tmp_path: Path, pocket: Carve) -> None:
+    data, out = lay_out("pope", tmp_path), tmp_path / "out"
+    defaults = pocket.manifest.defaults
+    write_answers(out, Pope(), data, defaults.override(mask_top_p=0.3), {"random/1": "yes/no"})
+    before = (out / "pope" / "default.jsonl").read_bytes()
+    result = run("--pope", data, "--out", out)
+    assert result.exit_code == 1
+    assert "default.jsonl is of another run, with mask_top_p 0.3 instead of 0.05" in result.output
+    assert "Choose another folder with --out, or delete the file" in result.output
+    assert (out / "pope" / "default.jsonl").read_bytes() == before
+    path = tmp_path / "answers.jsonl"
+    identity = identify("pope", "0", "1", defaults)
+    AnswerFile(path, identity).add(
+        Answer(id="a", plain="", carve="", box=(0, 0, 1, 1), entropy=None)
+    )
+    with pytest.raises(AnswersError, match=r"bundle '1' instead of '2'"):
+        AnswerFile(path, identify("pope", "0", "2", defaults))
+    with pytest.raises(AnswersError, match=r"questions '0' instead of '9'"):
+        AnswerFile(path, identify("pope", "9", "1", defaults))
+
+
+def test_no_pytorch_is_needed() -> None:
+    code = (
+        "import sys, tools.eval.__main__\n"
+        "heavy = {'torch', 'transformers', 'onnx', 'carve_export'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"id": "a"}\n', r"line 2 of .*answers.jsonl is malformed: .*`plain`"),
+        ("nonsense\n", r"line 2 of .* is malformed"),
+        (2 * '{"id":"a","plain":"","carve":"","box":[0,0,1,1],"entropy":1}\n', "'a' twice"),
+    ],
+)
+def test_damaged_answers_are_an_error(tmp_path: Path, pocket: Carve, text: str, says: str) -> None:
+    path = tmp_path / "answers.jsonl"
+    identity = identify("pope", "0", "1", pocket.manifest.defaults)
+    AnswerFile(path, identity).add(
+        Answer(id="b", plain="", carve="", box=(0, 0, 1, 1), entropy=None)
+    )
+    path.write_text(path.read_text().splitlines()[0] + "\n" + text)
+    with pytest.raises(AnswersError, match=says):
+        AnswerFile(path, identity)
+
+
+def test_a_torn_first_line_starts_again(tmp_path: Path, pocket: Carve) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"benchmark":"po')
+    file = AnswerFile(path, identify("pope", "0", "1", pocket.manifest.defaults))
+    assert not file.answers
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 2, "No benchmark is given"),
+        (["--pope", "nowhere"], 2, "'nowhere' does not exist"),
+        (["--pope", "."], 1, r"has no file coco_pope_random.json or the like\. Copy"),
+        (["--setting", "mask_top_p"], 2, r"'mask_top_p' is not a change such as"),
+        (["--setting", "mask_top_p=2"], 2, r"mask_top_p is 2.*between 0 and 1"),
+        (["--setting", "top=2"], 2, r"there is no setting named 'top'"),
+        (["--setting", "layers=x"], 2, r"'x' is not a list such as"),
+        (["--setting", "default", "--setting", " default "], 2, "given twice"),
+    ],
+)
+def test_wrong_use(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert re.search(says, " ".join(result.output.split())), result.output
