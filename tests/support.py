@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from carve_models.manifest import Profile
@@ -43,3 +45,15 @@ def load_cases() -> list[Case]:
 
 
 CASES = {case.name: case for case in load_cases()}
+
+
+@cache
+def stored_goldens() -> dict[str, Any]:
+    """Return the arrays of ``tests/goldens``, keys ``i/name``."""
+    return dict(np.load(GOLDENS / "contrast.npz", allow_pickle=False))
+
+
+def golden(index: int) -> dict[str, Any]:
+    """Return one golden case by name."""
+    prefix = f"{index}/"
+    return {k.removeprefix(prefix): v for k, v in stored_goldens().items() if k.startswith(prefix)}

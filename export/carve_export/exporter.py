@@ -17,6 +17,7 @@ from carve_export.graphs import decoder_graph, embed_graph, vision_graph
 from carve_export.images import image_spec
 from carve_export.parity import Comparison, compare, reference
 from carve_export.prompts import change_layout, resolve_prompts
+from carve_export.steps.graphs import write_step_graphs
 from carve_export.trace import graph_entry, trace_graph
 from carve_models.errors import BundleError, CheckpointError, ExportError, SettingsError
 from carve_models.interface import require_interface
@@ -27,11 +28,21 @@ from carve_models.manifest import (
     read_manifest,
     write_manifest,
 )
-from carve_models.names import DECODER, EMBED_TOKENS, MANIFEST_FILE, TOKENIZER_FILE, VISION_ENCODER
+from carve_models.names import (
+    CARVE_REFINE,
+    DECODER,
+    EMBED_TOKENS,
+    MANIFEST_FILE,
+    PREPROCESS,
+    TOKENIZER_FILE,
+    VISION_ENCODER,
+    graph_file,
+)
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle, sha256
 from carve_runtime.text import Text
 
+_GRAPHS = (VISION_ENCODER, EMBED_TOKENS, DECODER, PREPROCESS, CARVE_REFINE)
 _MADE_WITH = ("carve-vlm", "torch", "transformers", "onnx", "onnxscript", "onnxruntime")
 
 
@@ -156,11 +167,15 @@ def _trace(
     on_stage("trace the decoder")
     decoder = decoder_graph(checkpoint, spec, manifest.profile, spec.tapped_layers)
     trace_graph(decoder, folder, opset=manifest.opset)
+    on_stage("write the steps around the model")
+    write_step_graphs(folder, manifest.image)
 
 
 def _complete(manifest: Manifest, folder: Path) -> Manifest:
     """Return the manifest with its graphs and files listed."""
-    graphs = {name: graph_entry(folder, name) for name in (VISION_ENCODER, EMBED_TOKENS, DECODER)}
+    graphs = {
+        name: graph_entry(folder, name) for name in _GRAPHS if (folder / graph_file(name)).is_file()
+    }
     files = {
         path.relative_to(folder).as_posix(): FileEntry(
             size=path.stat().st_size, sha256=sha256(path)

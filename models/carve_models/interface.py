@@ -6,10 +6,11 @@ from itertools import zip_longest
 
 from carve_models import names
 from carve_models.errors import BundleError
-from carve_models.manifest import Graph, Manifest, Tensor
+from carve_models.manifest import Graph, ImageSpec, Manifest, Tensor
 
 _BATCH, _SEQUENCE = "batch_size", "sequence_length"
 _PAST, _TOTAL = "past_sequence_length", "total_sequence_length"
+_IMAGE = Tensor(name="image", dtype="uint8", shape=("height", "width", 3))
 
 
 def expected_graphs(manifest: Manifest) -> dict[str, Graph]:
@@ -30,11 +31,54 @@ def expected_graphs(manifest: Manifest) -> dict[str, Graph]:
         inputs=(_int(names.INPUT_IDS, _BATCH, _SEQUENCE),),
         outputs=(embeds,),
     )
-    return {
+    graphs = {
         names.VISION_ENCODER: vision,
         names.EMBED_TOKENS: embed,
         names.DECODER: _decoder(manifest, embeds),
+        names.CARVE_REFINE: refine_interface(),
     }
+    if names.PREPROCESS in manifest.graphs:
+        graphs[names.PREPROCESS] = preprocess_interface(image)
+    return graphs
+
+
+def preprocess_interface(image: ImageSpec) -> Graph:
+    """Return the interface of the graph that makes ``pixel_values`` of an image's bytes."""
+    return Graph(
+        file=names.graph_file(names.PREPROCESS),
+        inputs=(_IMAGE,),
+        outputs=(_float(names.PIXEL_VALUES, 1, 3, *image.size), _double("window", 4)),
+    )
+
+
+def refine_interface() -> Graph:
+    """Return the interface of steps 3 to 7 of ``docs/method.md`` (see ``docs/bundle.md``)."""
+    return Graph(
+        file=names.graph_file(names.CARVE_REFINE),
+        inputs=(
+            _float("question_attention", "question_steps", "layers", "tokens"),
+            _float("general_attention", "general_steps", "layers", "tokens"),
+            _int("grid", 2),
+            _double("window", 4),
+            _IMAGE,
+            _double("step_weights", "steps"),
+            _double("layer_weights", "layers"),
+            _double("regularizer"),
+            _double("mask_top_p"),
+            _int("max_regions"),
+            _int("strategy"),
+            _int("rule"),
+            _double("outlier_percent"),
+            _int("max_refined_pixels"),
+        ),
+        outputs=(
+            _float("saliency", "height", "width"),
+            Tensor(name="mask", dtype="bool", shape=("height", "width")),
+            _int("bbox", 4),
+            Tensor(name="refined_image", dtype="uint8", shape=("new_height", "new_width", 3)),
+            Tensor(name="refined_limited", dtype="bool", shape=()),
+        ),
+    )
 
 
 def _decoder(manifest: Manifest, embeds: Tensor) -> Graph:
@@ -62,6 +106,10 @@ def _decoder(manifest: Manifest, embeds: Tensor) -> Graph:
 
 def _float(name: str, *shape: int | str) -> Tensor:
     return Tensor(name=name, dtype="float32", shape=shape)
+
+
+def _double(name: str, *shape: int | str) -> Tensor:
+    return Tensor(name=name, dtype="float64", shape=shape)
 
 
 def _int(name: str, *shape: int | str) -> Tensor:

@@ -12,6 +12,10 @@ VISION_ENCODER = "vision_encoder"
 EMBED_TOKENS = "embed_tokens"
 DECODER = "decoder_model_merged"
 
+#: What surrounds the model, as graphs, for programs without Python.
+PREPROCESS = "preprocess"
+CARVE_REFINE = "carve_refine"
+
 PIXEL_VALUES = "pixel_values"
 IMAGE_FEATURES = "image_features"
 INPUT_IDS = "input_ids"

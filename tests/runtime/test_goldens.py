@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
 from carve_runtime import fuse_contrast, refine_image, select_regions
-from tests.support import GOLDENS
+from tests.support import golden, stored_goldens
 
 CASES = range(10)
 RELATIVE = 1e-5
 BORDERLINE = 1e-6
-
-
-@cache
-def stored() -> dict[str, Any]:
-    return dict(np.load(GOLDENS / "contrast.npz", allow_pickle=False))
-
-
-def golden(index: int) -> dict[str, Any]:
-    prefix = f"{index}/"
-    return {k.removeprefix(prefix): v for k, v in stored().items() if k.startswith(prefix)}
 
 
 def saliency_of(case: dict[str, Any]) -> Any:
@@ -39,7 +28,7 @@ def saliency_of(case: dict[str, Any]) -> Any:
 
 
 def test_all_cases_are_here() -> None:
-    assert {int(key.split("/")[0]) for key in stored()} == set(CASES)
+    assert {int(key.split("/")[0]) for key in stored_goldens()} == set(CASES)
 
 
 @pytest.mark.parametrize("index", CASES)

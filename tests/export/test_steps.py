@@ -1,0 +1,323 @@
+"""``carve_refine.onnx`` and ``preprocess.onnx`` equal the runtime, in ONNX Runtime and OpenVINO.
+
+ONNX Runtime computes the filters in double precision, as Pillow does: everything is equal, bit for
+bit on the goldens. OpenVINO's CPU plug-in computes doubles as singles; its bounds are
+``SINGLE_*`` below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import onnxruntime
+import openvino
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carve_export.steps.graphs import write_step_graphs
+from carve_models import names
+from carve_models.interface import refine_interface
+from carve_models.manifest import ImageSpec
+from carve_models.settings import Rule, Strategy
+from carve_runtime import fuse_contrast, load_image, select_regions
+from carve_runtime.preprocess import preprocess
+from carve_runtime.refine import refine_pixels
+from tests.support import PHOTOS, POCKET, golden
+
+STRATEGIES, RULES = get_args(Strategy), get_args(Rule)
+GOLDEN_CASES = range(10)
+BORDERLINE = 1e-6  # relative to the threshold, as for the goldens
+
+SINGLE_SALIENCY = 1e-5  # relative
+SINGLE_BYTES = 1  # levels of 255
+SINGLE_SIDE = 1  # pixels of the refined image's sides: int(w * s) in single precision
+
+Run = Callable[[dict[str, Any]], list[Any]]
+
+
+def onnx_runtime(path: Path) -> Run:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda feeds: list(session.run(None, feeds))
+
+
+def open_vino(path: Path) -> Run:
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    model = openvino.Core().compile_model(path, "CPU", hints)
+    return lambda feeds: list(model(feeds).values())
+
+
+@pytest.fixture(scope="module")
+def refine() -> Run:
+    return onnx_runtime(POCKET / names.graph_file(names.CARVE_REFINE))
+
+
+def feeds(question: Any, general: Any, image: Any, **changes: Any) -> dict[str, Any]:
+    """Return the graph's inputs; settings that are not given are the method's defaults."""
+    height, width = image.shape[:2]
+    given = {
+        "question_attention": question,
+        "general_attention": general,
+        "grid": changes["grid"],
+        "window": (0, 0, width, height),
+        "image": image,
+        "step_weights": np.ones(1),
+        "layer_weights": np.ones(question.shape[1]),
+        "regularizer": 1e-8,
+        "mask_top_p": 0.2,
+        "max_regions": 3,
+        "strategy": 0,
+        "rule": 0,
+        "outlier_percent": 0.1,
+        "max_refined_pixels": 0,
+        **changes,
+    }
+    return {
+        tensor.name: np.asarray(given[tensor.name], tensor.dtype)
+        for tensor in refine_interface().inputs
+    }
+
+
+def step_weights(mode: str, common: int) -> Any:
+    if mode == "all":
+        return np.arange(1.0, common + 1)
+    return np.eye(common)[0 if mode == "first" else -1]
+
+
+def golden_feeds(case: dict[str, Any]) -> dict[str, Any]:
+    height, width = case["mask_shape"].tolist()
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    common = min(len(case["q"]), len(case["g"]))
+    layer_weights = np.isin(np.arange(case["q"].shape[1]), case["layers"])
+    return feeds(
+        case["q"],
+        case["g"],
+        image,
+        grid=case["grid"],
+        step_weights=step_weights(str(case["mode"]), common),
+        layer_weights=layer_weights,
+        mask_top_p=case["top"],
+        max_regions=case["keep"],
+        strategy=STRATEGIES.index(str(case["strategy"])),
+    )
+
+
+def by_the_runtime(case: dict[str, Any], image: Any) -> tuple[Any, Any, Any]:
+    """Return saliency, mask and what :func:`refine_pixels` makes of them."""
+    saliency = fuse_contrast(
+        case["q"],
+        case["g"],
+        grid=tuple(case["grid"].tolist()),
+        image_size=(image.shape[1], image.shape[0]),
+        layers=case["layers"].tolist(),
+        steps=str(case["mode"]),  # type: ignore[arg-type]
+    )
+    mask = select_regions(
+        saliency,
+        mask_top_p=float(case["top"]),
+        max_regions=int(case["keep"]),
+        strategy=str(case["strategy"]),  # type: ignore[arg-type]
+    )
+    return saliency, mask, refine_pixels(image, mask, None)
+
+
+@pytest.mark.parametrize("index", GOLDEN_CASES)
+def test_goldens_in_onnx_runtime(index: int, refine: Run) -> None:
+    case = golden(index)
+    given = golden_feeds(case)
+    saliency, mask, box, refined, limited = refine(given)
+    wanted_saliency, wanted_mask, wanted = by_the_runtime(case, given["image"])
+    np.testing.assert_array_equal(saliency, wanted_saliency)
+    np.testing.assert_array_equal(mask, wanted_mask)
+    assert tuple(box) == wanted.box == tuple(case["bbox"])
+    assert bool(limited) == wanted.limited
+    np.testing.assert_array_equal(refined, wanted.image)
+
+
+@pytest.mark.parametrize("index", GOLDEN_CASES)
+def test_goldens_in_openvino(index: int, refine_in_openvino: Run) -> None:
+    case = golden(index)
+    given = golden_feeds(case)
+    saliency, mask, box, refined, _ = refine_in_openvino(given)
+    wanted_saliency, wanted_mask, wanted = by_the_runtime(case, given["image"])
+    np.testing.assert_allclose(saliency, wanted_saliency, rtol=SINGLE_SALIENCY)
+    threshold = np.percentile(wanted_saliency, (1 - float(case["top"])) * 100)
+    sure = np.abs(wanted_saliency - threshold) > SINGLE_SALIENCY * threshold
+    np.testing.assert_array_equal(mask[sure], wanted_mask[sure])
+    assert tuple(box) == wanted.box
+    assert np.abs(np.subtract(refined.shape, wanted.image.shape)).max() <= SINGLE_SIDE
+    if refined.shape == wanted.image.shape:
+        assert np.abs(refined.astype(int) - wanted.image).max() <= SINGLE_BYTES
+
+
+@pytest.fixture(scope="module")
+def refine_in_openvino() -> Run:
+    return open_vino(POCKET / names.graph_file(names.CARVE_REFINE))
+
+
+@given(data=st.data())
+@settings(max_examples=80, deadline=None)
+def test_any_map_gives_the_regions_of_the_runtime(refine: Run, data: st.DataObject) -> None:
+    """With one token per pixel and a flat general map, saliency is the question's attention."""
+    height, width = data.draw(st.integers(2, 12)), data.draw(st.integers(2, 12))
+    levels = data.draw(st.integers(2, 5))  # few: many ties, which the order of regions resolves
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    saliency = np.random.default_rng(seed).integers(0, levels, (height, width)) / 4
+    share, kept = data.draw(st.floats(0.01, 1.0)), data.draw(st.integers(1, 4))
+    strategy, rule = data.draw(st.sampled_from(STRATEGIES)), data.draw(st.sampled_from(RULES))
+    outlier = data.draw(st.sampled_from([0.0, 0.1, 20.0, 100.0]))
+    mask = mask_of(
+        refine,
+        saliency,
+        mask_top_p=share,
+        max_regions=kept,
+        strategy=STRATEGIES.index(strategy),
+        rule=RULES.index(rule),
+        outlier_percent=outlier,
+    )
+    wanted = select_regions(
+        saliency,
+        mask_top_p=share,
+        max_regions=kept,
+        strategy=strategy,
+        rule=rule,
+        outlier_percent=outlier,
+    )
+    np.testing.assert_array_equal(mask, wanted)
+
+
+def mask_of(refine: Run, saliency: Any, **changes: Any) -> Any:
+    attention = saliency.astype(np.float32).reshape(1, 1, -1)
+    image = np.zeros((*saliency.shape, 3), np.uint8)
+    flat = np.ones_like(attention)
+    return refine(feeds(attention, flat, image, grid=saliency.shape, regularizer=0.0, **changes))[1]
+
+
+def spiral(side: int) -> Any:
+    """Return a path of single pixels that winds inwards: the worst case for propagation."""
+    path = np.zeros((side, side))
+    low, high = 0, side - 1
+    path[0] = 1
+    while high - low > 1:
+        path[low : high + 1, high] = path[high, low : high + 1] = 1
+        low += 2
+        path[low : high + 1, low - 2] = path[low, low - 2 : high - 1] = 1
+        high -= 2
+    return path
+
+
+@pytest.mark.parametrize("shape", ["spiral", "comb", "checkers"])
+def test_winding_regions(shape: str, refine: Run) -> None:
+    side = 99
+    rows, columns = np.indices((side, side))
+    comb = ((columns % 2 == 0) | (rows == side - 1)).astype(float)
+    checkers = ((rows + columns) % 2).astype(float)
+    saliency = {"spiral": spiral(side), "comb": comb, "checkers": checkers}[shape]
+    saliency *= 1 + np.random.default_rng(0).random(saliency.shape).astype(np.float32)
+    share = float((saliency > 0).mean())
+    found = mask_of(refine, saliency, mask_top_p=share, max_regions=1, rule=1)
+    wanted = select_regions(saliency, mask_top_p=share, max_regions=1, rule="paper")
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        (0, 0, 100, 70),
+        (1e-7, 0, 100 - 1e-7, 70),
+        (-30, 0, 130, 70),
+        (12.3, 4.5, 80.25, 66.6),
+        (-5.5, -3.25, 50, 100.125),
+        (40, 30, 46, 33),  # fewer pixels than tokens
+    ],
+)
+@pytest.mark.parametrize("mode", ["first", "all", "last"])
+def test_windows_and_steps(window: Any, mode: str, refine: Run) -> None:
+    random, grid = np.random.default_rng(0), (7, 9)
+    question = random.random((4, 3, 63), np.float32)
+    general = random.random((3, 3, 63), np.float32)
+    general[0, 1] = 0.0  # a layer that is left out
+    image = random.integers(0, 256, (70, 100, 3), np.uint8)
+    wanted = fuse_contrast(
+        question,
+        general,
+        grid=grid,
+        image_size=(100, 70),
+        layers=[0, 2],
+        steps=mode,  # type: ignore[arg-type]
+        regularizer=0.01,
+        window=window,
+    )
+    saliency, mask, *_ = refine(
+        feeds(
+            question,
+            general,
+            image,
+            grid=grid,
+            window=window,
+            step_weights=step_weights(mode, 3),
+            layer_weights=[1, 0, 1],
+            regularizer=0.01,
+        )
+    )
+    np.testing.assert_allclose(saliency, wanted, rtol=BORDERLINE)
+    kept = select_regions(wanted)
+    threshold = np.nanpercentile(wanted, 80)
+    sure = np.abs(wanted - threshold) > BORDERLINE * threshold
+    np.testing.assert_array_equal(mask[sure], kept[sure])
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2000, 10**6])
+def test_the_pixel_limit(limit: int, refine: Run) -> None:
+    attention = np.zeros((1, 1, 16), np.float32)
+    attention[0, 0, 5:7] = 1
+    image = load_image(PHOTOS / "portrait.jpg")[:90, :60]
+    given = feeds(
+        attention, attention + 1, image, grid=(4, 4), max_refined_pixels=limit, mask_top_p=0.1
+    )
+    _, mask, box, refined, limited = refine(given)
+    wanted = refine_pixels(image, mask, limit or None)
+    assert (tuple(box), bool(limited)) == (wanted.box, wanted.limited)
+    np.testing.assert_array_equal(refined, wanted.image)
+
+
+COMMON: dict[str, Any] = {"size": (56, 48), "grid": (4, 3), "patch_size": 14}
+SPECS = {
+    "resize": ImageSpec(resize_to=(56, 48), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), **COMMON),
+    "pad": ImageSpec(pad_color=(9, 200, 77), resize_to=(56, 48), **COMMON),
+    "crop": ImageSpec(resize_shortest_edge=60, crop=(56, 48), resample="lanczos", **COMMON),
+    "crop beyond": ImageSpec(resize_shortest_edge=51, crop=(56, 48), **COMMON),
+    "sliver": ImageSpec(resize_shortest_edge=60, crop=(56, 48), max_aspect_ratio=1.25, **COMMON),
+    "crop alone": ImageSpec(crop=(56, 48), **COMMON),
+    "bilinear": ImageSpec(resize_to=(56, 48), resample="bilinear", **COMMON),
+    "box": ImageSpec(resize_to=(56, 48), resample="box", **COMMON),
+    "hamming": ImageSpec(resize_to=(56, 48), resample="hamming", **COMMON),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_preprocessing(name: str, tmp_path: Path) -> None:
+    write_step_graphs(tmp_path, SPECS[name])
+    path = tmp_path / names.graph_file(names.PREPROCESS)
+    exact, single = onnx_runtime(path), open_vino(path)
+    photo = load_image(PHOTOS / "portrait.jpg")
+    for image in (photo, photo[:41, :333], photo[:30, :20], photo[:2, :3]):
+        wanted = preprocess(image, SPECS[name])
+        pixel_values, window = exact({"image": image})
+        np.testing.assert_array_equal(pixel_values, wanted.pixel_values)
+        np.testing.assert_array_equal(window, wanted.window)
+        pixel_values, _ = single({"image": image})
+        std = np.min(SPECS[name].std or 1.0)
+        level = SINGLE_BYTES / 255 / std + 1e-5
+        assert np.abs(pixel_values - wanted.pixel_values).max() <= level
+
+
+def test_a_filter_that_is_no_convolution_has_no_graph(tmp_path: Path) -> None:
+    write_step_graphs(tmp_path, ImageSpec(resize_to=(56, 48), resample="nearest", **COMMON))
+    assert not (tmp_path / names.graph_file(names.PREPROCESS)).exists()
+    assert (tmp_path / names.graph_file(names.CARVE_REFINE)).exists()
