@@ -119,16 +119,11 @@ class AnswerFile:
             ) from error
 
     def _compare(self, found: Identity) -> None:
+        theirs, mine = _flat(found), _flat(self._identity)
         differences = [
-            f"{name} {_get(found, name)!r} instead of {_get(self._identity, name)!r}"
-            for name in ("benchmark", "questions", "bundle")
-            if _get(found, name) != _get(self._identity, name)
-        ]
-        mine, theirs = self._identity.settings, found.settings
-        differences += [
             f"{name} {theirs.get(name)!r} instead of {mine.get(name)!r}"
-            for name in sorted(mine | theirs)
-            if mine.get(name) != theirs.get(name)
+            for name in mine | theirs
+            if theirs.get(name) != mine.get(name)
         ]
         if differences:
             raise AnswersError(
@@ -137,6 +132,7 @@ class AnswerFile:
             )
 
 
-def _get(identity: Identity, name: str) -> str:
-    value: str = getattr(identity, name)
-    return value
+def _flat(identity: Identity) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(identity)
+    settings: dict[str, Any] = fields.pop("settings")
+    return fields | settings
