@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from operator import index
@@ -16,6 +16,10 @@ Strategy = Literal["attention_sum", "size", "remove_small"]
 Rule = Literal["released", "paper"]
 Geometry = Literal["input", "released"]
 FinalPrompt = Literal["pair", "refined"]
+Contrast = Literal["on", "off", "auto"]
+#: A value that is derived from the attention of each question (``docs/method.md``, "Automatic").
+Auto = Literal["auto"]
+AUTO: Auto = "auto"
 
 Variant = Literal["v1", "v2", "v3", "v4"]
 
@@ -58,6 +62,12 @@ def require_share(name: str, value: object) -> None:
         raise SettingsError(f"{name} is {value}", "give a value above 0, at most 1")
 
 
+def require_or_auto(check: Callable[..., None], name: str, value: object, *limits: float) -> None:
+    """Apply one of the checks above, unless the value is "auto"."""
+    if value != AUTO:
+        check(name, value, *limits)
+
+
 class SettingsChanges(TypedDict, total=False):
     """Fields of :class:`Settings` as keyword arguments; ``None`` keeps the default."""
 
@@ -65,10 +75,11 @@ class SettingsChanges(TypedDict, total=False):
     steps: Steps | None
     strategy: Strategy | None
     rule: Rule | None
-    mask_top_p: float | None
-    max_regions: int | None
+    mask_top_p: float | Auto | None
+    max_regions: int | Auto | None
     outlier_percent: float | None
-    regularizer: float | None
+    contrast: Contrast | None
+    regularizer: float | Auto | None
     geometry: Geometry | None
     final_prompt: FinalPrompt | None
     max_new_tokens: int | None
@@ -84,10 +95,12 @@ class Settings:
         steps: forward steps that are fused (``docs/method.md``, step 4).
         strategy: how regions are ranked or dropped (step 6).
         rule: how many ranked regions are kept: the released code's or the paper's count.
-        mask_top_p: share ``p`` of the pixels that the threshold keeps, in (0, 1].
-        max_regions: ``K``, regions kept.
+        mask_top_p: share ``p`` of the pixels that the threshold keeps, in (0, 1], or "auto".
+        max_regions: ``K``, regions kept, or "auto".
         outlier_percent: ``remove_small`` drops regions below this percentage of the mask.
-        regularizer: lambda of the contrast.
+        contrast: divide by the general instruction's attention, leave the question's own as it is,
+            or decide for each question.
+        regularizer: lambda of the contrast, or "auto".
         geometry: place the token grid over what the model saw (``input``) or stretch it over
             the whole image (``released``).
         final_prompt: ask again about the pair ``[I, I_refined]`` or ``I_refined`` alone.
@@ -100,10 +113,11 @@ class Settings:
     steps: Steps = "all"
     strategy: Strategy = "attention_sum"
     rule: Rule = "released"
-    mask_top_p: float = 0.2
-    max_regions: int = 3
+    mask_top_p: float | Auto = 0.2
+    max_regions: int | Auto = 3
     outlier_percent: float = 0.1
-    regularizer: float = 1e-8
+    contrast: Contrast = "on"
+    regularizer: float | Auto = 1e-8
     geometry: Geometry = "input"
     final_prompt: FinalPrompt = "pair"
     max_new_tokens: int = 32
@@ -119,10 +133,11 @@ class Settings:
         require_choice("rule", self.rule, Rule)
         require_choice("geometry", self.geometry, Geometry)
         require_choice("final_prompt", self.final_prompt, FinalPrompt)
-        require_share("mask_top_p", self.mask_top_p)
-        require_count("max_regions", self.max_regions)
+        require_choice("contrast", self.contrast, Contrast)
+        require_or_auto(require_share, "mask_top_p", self.mask_top_p)
+        require_or_auto(require_count, "max_regions", self.max_regions)
         require_range("outlier_percent", self.outlier_percent, 0.0, 100.0)
-        require_range("regularizer", self.regularizer, 0.0)
+        require_or_auto(require_range, "regularizer", self.regularizer, 0.0)
         require_count("max_new_tokens", self.max_new_tokens)
         if self.max_refined_pixels is not None:
             require_count("max_refined_pixels", self.max_refined_pixels)

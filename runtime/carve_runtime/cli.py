@@ -12,7 +12,16 @@ import click
 
 from carve_models.cli import ErrorGroup, parse_layers
 from carve_models.errors import SettingsError
-from carve_models.settings import VARIANTS, FinalPrompt, Geometry, Rule, Steps, Strategy
+from carve_models.settings import (
+    AUTO,
+    VARIANTS,
+    Contrast,
+    FinalPrompt,
+    Geometry,
+    Rule,
+    Steps,
+    Strategy,
+)
 from carve_runtime.bundle import open_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.doctor import examine
@@ -22,6 +31,16 @@ from carve_runtime.result import CarveResult, PlainResult, Token
 
 _DEFAULT = "default"
 _PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def _auto_or(number: type[int] | type[float]) -> dict[str, Any]:
+    """Return what makes an option take a number or the word "auto"."""
+    kind = click.types.convert_type(number)
+
+    def parse(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+        return value if value in (None, AUTO) else kind.convert(value, parameter, context)
+
+    return {"callback": parse, "metavar": f"{kind.name.upper()}|{AUTO}"}
 
 
 @click.group(
@@ -51,12 +70,13 @@ Examples:
 @click.option("--variant", type=click.Choice(list(VARIANTS)), help="The released code's variants.")
 @click.option("--steps", type=click.Choice(get_args(Steps)), help="Forward steps that are fused.")
 @click.option("--layers", callback=parse_layers, help='Decoder layers, as "20-25" or "3,5".')
-@click.option("--mask-top-p", type=float, help="Share of pixels that the threshold keeps.")
-@click.option("--max-regions", type=int, help="Regions kept.")
+@click.option("--mask-top-p", **_auto_or(float), help="Share of pixels that the threshold keeps.")
+@click.option("--max-regions", **_auto_or(int), help="Regions kept.")
 @click.option("--strategy", type=click.Choice(get_args(Strategy)), help="How regions are ranked.")
 @click.option("--rule", type=click.Choice(get_args(Rule)), help="How many regions are kept.")
 @click.option("--outlier-percent", type=float, help="Smallest region for remove_small, in percent.")
-@click.option("--regularizer", type=float, help="Lambda of the contrast.")
+@click.option("--contrast", type=click.Choice(get_args(Contrast)), help="Whether to contrast.")
+@click.option("--regularizer", **_auto_or(float), help="Lambda of the contrast.")
 @click.option("--geometry", type=click.Choice(get_args(Geometry)), help="Where the grid lies.")
 @click.option("--final-prompt", type=click.Choice(get_args(FinalPrompt)), help="The final pass.")
 @click.option("--max-new-tokens", type=int, help="Most forward steps of each pass.")

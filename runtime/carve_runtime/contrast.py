@@ -5,13 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from operator import index
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from carve_models.errors import SettingsError
-from carve_models.settings import Steps, require_choice, require_range
+from carve_models.settings import (
+    Auto,
+    Contrast,
+    Settings,
+    Steps,
+    require_choice,
+    require_or_auto,
+    require_range,
+)
+from carve_runtime.automatic import automatic_regularizer, general_explains
 from carve_runtime.preprocess import Window
 
 _SAME = 1e-6  # pixels
@@ -19,13 +29,14 @@ _SAME = 1e-6  # pixels
 
 def fuse_contrast(
     question_attention: ArrayLike,
-    general_attention: ArrayLike,
+    general_attention: ArrayLike | None,
     *,
     grid: tuple[int, int],
     image_size: tuple[int, int],
     layers: Sequence[int],
     steps: Steps = "all",
-    regularizer: float = 1e-8,
+    contrast: Contrast = "on",
+    regularizer: float | Auto = 1e-8,
     window: Window | None = None,
 ) -> NDArray[np.float64]:
     """Return the saliency map ``S``.
@@ -35,12 +46,16 @@ def fuse_contrast(
 
     Args:
         question_attention: (T_Q, L, N), attention of the last position to the image tokens.
-        general_attention: (T_G, L, N), the same for the general instruction.
+        general_attention: (T_G, L, N), the same for the general instruction; may be ``None``
+            if ``contrast`` is "off".
         grid: (rows, columns) of image tokens, rows * columns = N.
         image_size: (W, H) in pixels.
         layers: indices into axis 1 of the attention arrays.
         steps: which forward steps are fused.
-        regularizer: lambda.
+        contrast: "off" fuses the question's attention as it is; "auto" does so where the general
+            attention does not explain it.
+        regularizer: lambda; "auto" is the variance over the tokens of each map of the general
+            attention, divided by its mean.
         window: the part of the image that the grid covers, in pixels (x0, y0, x1, y1); the
             whole image if ``None``.
 
@@ -50,25 +65,29 @@ def fuse_contrast(
     Raises:
         SettingsError: shapes that do not fit, a layer out of range, a value out of range.
     """
-    question, general = _attention(question_attention), _attention(general_attention)
+    question = _attention(question_attention)
     layers, grid, image_size = (
         _whole("layers", layers),
         _pair("grid", grid),
         _pair("image_size", image_size),
     )
-    _check(question, general, grid, layers)
     require_choice("steps", steps, Steps)
-    require_range("regularizer", regularizer, 0.0)
-    common = min(len(question), len(general))
-    chosen = {"first": range(1), "all": range(common), "last": range(common - 1, common)}[steps]
-    weights = np.arange(1.0, common + 1) if steps == "all" else np.ones(common)
-
-    fused = np.zeros(grid[0] * grid[1], np.float64)
-    for step in chosen:
-        denominator = general[step, layers] + np.float32(regularizer)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            contrast = question[step, layers] / denominator
-        fused += weights[step] * contrast.sum(axis=0, dtype=np.float64)
+    require_choice("contrast", contrast, Contrast)
+    require_or_auto(require_range, "regularizer", regularizer, 0.0)
+    _check("question", question, grid, layers)
+    if contrast == "off":
+        maps = _chosen(question, len(question), steps, layers)
+    else:
+        general = _attention(general_attention)
+        _check("general", general, grid, layers)
+        _check_alike(question, general)
+        common = min(len(question), len(general))
+        maps = _chosen(question, common, steps, layers)
+        noise = _chosen(general, common, steps, layers)
+        if contrast == "on" or general_explains(maps, noise):
+            maps = _divide(maps, noise, regularizer)
+    weights = np.arange(1.0, len(maps) + 1) if steps == "all" else np.ones(len(maps))
+    fused = weights @ maps.sum(axis=1, dtype=np.float64)
     if not np.isfinite(fused.astype(np.float32)).all():
         raise SettingsError(
             "the contrast is not finite: attention is zero, infinite or NaN",
@@ -77,12 +96,34 @@ def fuse_contrast(
     return _place(fused.reshape(grid), image_size, window)
 
 
-def needed_general_steps(steps: Steps, question_steps: int) -> int:
+def needed_general_steps(settings: Settings, question_steps: int) -> int:
     """Return how many forward steps of the general pass the fusion can use."""
-    return 1 if steps == "first" else question_steps
+    if settings.contrast == "off":
+        return 0
+    return 1 if settings.steps == "first" else question_steps
 
 
-def _attention(values: ArrayLike) -> NDArray[np.float32]:
+def _chosen(
+    attention: NDArray[np.float32], common: int, steps: Steps, layers: list[int]
+) -> NDArray[np.float32]:
+    """Return the maps that are fused, (steps, layers, N)."""
+    first, last = {"first": (0, 1), "all": (0, common), "last": (common - 1, common)}[steps]
+    return attention[first:last, layers]
+
+
+def _divide(
+    question: NDArray[np.float32], general: NDArray[np.float32], regularizer: float | Auto
+) -> NDArray[np.float32]:
+    if isinstance(regularizer, str):
+        added: Any = automatic_regularizer(general)
+    else:
+        added = np.float32(regularizer)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        contrast: NDArray[np.float32] = question / (general + added)
+    return contrast
+
+
+def _attention(values: ArrayLike | None) -> NDArray[np.float32]:
     try:
         return np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:
@@ -106,29 +147,28 @@ def _pair(name: str, values: Iterable[int]) -> tuple[int, int]:
 
 
 def _check(
-    question: NDArray[np.float32],
-    general: NDArray[np.float32],
-    grid: tuple[int, int],
-    layers: Sequence[int],
+    name: str, array: NDArray[np.float32], grid: tuple[int, int], layers: Sequence[int]
 ) -> None:
     rows, columns = grid
-    for name, array in (("question", question), ("general", general)):
-        if array.ndim != 3 or not len(array) or array.shape[2] != rows * columns:
-            raise SettingsError(
-                f"the {name} attention has shape {array.shape}",
-                f"give (steps, layers, tokens) with {rows} x {columns} tokens",
-            )
-    if question.shape[1] != general.shape[1]:
+    if array.ndim != 3 or not len(array) or array.shape[2] != rows * columns:
         raise SettingsError(
-            f"the attention arrays have {question.shape[1]} and {general.shape[1]} layers",
-            "give both passes the same layers",
+            f"the {name} attention has shape {array.shape}",
+            f"give (steps, layers, tokens) with {rows} x {columns} tokens",
         )
-    depth = question.shape[1]
+    depth = array.shape[1]
     wrong = [layer for layer in layers if not 0 <= layer < depth]
     if wrong or not layers:
         raise SettingsError(
             f"layers {list(layers)} do not fit attention of {depth} layers",
             f"name layers from 0 to {depth - 1}",
+        )
+
+
+def _check_alike(question: NDArray[np.float32], general: NDArray[np.float32]) -> None:
+    if question.shape[1] != general.shape[1]:
+        raise SettingsError(
+            f"the attention arrays have {question.shape[1]} and {general.shape[1]} layers",
+            "give both passes the same layers",
         )
 
 

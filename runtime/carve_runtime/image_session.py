@@ -94,9 +94,9 @@ class ImageSession:
             max_new_tokens=settings.max_new_tokens,
             work=work,
         )
-        steps = needed_general_steps(settings.steps, len(plain.attention))
         rows = self._model.rows(settings.layers)
         question_attention = plain.attention[:, rows]
+        steps = needed_general_steps(settings, len(plain.attention))
         general_attention = self._general_attention(steps, work)[:, rows]
         with work.clock.stage("refine"):
             saliency, mask = self._select(question_attention, general_attention, settings)
@@ -123,6 +123,10 @@ class ImageSession:
 
     def _general_attention(self, steps: int, work: Work) -> NDArray[np.float32]:
         """Return the general pass's attention of at most ``steps`` steps, (T_G, L, N)."""
+        if steps == 0:
+            decoder = self._model.manifest.decoder
+            shape = (0, len(decoder.tapped_layers), self._model.manifest.image.tokens)
+            return np.empty(shape, np.float32)
         known = self._general
         if known is None or self._general_limit < steps:
             known = self._model.answer(
@@ -150,6 +154,7 @@ class ImageSession:
             image_size=(width, height),
             layers=range(len(settings.layers)),
             steps=settings.steps,
+            contrast=settings.contrast,
             regularizer=settings.regularizer,
             window=self._view.window if settings.geometry == "input" else None,
         )

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cc3d
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from carve_models.errors import SettingsError
 from carve_models.settings import (
+    Auto,
     Rule,
     Strategy,
     require_choice,
     require_count,
+    require_or_auto,
     require_range,
     require_share,
 )
+from carve_runtime.automatic import automatic_count, automatic_share
 
 _FOUR_CONNECTED = 4
 
@@ -22,8 +27,8 @@ _FOUR_CONNECTED = 4
 def select_regions(
     saliency: ArrayLike,
     *,
-    mask_top_p: float = 0.2,
-    max_regions: int = 3,
+    mask_top_p: float | Auto = 0.2,
+    max_regions: int | Auto = 3,
     strategy: Strategy = "attention_sum",
     rule: Rule = "released",
     outlier_percent: float = 0.1,
@@ -35,22 +40,25 @@ def select_regions(
 
     Args:
         saliency: (H, W); NaN marks pixels that the model did not see.
-        mask_top_p: share of pixels that the threshold keeps.
-        max_regions: ``K``.
+        mask_top_p: share of pixels that the threshold keeps; "auto" is the share that holds the
+            saliency.
+        max_regions: ``K``; "auto" keeps a further region only where it is worth the detail that
+            the larger box costs, under both rules.
         strategy: rank by sum of saliency, rank by area, or drop small regions only.
         rule: keep the best ``max(K, int(regions * p))`` (released) or exactly ``K`` (paper).
         outlier_percent: ``remove_small`` drops regions of fewer than
             ``int(mask.sum() * outlier_percent / 100)`` pixels.
 
     Raises:
-        SettingsError: a value out of range, or no finite pixel.
+        SettingsError: a value out of range, no finite pixel, or a negative one where a setting is
+            automatic.
     """
     # Raster order decides ties, so the memory layout must not.
     values = np.ascontiguousarray(saliency, np.float64)
     require_choice("strategy", strategy, Strategy)
     require_choice("rule", rule, Rule)
-    require_share("mask_top_p", mask_top_p)
-    require_count("max_regions", max_regions)
+    require_or_auto(require_share, "mask_top_p", mask_top_p)
+    require_or_auto(require_count, "max_regions", max_regions)
     require_range("outlier_percent", outlier_percent, 0.0, 100.0)
     seen = ~np.isnan(values)
     if values.ndim != 2 or not seen.any() or np.isinf(values).any():
@@ -59,7 +67,8 @@ def select_regions(
             "values",
             "give an (H, W) map of finite values, NaN for pixels that were not seen",
         )
-    threshold = np.percentile(values[seen], (1.0 - mask_top_p) * 100)
+    share = automatic_share(values[seen]) if isinstance(mask_top_p, str) else mask_top_p
+    threshold = np.percentile(values[seen], (1.0 - share) * 100)
     mask = seen & (values >= threshold)
     labels, count = cc3d.connected_components(mask, connectivity=_FOUR_CONNECTED, return_N=True)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
@@ -69,10 +78,20 @@ def select_regions(
         scores = areas
         if strategy == "attention_sum":
             scores = np.bincount(labels.ravel(), np.where(mask, values, 0.0).ravel())
-        keep = max(max_regions, int(count * mask_top_p)) if rule == "released" else max_regions
         # Labels are numbered in raster order, so a stable sort breaks ties as the method says.
-        best = np.argsort(-scores[1:], kind="stable")[:keep] + 1
-        kept = np.isin(np.arange(count + 1), best)
+        ranked = np.argsort(-scores[1:], kind="stable") + 1
+        if isinstance(max_regions, str):
+            boxes = _boxes(labels)[ranked - 1]
+            keep = automatic_count(scores[ranked], boxes, (mask.shape[1], mask.shape[0]))
+        else:
+            keep = max(max_regions, int(count * share)) if rule == "released" else max_regions
+        kept = np.isin(np.arange(count + 1), ranked[:keep])
     kept[0] = False
     selected: NDArray[np.bool_] = kept[labels]
     return selected
+
+
+def _boxes(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the half-open box (x0, y0, x1, y1) of every region, (n, 4)."""
+    found = cc3d.statistics(labels)["bounding_boxes"][1:]  # the first is the background's
+    return np.array([(x.start, y.start, x.stop, y.stop) for y, x in found])

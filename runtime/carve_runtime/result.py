@@ -57,7 +57,7 @@ class CarveResult:
         refined_image: (h, w, 3) uint8, what the final pass looked at.
         refined_limited: whether ``max_refined_pixels`` reduced the refined image.
         question_attention: (T_Q, L, N) float32 for the layers in ``settings.layers``.
-        general_attention: (T_G, L, N) float32.
+        general_attention: (T_G, L, N) float32; T_G is 0 where ``settings.contrast`` is "off".
         entropy: attention entropy of the question pass's last step, in nats.
         timings: seconds by stage, "total" included.
         counts: graph runs and decoder tokens.

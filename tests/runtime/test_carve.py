@@ -86,6 +86,14 @@ def test_a_session_runs_more_general_steps_when_they_are_needed(pocket: Carve) -
             assert result.token_ids == alone.token_ids
 
 
+def test_without_contrast_the_general_pass_does_not_run(pocket: Carve) -> None:
+    result = pocket.ask(SCENE, QUESTION, contrast="off")
+    assert result.general_attention.shape == (0, *result.question_attention.shape[1:])
+    assert "general" not in result.timings
+    alone = pocket.ask(SCENE, QUESTION)
+    assert result.counts.decoder_runs == alone.counts.decoder_runs - 1
+
+
 def test_settings_in_force_are_reported(pocket: Carve) -> None:
     result = pocket.ask(SCENE, QUESTION, variant="v2", layers=[0, 3], mask_top_p=0.3)
     assert (result.settings.steps, result.settings.strategy) == ("first", "size")

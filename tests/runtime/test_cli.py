@@ -84,6 +84,14 @@ def test_ask_prints_both_answers_and_writes_the_picture(pocket: Carve, tmp_path:
             ["--strategy", "remove_small", "--outlier-percent", "5", "--regularizer", "1e-4"],
             {"strategy": "remove_small", "outlier_percent": 5.0, "regularizer": 1e-4},
         ),
+        (
+            ["--mask-top-p", "auto", "--max-regions", "auto", "--contrast", "off"],
+            {"mask_top_p": "auto", "max_regions": "auto", "contrast": "off"},
+        ),
+        (
+            ["--regularizer", "auto", "--contrast", "auto"],
+            {"regularizer": "auto", "contrast": "auto"},
+        ),
         (["--max-refined-pixels", "5000"], {"max_refined_pixels": 5000}),
     ],
 )

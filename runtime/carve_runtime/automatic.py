@@ -1,0 +1,95 @@
+"""Settings that follow from the attention itself (``docs/method.md``, "Automatic settings").
+
+None knows the model: there are no constants to tune, and attention multiplied by a number gives
+the same mask.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from carve_models.errors import SettingsError
+
+
+def effective_number(weights: ArrayLike) -> float:
+    """Return how many equal weights would be spread as widely: ``(sum w)^2 / sum w^2``.
+
+    Kish's effective sample size, the inverse participation ratio of physics: n for n equal
+    weights, 1 for a single one. Weights that are all zero are equal.
+
+    Args:
+        weights: (n,) numbers, n at least 1, none below zero.
+
+    Raises:
+        SettingsError: no weights, or a negative one.
+    """
+    values = np.asarray(weights, np.float64).ravel()
+    if not len(values) or values.min() < 0:
+        raise SettingsError(
+            "an automatic setting needs values that are not negative",
+            "give the setting as a number for a map with negative values",
+        )
+    largest = values.max()
+    if largest == 0:
+        return float(len(values))
+    values = values / largest  # squares neither overflow nor vanish
+    return float(values.sum() ** 2 / (values**2).sum())
+
+
+def automatic_regularizer(general: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``sigma^2 / mu`` over the tokens of each map, (..., 1) (paper, proposition C.5).
+
+    Args:
+        general: (..., N), attention for the general instruction.
+    """
+    maps = general.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = maps.var(axis=-1, keepdims=True) / maps.mean(axis=-1, keepdims=True)
+    return np.asarray(ratio, np.float32)
+
+
+def automatic_share(saliency: NDArray[np.float64]) -> float:
+    """Return the share of the pixels that hold the saliency, in (0, 1].
+
+    Args:
+        saliency: (n,), the pixels that the model saw.
+    """
+    return effective_number(saliency) / len(saliency)
+
+
+def automatic_count(scores: ArrayLike, boxes: ArrayLike, image_size: tuple[int, int]) -> int:
+    """Return how many of the best regions are worth the detail that their common box costs.
+
+    Args:
+        scores: (n,), one for each region, best first.
+        boxes: (n, 4), their half-open boxes (x0, y0, x1, y1) in pixels.
+        image_size: (W, H) in pixels.
+    """
+    corners = np.asarray(boxes)
+    start = np.minimum.accumulate(corners[:, :2])
+    stop = np.maximum.accumulate(corners[:, 2:])
+    magnification = (np.asarray(image_size) / (stop - start)).max(axis=1)
+    return int((np.cumsum(scores) * magnification).argmax()) + 1
+
+
+def general_explains(question: NDArray[np.float32], general: NDArray[np.float32]) -> bool:
+    """Return whether the general attention explains most of the question's.
+
+    It does where the squared correlation over the tokens, 0 where the correlation is not positive,
+    exceeds one half in the mean over the maps.
+
+    Args:
+        question: (..., N), attention for the question.
+        general: (..., N), attention for the general instruction, of the same shape.
+    """
+    asked, described = (_centered(maps) for maps in (question, general))
+    shared = (asked * described).sum(axis=-1)
+    norms = np.sqrt((asked**2).sum(axis=-1) * (described**2).sum(axis=-1))
+    correlation = np.divide(shared, norms, out=np.zeros_like(norms), where=norms > 0)
+    return bool((np.maximum(correlation, 0) ** 2).mean() > 0.5)
+
+
+def _centered(maps: NDArray[np.float32]) -> NDArray[np.float64]:
+    values = maps.astype(np.float64)
+    return np.asarray(values - values.mean(axis=-1, keepdims=True))
