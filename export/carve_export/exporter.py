@@ -17,6 +17,7 @@ from carve_export.graphs import decoder_graph, embed_graph, vision_graph
 from carve_export.images import image_spec
 from carve_export.parity import Comparison, compare, reference
 from carve_export.prompts import change_layout, resolve_prompts
+from carve_export.split import split_decoder
 from carve_export.steps.graphs import write_step_graphs
 from carve_export.trace import graph_entry, trace_graph
 from carve_models.errors import BundleError, CheckpointError, ExportError, SettingsError
@@ -31,6 +32,8 @@ from carve_models.manifest import (
 from carve_models.names import (
     CARVE_REFINE,
     DECODER,
+    DECODER_LOWER,
+    DECODER_UPPER,
     EMBED_TOKENS,
     MANIFEST_FILE,
     PREPROCESS,
@@ -42,7 +45,15 @@ from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle, sha256
 from carve_runtime.text import Text
 
-_GRAPHS = (VISION_ENCODER, EMBED_TOKENS, DECODER, PREPROCESS, CARVE_REFINE)
+_GRAPHS = (
+    VISION_ENCODER,
+    EMBED_TOKENS,
+    DECODER,
+    DECODER_LOWER,
+    DECODER_UPPER,
+    PREPROCESS,
+    CARVE_REFINE,
+)
 _MADE_WITH = ("carve-vlm", "torch", "transformers", "onnx", "onnxscript", "onnxruntime")
 
 
@@ -129,6 +140,7 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
     text = Text(folder / TOKENIZER_FILE, spec.control_ids)
     layout = change_layout(checkpoint.family.prompts, dict(options.prompts))
     defaults = Settings(layers=spec.tapped_layers).override(**options.defaults)
+    spec = replace(spec, exit_layers=_exit_layers(defaults.layers, spec.layers))
     missing = sorted(set(defaults.layers) - set(spec.tapped_layers))
     if missing:
         raise SettingsError(
@@ -156,6 +168,12 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
     )
 
 
+def _exit_layers(used: tuple[int, ...], depth: int) -> int | None:
+    """Return where to split the decoder: above the deepest layer that is used by default."""
+    lower = max(used) + 1
+    return lower if lower < depth else None
+
+
 def _trace(
     checkpoint: Checkpoint, manifest: Manifest, folder: Path, on_stage: Callable[[str], None]
 ) -> None:
@@ -165,8 +183,9 @@ def _trace(
     on_stage("trace the token embedding")
     trace_graph(embed_graph(checkpoint), folder, opset=manifest.opset)
     on_stage("trace the decoder")
-    decoder = decoder_graph(checkpoint, spec, manifest.profile, spec.tapped_layers)
+    decoder = decoder_graph(checkpoint, spec, manifest.profile, spec.parts)
     trace_graph(decoder, folder, opset=manifest.opset)
+    split_decoder(folder, spec)
     on_stage("write the steps around the model")
     write_step_graphs(folder, manifest.image)
 

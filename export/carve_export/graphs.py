@@ -14,8 +14,9 @@ mean over heads, float32.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ from carve_export.attention import (
 )
 from carve_export.checkpoint import Checkpoint
 from carve_models import names
+from carve_models.decoder_parts import DecoderPart
 from carve_models.manifest import DecoderSpec, ImageSpec, Profile
 
 _BATCH = Dim("batch_size")
@@ -45,7 +47,11 @@ _EXAMPLE_BATCH, _EXAMPLE_SEQUENCE, _EXAMPLE_PAST = 2, 5, 7
 
 @dataclass(frozen=True)
 class Traceable:
-    """A module with everything that a trace needs."""
+    """A module with everything that a trace needs.
+
+    Attributes:
+        inner: names of further results, after ``outputs``, that the graph keeps to itself.
+    """
 
     name: str
     module: nn.Module
@@ -53,6 +59,7 @@ class Traceable:
     dynamic_shapes: tuple[Any, ...]
     inputs: list[str]
     outputs: list[str]
+    inner: list[str] = field(default_factory=list)
 
 
 class VisionEncoder(nn.Module):
@@ -90,15 +97,21 @@ class EmbedTokens(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The text model over an explicit cache, with the last attention row of tapped layers."""
+    """The text model over an explicit cache, with the last attention row of tapped layers.
 
-    def __init__(self, checkpoint: Checkpoint, profile: Profile, tapped: Sequence[int]) -> None:
+    Where it will be split, it also returns what the halves hand over: see :func:`inner_names`.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, profile: Profile, parts: Sequence[DecoderPart]
+    ) -> None:
         super().__init__()
         modules = checkpoint.family.modules
         self.text_model = checkpoint.module(modules.text_model)
         self.lm_head = checkpoint.module(modules.lm_head)
         self.profile: Profile = profile
-        self.tapped = tuple(tapped)
+        self.taps = [part.tapped for part in parts if part.tapped]
+        self.cuts = [part.layers.start for part in parts[1:]]
 
     def forward(
         self,
@@ -107,9 +120,10 @@ class Decoder(nn.Module):
         position_ids: Tensor,
         past_key_values: list[KeyValue],
     ) -> tuple[Any, ...]:
-        """Return logits, the tap (unless no layer is tapped) and the cache."""
+        """Return logits, the tap (unless no layer is tapped), the cache, and the inner results."""
         mask = KeyMask(attention_mask, inputs_embeds.shape[1])
-        with recording(Recorder(self.profile, self.tapped, past_key_values, mask)) as recorder:
+        recorder = Recorder(self.profile, sum(self.taps, ()), past_key_values, mask)
+        with recording(recorder), self._states_at_cuts() as states:
             hidden = self.text_model(
                 inputs_embeds=inputs_embeds,
                 attention_mask=None,
@@ -118,10 +132,39 @@ class Decoder(nn.Module):
             ).last_hidden_state
         logits = self.lm_head(hidden[:, -1:])
         present = [recorder.present[layer] for layer in sorted(recorder.present)]
-        if not self.tapped:
-            return logits, present
-        rows = torch.stack([recorder.rows[layer] for layer in self.tapped], dim=1)
-        return logits, rows, present
+        rows = [torch.stack([recorder.rows[layer] for layer in tap], dim=1) for tap in self.taps]
+        if len(rows) < 2:
+            return logits, *rows, present, *states
+        return logits, torch.cat(rows, dim=1), present, *states, *rows
+
+    @contextmanager
+    def _states_at_cuts(self) -> Iterator[list[Tensor]]:
+        """Collect the hidden states that enter the first layer of each later part."""
+        states: list[Tensor] = []
+        handles = [
+            self.text_model.layers[cut].register_forward_pre_hook(
+                lambda _, args: states.append(args[0])
+            )
+            for cut in self.cuts
+        ]
+        try:
+            yield states
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def inner_names(parts: Sequence[DecoderPart]) -> list[str]:
+    """Return the names of the results that only a split needs, as :class:`Decoder` orders them."""
+    taps = [part for part in parts if part.tapped]
+    handed_over = [names.HIDDEN_STATES for _ in parts[1:]]
+    return handed_over + [row_name(part, parts) for part in taps if len(taps) > 1]
+
+
+def row_name(part: DecoderPart, parts: Sequence[DecoderPart]) -> str:
+    """Return the whole decoder's name of the attention rows of one of its parts."""
+    alone = sum(bool(one.tapped) for one in parts) == 1
+    return names.LAST_ROW if alone else f"{names.LAST_ROW}.{part.name}"
 
 
 def vision_graph(checkpoint: Checkpoint, spec: ImageSpec) -> Traceable:
@@ -150,7 +193,7 @@ def embed_graph(checkpoint: Checkpoint) -> Traceable:
 
 
 def decoder_graph(
-    checkpoint: Checkpoint, spec: DecoderSpec, profile: Profile, tapped: Sequence[int]
+    checkpoint: Checkpoint, spec: DecoderSpec, profile: Profile, parts: Sequence[DecoderPart]
 ) -> Traceable:
     """Return the decoder, ready to trace. It switches the text model to our attention."""
     register_attention()
@@ -162,7 +205,7 @@ def decoder_graph(
     positions = torch.arange(_EXAMPLE_PAST, total).repeat(_EXAMPLE_BATCH, 1)
     return Traceable(
         name=names.DECODER,
-        module=Decoder(checkpoint, profile, tapped),
+        module=Decoder(checkpoint, profile, parts),
         example=(
             torch.randn(_EXAMPLE_BATCH, _EXAMPLE_SEQUENCE, spec.hidden_size),
             torch.ones(_EXAMPLE_BATCH, total, dtype=torch.int64),
@@ -179,11 +222,12 @@ def decoder_graph(
             names.INPUTS_EMBEDS,
             names.ATTENTION_MASK,
             names.POSITION_IDS,
-            *names.past_names(spec.layers),
+            *names.past_names(range(spec.layers)),
         ],
         outputs=[
             names.LOGITS,
-            *([names.LAST_ROW] if tapped else []),
-            *names.present_names(spec.layers),
+            *([names.LAST_ROW] if any(part.tapped for part in parts) else []),
+            *names.present_names(range(spec.layers)),
         ],
+        inner=inner_names(parts),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from carve_export.graphs import VisionEncoder
 from carve_models.errors import ParityError
 from carve_models.manifest import Manifest
 from carve_runtime.bundle import Bundle
-from carve_runtime.engine import Cache, Counts, Engine
+from carve_runtime.cache import Counts
+from carve_runtime.decoder import Decoder
+from carve_runtime.engine import Engine
 from carve_runtime.text import Piece, Text
 
 Array = NDArray[np.float32]
@@ -106,10 +109,15 @@ def reference(checkpoint: Checkpoint, manifest: Manifest, text: Text) -> Referen
 def compare(bundle: Bundle, expected: Reference, tolerance: float) -> list[Comparison]:
     """Run a bundle's graphs on the reference's inputs, one shot and chunked over a past.
 
+    A decoder that is split runs in its halves, and in one piece.
+
     Raises:
         ParityError: any output differs by more than ``tolerance`` times its scale.
     """
     engine, counts = Engine(bundle), Counts()
+    decoders = {"": engine.decoder}
+    if bundle.manifest.decoder.exit_layers is not None:
+        decoders[", in one piece"] = Engine(bundle, whole=True).decoder
     features = engine.encode_image(expected.pixel_values, counts)
     embeds = engine.embed(expected.pieces, [features])
     rows = [
@@ -123,8 +131,8 @@ def compare(bundle: Bundle, expected: Reference, tolerance: float) -> list[Compa
         "chunked": [image_end, length - 1, length],
         "token by token at the end": [image_end, *range(image_end + 1, length + 1)],
     }
-    for title, stops in schedules.items():
-        rows += _run_chunks(engine, expected, stops, title, tolerance)
+    for (how, decoder), (title, stops) in product(decoders.items(), schedules.items()):
+        rows += _run_chunks(decoder, expected, stops, title + how, tolerance)
     failed = [row for row in rows if not row.passed]
     if failed:
         worst = failed[0]
@@ -146,20 +154,18 @@ def _image_end(pieces: list[Piece], image_tokens: int) -> int:
 
 
 def _run_chunks(
-    engine: Engine, expected: Reference, stops: list[int], title: str, tolerance: float
+    decoder: Decoder, expected: Reference, stops: list[int], title: str, tolerance: float
 ) -> list[Comparison]:
     """Feed the prompt in chunks ending at ``stops``; compare at the end of each."""
-    cache: Cache = engine.empty_cache()
+    cache = decoder.empty(stops[-1])
     logits, attention = [], []
     start = 0
     for stop in stops:
-        step_logits, step_attention, cache = engine.step(
-            expected.embeds[:, start:stop], cache, Counts()
-        )
-        logits.append(np.abs(step_logits - expected.logits[stop - 1]).max())
+        step = decoder.step(expected.embeds[:, start:stop], cache, Counts())
+        logits.append(np.abs(step.logits - expected.logits[stop - 1]).max())
         wanted = expected.attention[:, stop - 1, :stop]
-        attention.append(np.abs(step_attention - wanted).max())
-        start = stop
+        attention.append(np.abs(step.attention - wanted).max())
+        cache, start = step.cache, stop
     scale = max(1.0, float(np.abs(expected.logits).max()))
     return [
         Comparison(f"logits, {title}", float(np.max(logits)), scale, tolerance),

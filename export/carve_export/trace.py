@@ -20,7 +20,7 @@ from carve_models.names import graph_file
 EXTERNAL_DATA_ABOVE = 1 << 30
 
 #: Smaller tensors always stay in the graph: some consumers read shape constants from there.
-_SMALLEST_EXTERNAL = 1024
+SMALLEST_EXTERNAL = 1024
 
 
 def trace_graph(
@@ -42,13 +42,14 @@ def trace_graph(
     model = _trace(traceable, opset)
     _require_opset(model, opset)
     _strip_traces(model)
+    _keep_inside(model, traceable.inner)
     if sum(tensor.ByteSize() for tensor in model.graph.initializer) > external_above:
         onnx.save(
             model,
             path,
             save_as_external_data=True,
             location=f"{path.name}_data",
-            size_threshold=_SMALLEST_EXTERNAL,
+            size_threshold=SMALLEST_EXTERNAL,
         )
     else:
         onnx.save(model, path)
@@ -65,7 +66,7 @@ def _trace(traceable: Traceable, opset: int) -> onnx.ModelProto:
                 opset_version=opset,
                 dynamic_shapes=traceable.dynamic_shapes,
                 input_names=traceable.inputs,
-                output_names=traceable.outputs,
+                output_names=traceable.outputs + traceable.inner,
                 verbose=False,
             )
     except Exception as error:
@@ -98,6 +99,13 @@ def _strip_traces(model: onnx.ModelProto) -> None:
     for owner in (model, graph, *model.functions, *nodes, *values):
         owner.ClearField("metadata_props")
         owner.ClearField("doc_string")
+
+
+def _keep_inside(model: onnx.ModelProto, inner: list[str]) -> None:
+    """Make inner results ordinary tensors; they keep their names."""
+    outputs = [value for value in model.graph.output if value.name not in inner]
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
 
 
 def graph_entry(folder: Path, name: str) -> Graph:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import zip_longest
 
 from carve_models import names
+from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError
-from carve_models.manifest import Graph, ImageSpec, Manifest, Tensor
+from carve_models.manifest import DecoderSpec, Graph, ImageSpec, Manifest, Tensor
 
 _BATCH, _SEQUENCE = "batch_size", "sequence_length"
 _PAST, _TOTAL = "past_sequence_length", "total_sequence_length"
@@ -16,11 +17,7 @@ _IMAGE = Tensor(name="image", dtype="uint8", shape=("height", "width", 3))
 def expected_graphs(manifest: Manifest) -> dict[str, Graph]:
     """Return the interface of each graph; symbolic dimensions are names."""
     image, decoder = manifest.image, manifest.decoder
-    embeds = Tensor(
-        name=names.INPUTS_EMBEDS,
-        dtype="float32",
-        shape=(_BATCH, _SEQUENCE, decoder.hidden_size),
-    )
+    embeds = _float(names.INPUTS_EMBEDS, _BATCH, _SEQUENCE, decoder.hidden_size)
     vision = Graph(
         file=names.graph_file(names.VISION_ENCODER),
         inputs=(_float(names.PIXEL_VALUES, _BATCH, 3, *image.size),),
@@ -34,7 +31,7 @@ def expected_graphs(manifest: Manifest) -> dict[str, Graph]:
     graphs = {
         names.VISION_ENCODER: vision,
         names.EMBED_TOKENS: embed,
-        names.DECODER: _decoder(manifest, embeds),
+        **{part.name: decoder_graph(decoder, part) for part in (decoder.whole, *decoder.parts)},
         names.CARVE_REFINE: refine_interface(),
     }
     if names.PREPROCESS in manifest.graphs:
@@ -81,26 +78,28 @@ def refine_interface() -> Graph:
     )
 
 
-def _decoder(manifest: Manifest, embeds: Tensor) -> Graph:
-    spec = manifest.decoder
+def decoder_graph(spec: DecoderSpec, part: DecoderPart) -> Graph:
+    """Return the interface of the decoder or of one of its halves."""
 
     def cache(names_: list[str], length: str) -> list[Tensor]:
         shape = (_BATCH, spec.key_value_heads, length, spec.head_dim)
         return [_float(name, *shape) for name in names_]
 
+    states = _float(part.takes, _BATCH, _SEQUENCE, spec.hidden_size)
+    if part.is_last:
+        result = _float(names.LOGITS, _BATCH, 1, spec.vocab_size)
+    else:
+        result = _float(part.gives, _BATCH, _SEQUENCE, spec.hidden_size)
+    rows = [_float(names.LAST_ROW, _BATCH, len(part.tapped), _TOTAL)] if part.tapped else []
     return Graph(
-        file=names.graph_file(names.DECODER),
+        file=names.graph_file(part.name),
         inputs=(
-            embeds,
+            states,
             _int(names.ATTENTION_MASK, _BATCH, _TOTAL),
             _int(names.POSITION_IDS, _BATCH, _SEQUENCE),
-            *cache(names.past_names(spec.layers), _PAST),
+            *cache(names.past_names(part.layers), _PAST),
         ),
-        outputs=(
-            _float(names.LOGITS, _BATCH, 1, spec.vocab_size),
-            _float(names.LAST_ROW, _BATCH, len(spec.tapped_layers), _TOTAL),
-            *cache(names.present_names(spec.layers), _TOTAL),
-        ),
+        outputs=(result, *rows, *cache(names.present_names(part.layers), _TOTAL)),
     )
 
 

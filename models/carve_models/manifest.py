@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError, SchemaError
-from carve_models.names import MANIFEST_FILE
+from carve_models.names import DECODER, MANIFEST_FILE
 from carve_models.settings import Settings
 
 SCHEMA_VERSION = 1
@@ -175,6 +176,8 @@ class DecoderSpec:
         vocab_size: length of ``logits``.
         context_length: most positions that the model was made for.
         tapped_layers: layers whose last attention row the graph returns, in its order.
+        exit_layers: layers of the lower half where the decoder is split, see
+            :attr:`parts`; ``None`` if it is not.
         image_token_id: the id that stands for an image token in Hugging Face prompts.
         eos_token_ids: ids that end an answer.
     """
@@ -189,6 +192,7 @@ class DecoderSpec:
     tapped_layers: tuple[Index, ...]
     image_token_id: Index
     eos_token_ids: tuple[Index, ...]
+    exit_layers: Count | None = None
 
     def __post_init__(self) -> None:
         if sorted(set(self.tapped_layers)) != list(self.tapped_layers) or not self.tapped_layers:
@@ -197,6 +201,19 @@ class DecoderSpec:
             raise ValueError(f"there is no layer {self.tapped_layers[-1]} to tap")
         if not self.eos_token_ids:
             raise ValueError("no end-of-sequence id")
+        exit_layers = self.exit_layers
+        if exit_layers is not None and not self.tapped_layers[0] < exit_layers < self.layers:
+            raise ValueError(f"the decoder cannot be split after {self.exit_layers} layers")
+
+    @property
+    def whole(self) -> DecoderPart:
+        """The decoder as one graph, which every bundle has."""
+        return DecoderPart(DECODER, range(self.layers), self.tapped_layers)
+
+    @property
+    def parts(self) -> tuple[DecoderPart, ...]:
+        """The graphs to run one after the other: the two halves if there are, or the whole."""
+        return (self.whole,) if self.exit_layers is None else self.whole.split(self.exit_layers)
 
     @property
     def control_ids(self) -> tuple[int, ...]:

@@ -5,12 +5,16 @@ They follow the ONNX bundles of transformers.js; ``decoder_attentions.last_row``
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 MANIFEST_FILE = "carve.json"
 TOKENIZER_FILE = "tokenizer.json"
 
 VISION_ENCODER = "vision_encoder"
 EMBED_TOKENS = "embed_tokens"
 DECODER = "decoder_model_merged"
+DECODER_LOWER = "decoder_lower"
+DECODER_UPPER = "decoder_upper"
 
 #: What surrounds the model, as graphs, for programs without Python.
 PREPROCESS = "preprocess"
@@ -22,6 +26,7 @@ INPUT_IDS = "input_ids"
 INPUTS_EMBEDS = "inputs_embeds"
 ATTENTION_MASK = "attention_mask"
 POSITION_IDS = "position_ids"
+HIDDEN_STATES = "hidden_states"
 LOGITS = "logits"
 LAST_ROW = "decoder_attentions.last_row"
 
@@ -31,16 +36,16 @@ def graph_file(graph: str) -> str:
     return f"onnx/{graph}.onnx"
 
 
-def cache_names(prefix: str, layers: int) -> list[str]:
+def cache_names(prefix: str, layers: Iterable[int]) -> list[str]:
     """Return ``prefix.i.key, prefix.i.value`` for each layer, in graph order."""
-    return [f"{prefix}.{layer}.{kind}" for layer in range(layers) for kind in ("key", "value")]
+    return [f"{prefix}.{layer}.{kind}" for layer in layers for kind in ("key", "value")]
 
 
-def past_names(layers: int) -> list[str]:
-    """Return the decoder's cache inputs, each ``(B, Kv, P, D)``."""
+def past_names(layers: Iterable[int]) -> list[str]:
+    """Return a decoder's cache inputs, each ``(B, Kv, P, D)``."""
     return cache_names("past_key_values", layers)
 
 
-def present_names(layers: int) -> list[str]:
-    """Return the decoder's cache outputs, each ``(B, Kv, P + S, D)``."""
+def present_names(layers: Iterable[int]) -> list[str]:
+    """Return a decoder's cache outputs, each ``(B, Kv, P + S, D)``."""
     return cache_names("present", layers)

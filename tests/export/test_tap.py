@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def feeds(spec: DecoderSpec) -> dict[str, Any]:
         names.ATTENTION_MASK: np.ones((BATCH_ONE, PAST + NEW), np.int64),
         names.POSITION_IDS: np.arange(PAST, PAST + NEW)[None],
     }
-    past = names.past_names(spec.layers)
+    past = names.past_names(range(spec.layers))
     return arrays | {name: random.standard_normal(cache_shape, np.float32) for name in past}
 
 
@@ -98,7 +99,7 @@ def test_tapped_and_untapped_logits_are_equal(
     report = export_of(CASE, profile)
     spec = report.manifest.decoder
     checkpoint = load_checkpoint(str(checkpoint_of(CASE)))
-    untapped = decoder_graph(checkpoint, spec, profile, ())
+    untapped = decoder_graph(checkpoint, spec, profile, [replace(spec.whole, tapped=())])
     graph = trace_graph(untapped, tmp_path, opset=report.manifest.opset)
     assert names.LAST_ROW not in [tensor.name for tensor in graph.outputs]
     with_tap = run(str(report.folder / names.graph_file(names.DECODER)), spec)
@@ -121,7 +122,7 @@ def test_external_data(checkpoint_of: CheckpointOf, tmp_path: Path) -> None:
     """Weights beside the graph give the same logits; shape constants stay inside."""
     checkpoint = load_checkpoint(str(checkpoint_of(CASE)))
     spec = decoder_spec(checkpoint, CASES[CASE].layers)
-    graph = decoder_graph(checkpoint, spec, "ort", spec.tapped_layers)
+    graph = decoder_graph(checkpoint, spec, "ort", spec.parts)
     inline = trace_graph(graph, tmp_path / "inline", opset=18)
     outside = trace_graph(graph, tmp_path / "outside", opset=18, external_above=0)
     path = tmp_path / "outside" / outside.file
