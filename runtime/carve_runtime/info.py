@@ -38,7 +38,7 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
         ("defaults", _spell_settings(manifest.defaults)),
         ("made with", ", ".join(f"{name} {v}" for name, v in manifest.versions.items())),
     ]
-    cached = names.present_names(decoder.layers)
+    cached = names.present_names(range(decoder.layers))
     rows += [
         (
             "graph",

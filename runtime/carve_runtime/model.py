@@ -13,8 +13,9 @@ from carve_models.manifest import Manifest, Segment
 from carve_models.names import TOKENIZER_FILE
 from carve_models.settings import Settings, SettingsChanges, Variant
 from carve_runtime.bundle import Bundle
-from carve_runtime.engine import Cache, Counts, Engine, Pass
-from carve_runtime.graph import CPU
+from carve_runtime.cache import Counts, Prefix
+from carve_runtime.engine import Engine, Pass
+from carve_runtime.graph import SessionSettings
 from carve_runtime.image import RGB, ImageInput, load_image
 from carve_runtime.preprocess import Window, preprocess, require_aspect
 from carve_runtime.result import Stage, Token
@@ -38,7 +39,7 @@ class View:
     image: RGB
     window: Window
     features: NDArray[np.float32]
-    prefix: Cache
+    prefix: Prefix
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ class Work:
 class Model:
     """Graphs, tokenizer and prompts of a bundle. Threads may share it."""
 
-    def __init__(self, bundle: Bundle, providers: Sequence[str] = (CPU,)) -> None:
+    def __init__(self, bundle: Bundle, settings: SessionSettings | None = None) -> None:
         """Load everything; errors as in :meth:`carve_runtime.Carve.load`."""
         self.manifest: Manifest = bundle.manifest
         self.text = Text(bundle.path(TOKENIZER_FILE), self.manifest.decoder.control_ids)
-        self._engine = Engine(bundle, providers)
+        self._engine = Engine(bundle, settings)
         self._prefix_length = len(self.manifest.prompts.shared_prefix())
         self._prefix = self.text.pieces(self.manifest.prompts.single[: self._prefix_length], "")
 
@@ -72,6 +73,7 @@ class Model:
         """
         settings = self.manifest.defaults.override(variant=variant, **changes)
         self.rows(settings.layers)
+        self._require_exit(settings)
         pair = settings.final_prompt == "pair"
         self._require_room(question, pair=pair, max_new_tokens=settings.max_new_tokens)
         return settings
@@ -98,6 +100,21 @@ class Model:
             )
         return [decoder.tapped_layers.index(layer) for layer in layers]
 
+    def _require_exit(self, settings: Settings) -> None:
+        exit_layers = self.manifest.decoder.exit_layers
+        if not settings.early_exit:
+            return
+        if exit_layers is None:
+            raise SettingsError(
+                "early_exit needs a decoder in two halves, which this bundle does not have",
+                "export the checkpoint with default layers that end below the last one",
+            )
+        if max(settings.layers) >= exit_layers:
+            raise SettingsError(
+                f"early_exit stops below layer {exit_layers}, layers has {max(settings.layers)}",
+                "choose lower layers, or ask without early_exit",
+            )
+
     def decode(self, image: ImageInput, work: Work) -> RGB:
         """Return an image as the array that masks and boxes refer to.
 
@@ -109,13 +126,32 @@ class Model:
             require_aspect(pixels, self.manifest.image)
         return pixels
 
-    def look(self, image: RGB, work: Work) -> View:
-        """Encode an (H, W, 3) uint8 image and run the shared prefix with it."""
+    def look(self, image: RGB, room: int, work: Work, *, lower: bool = False) -> View:
+        """Encode an (H, W, 3) uint8 image and run the shared prefix with it.
+
+        Args:
+            image: the image.
+            room: positions that passes are expected to need behind the prefix, see :meth:`room`.
+            work: is added to.
+            lower: run the lower half of the decoder only, for now.
+        """
         features, window = self._encode(image, work)
         with work.clock.stage("prefix"):
             embeds = self._engine.embed(self._prefix, [features])
-            cache = self._engine.prefill(embeds, work.counts)
-        return View(image, window, features, cache)
+            prefix = self._engine.prefill(embeds, room, work.counts, lower=lower)
+        return View(image, window, features, prefix)
+
+    def room(self, question: str, *, pair: bool, max_new_tokens: int) -> int:
+        """Return the positions behind the prefix that the passes of one question may need."""
+        texts = [self._single(question), self._single(self.manifest.prompts.general)]
+        if pair:
+            texts.append(self._pair(question))
+        return max(self._positions(pieces) for pieces in texts) + max_new_tokens - 1
+
+    def room_for(self, question: str, settings: Settings) -> int:
+        """Return :meth:`room` under given settings."""
+        pair = settings.final_prompt == "pair"
+        return self.room(question, pair=pair, max_new_tokens=settings.max_new_tokens)
 
     def answer(
         self,
@@ -129,6 +165,16 @@ class Model:
         """Answer about one image."""
         with work.clock.stage(stage):
             return self._continue(view, self._single(question), [], stage, max_new_tokens, work)
+
+    def attend(self, view: View, question: str, *, stage: Stage, work: Work) -> NDArray[np.float32]:
+        """Return one step's attention, (1, L, N), from the lower half of the decoder."""
+        with work.clock.stage(stage):
+            return self._engine.attend(
+                self._engine.embed(self._single(question), []),
+                view.prefix,
+                image_tokens=self._image_tokens(view),
+                counts=work.counts,
+            )
 
     def answer_pair(
         self,
@@ -149,11 +195,11 @@ class Model:
     def _require_room(self, question: str, *, pair: bool, max_new_tokens: int) -> None:
         """Refuse a question that is empty or too long, before any graph runs."""
         rest = self._pair(question) if pair else self._single(question)
+        self._engine.require_room(self._positions([*self._prefix, *rest]), max_new_tokens)
+
+    def _positions(self, pieces: Sequence[Piece]) -> int:
         tokens = self.manifest.image.tokens
-        length = sum(
-            tokens if isinstance(piece, int) else len(piece) for piece in [*self._prefix, *rest]
-        )
-        self._engine.require_room(length, max_new_tokens)
+        return sum(tokens if isinstance(piece, int) else len(piece) for piece in pieces)
 
     def _encode(self, image: RGB, work: Work) -> tuple[NDArray[np.float32], Window]:
         with work.clock.stage("preprocess"):
@@ -180,7 +226,6 @@ class Model:
         max_new_tokens: int,
         work: Work,
     ) -> Pass:
-        end = view.prefix.length
         on_token, on_id = work.on_token, None
         if on_token is not None:
             on_id = self.text.streamer(lambda text: on_token(Token(stage, text)))
@@ -188,7 +233,11 @@ class Model:
             self._engine.embed(pieces, images),
             view.prefix,
             max_new_tokens=max_new_tokens,
-            image_tokens=slice(end - self.manifest.image.tokens, end),
+            image_tokens=self._image_tokens(view),
             counts=work.counts,
             on_id=on_id,
         )
+
+    def _image_tokens(self, view: View) -> slice:
+        """Return where the image stands: at the end of the prefix."""
+        return slice(view.prefix.length - self.manifest.image.tokens, view.prefix.length)
