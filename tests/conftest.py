@@ -49,5 +49,5 @@ def export_of(tmp_path_factory: pytest.TempPathFactory, checkpoint_of: Checkpoin
 
 @pytest.fixture(scope="session")
 def pocket() -> Carve:
-    """Return the default bundle, loaded."""
-    return Carve.load(POCKET)
+    """Return the default bundle, loaded; it remembers no image, so no test depends on another."""
+    return Carve.load(POCKET, image_cache_bytes=0)

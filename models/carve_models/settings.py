@@ -55,6 +55,12 @@ def require_count(name: str, value: object, low: int = 1) -> None:
     require_range(name, value, low)
 
 
+def require_flag(name: str, value: object) -> None:
+    """Raise :class:`SettingsError` unless ``value`` is true or false."""
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name} is {value!r}", "give True or False")
+
+
 def require_share(name: str, value: object) -> None:
     """Raise :class:`SettingsError` unless ``0 < value <= 1``."""
     require_range(name, value, 0.0, 1.0)
@@ -84,6 +90,10 @@ class SettingsChanges(TypedDict, total=False):
     final_prompt: FinalPrompt | None
     max_new_tokens: int | None
     max_refined_pixels: int | None
+    early_exit: bool | None
+    adaptive: bool | None
+    sure_probability: float | None
+    focused_entropy: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +117,11 @@ class Settings:
         max_new_tokens: upper limit of forward steps of each pass.
         max_refined_pixels: upper limit of the magnified image; ``None`` is four times the
             original's pixels.
+        early_exit: stop the attention passes above the deepest layer that they need (paper, C.7).
+            They then give no plain answer; ``steps`` must be ``first``.
+        adaptive: keep the plain answer, and do no more, where it is sure and focused.
+        sure_probability: for ``adaptive``, least probability of the plain answer.
+        focused_entropy: for ``adaptive``, largest attention entropy of the plain pass, in nats.
     """
 
     layers: tuple[int, ...]
@@ -122,6 +137,10 @@ class Settings:
     final_prompt: FinalPrompt = "pair"
     max_new_tokens: int = 32
     max_refined_pixels: int | None = None
+    early_exit: bool = False
+    adaptive: bool = False
+    sure_probability: float | None = None
+    focused_entropy: float | None = None
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -141,6 +160,30 @@ class Settings:
         require_count("max_new_tokens", self.max_new_tokens)
         if self.max_refined_pixels is not None:
             require_count("max_refined_pixels", self.max_refined_pixels)
+        if self.sure_probability is not None:
+            require_range("sure_probability", self.sure_probability, 0.0, 1.0)
+        if self.focused_entropy is not None:
+            require_range("focused_entropy", self.focused_entropy, 0.0)
+        self._require_modes()
+
+    def _require_modes(self) -> None:
+        for name in ("early_exit", "adaptive"):
+            require_flag(name, getattr(self, name))
+        if self.early_exit and self.steps != "first":
+            raise SettingsError(
+                f"early_exit sees the first step only, and steps is {self.steps!r}",
+                'ask with steps "first", or without early_exit',
+            )
+        if self.early_exit and self.adaptive:
+            raise SettingsError(
+                "adaptive judges the plain answer, which early_exit does not compute",
+                "choose one of the two",
+            )
+        if self.adaptive and None in (self.sure_probability, self.focused_entropy):
+            raise SettingsError(
+                "adaptive has no thresholds in this bundle",
+                "give sure_probability and focused_entropy",
+            )
 
     def override(self, *, variant: Variant | None = None, **changes: Any) -> Settings:
         """Return a copy with a named variant applied first, then single settings.

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from carve_models.manifest import Manifest
 from carve_models.settings import SettingsChanges, Variant
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.graph import CPU
+from carve_runtime.graph import CPU, SessionSettings
 from carve_runtime.image import ImageInput
 from carve_runtime.image_session import ImageSession
 from carve_runtime.model import Model, OnToken, Work
 from carve_runtime.result import CarveResult, PlainResult
+from carve_runtime.session_cache import SessionCache, image_key
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+#: Room for the images last asked about.
+IMAGE_CACHE_BYTES = 256 << 20
+
+
 class Carve:
     """A loaded bundle. One instance may be used from several threads at once."""
 
-    def __init__(self, bundle: Bundle, providers: Sequence[str] = (CPU,)) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: SessionSettings | None = None,
+        image_cache_bytes: int = IMAGE_CACHE_BYTES,
+    ) -> None:
         """Load the graphs of an opened bundle; :meth:`load` is the short way."""
-        self._model = Model(bundle, providers)
+        self._sessions = SessionCache(image_cache_bytes)
+        self._model = Model(bundle, settings)
 
     @classmethod
     def load(
@@ -33,6 +45,8 @@ class Carve:
         *,
         verify: bool = True,
         providers: Sequence[str] = (CPU,),
+        threads: int | None = None,
+        image_cache_bytes: int = IMAGE_CACHE_BYTES,
     ) -> Carve:
         """Load a bundle, the default one if no folder is given.
 
@@ -40,6 +54,9 @@ class Carve:
             folder: a folder that ``carve-export`` wrote.
             verify: compare the files' SHA-256 sums; sizes are compared in any case.
             providers: ONNX Runtime execution providers, best first.
+            threads: threads of one graph run; ONNX Runtime's choice, one a core, if ``None``.
+            image_cache_bytes: keep what was computed of the images last asked about, so that
+                another question about one of them does not look at it again; 0 keeps nothing.
 
         Raises:
             BundleError: a file is missing, truncated, swapped or malformed.
@@ -47,12 +64,18 @@ class Carve:
             DependencyError: ONNX Runtime is not installed.
             ProviderError: a provider is not available.
         """
-        return cls(open_bundle(folder, verify=verify), providers)
+        settings = SessionSettings(providers=providers, threads=threads)
+        return cls(open_bundle(folder, verify=verify), settings, image_cache_bytes)
 
     @property
     def manifest(self) -> Manifest:
         """What the bundle says of itself, its default settings included."""
         return self._model.manifest
+
+    @property
+    def image_cache_nbytes(self) -> int:
+        """Bytes held for images asked about before."""
+        return self._sessions.nbytes
 
     def open(self, image: ImageInput) -> ImageSession:
         """Look at an image once, to ask several questions about it.
@@ -63,8 +86,9 @@ class Carve:
         Raises:
             ImageError: the image cannot be read.
         """
-        work = Work()
-        return ImageSession(self._model, self._model.decode(image, work), work)
+        room = self._model.room_for(self.manifest.prompts.general, self.manifest.defaults)
+        with self._session(image, room, Work()) as session:
+            return session
 
     def plain(
         self,
@@ -91,8 +115,9 @@ class Carve:
         """
         limit = self._model.plain_limit(question, max_new_tokens, pair=refined is not None)
         work = Work(on_token)
-        opened = ImageSession(self._model, self._model.decode(image, work), work)
-        return opened.answer_plainly(question, refined, limit, work)
+        room = self._model.room(question, pair=refined is not None, max_new_tokens=limit)
+        with self._session(image, room, work) as session:
+            return session.answer_plainly(question, refined, limit, work)
 
     def ask(
         self,
@@ -120,5 +145,19 @@ class Carve:
         """
         settings = self._model.settings(question, variant, changes)
         work = Work(on_token)
-        opened = ImageSession(self._model, self._model.decode(image, work), work)
-        return opened.answer_through_carve(question, settings, work)
+        room = self._model.room_for(question, settings)
+        with self._session(image, room, work, lower=settings.early_exit) as session:
+            return session.answer_through_carve(question, settings, work)
+
+    @contextmanager
+    def _session(
+        self, image: ImageInput, room: int, work: Work, *, lower: bool = False
+    ) -> Iterator[ImageSession]:
+        """Find the image's session, or look at it, and keep the session afterwards."""
+        pixels = self._model.decode(image, work)
+        key = image_key(pixels)
+        session = self._sessions.get(key)
+        if session is None:
+            session = ImageSession(self._model, pixels, room, work, lower=lower)
+        yield session
+        self._sessions.put(key, session)

@@ -61,12 +61,13 @@ def main() -> None:
 Examples:
   carve-run ask default photo.jpg "What letter is on the red square?"
   carve-run ask my-bundle photo.jpg "What does the sign say?" --save-dir out
+  carve-run ask my-bundle photo.jpg "Is there a dog?" "Is there a cat?"
   carve-run ask my-bundle photo.jpg "Is there a dog?" --variant v1 --mask-top-p 0.4 --json
 """
 )
 @click.argument("bundle")
 @click.argument("image", type=click.Path(path_type=Path))
-@click.argument("question")
+@click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
 @click.option("--variant", type=click.Choice(list(VARIANTS)), help="The released code's variants.")
 @click.option("--steps", type=click.Choice(get_args(Steps)), help="Forward steps that are fused.")
 @click.option("--layers", callback=parse_layers, help='Decoder layers, as "20-25" or "3,5".')
@@ -81,6 +82,11 @@ Examples:
 @click.option("--final-prompt", type=click.Choice(get_args(FinalPrompt)), help="The final pass.")
 @click.option("--max-new-tokens", type=int, help="Most forward steps of each pass.")
 @click.option("--max-refined-pixels", type=int, help="Most pixels of the refined image.")
+@click.option("--early-exit", is_flag=True, default=None, help="Skip the plain answer, see docs.")
+@click.option("--adaptive", is_flag=True, default=None, help="Keep plain answers that are sure.")
+@click.option("--sure-probability", type=float, help="Least probability, for --adaptive.")
+@click.option("--focused-entropy", type=float, help="Largest entropy, for --adaptive.")
+@click.option("--threads", type=int, help="Threads of one graph run.")
 @click.option("--plain", is_flag=True, help="Give the plain answer alone.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write the overview picture here.")
 @click.option("--save-dir", type=click.Path(path_type=Path), help="Write every picture here.")
@@ -89,7 +95,8 @@ Examples:
 def ask(
     bundle: str,
     image: Path,
-    question: str,
+    questions: tuple[str, ...],
+    threads: int | None,
     plain: bool,
     picture: Path | None,
     save_dir: Path | None,
@@ -97,30 +104,35 @@ def ask(
     no_verify: bool,
     **settings: Any,
 ) -> None:
-    """Answer QUESTION about IMAGE with BUNDLE, plainly and through CARVE.
+    """Answer each QUESTION about IMAGE with BUNDLE, plainly and through CARVE.
 
     BUNDLE is a folder that carve-export wrote, or "default" for the one that ships with the
-    package. Settings that are not given come from the bundle.
+    package. What depends on the image alone is computed once for all questions. Settings that are
+    not given come from the bundle.
     """
     if plain:
         _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
+    _require_one(questions, picture=picture, save_dir=save_dir)
     _require_writable(picture, save_dir)
-    vlm = Carve.load(_folder(bundle), verify=not no_verify)
-    show = _Printer(quiet=as_json)
-    if plain:
-        limit = settings["max_new_tokens"]
-        with show:
-            answer = vlm.plain(image, question, max_new_tokens=limit, on_token=show)
-        _report(_plain_fields(answer), [], as_json)
-        return
-    with show:
-        result = vlm.ask(image, question, on_token=show, **settings)
-    saved = []
-    if picture is not None:
-        saved.append(save_picture(draw_result(result, question), picture))
-    if save_dir is not None:
-        saved.extend(save_pictures(result, save_dir, question))
-    _report(_carve_fields(result), saved, as_json)
+    vlm = Carve.load(_folder(bundle), verify=not no_verify, threads=threads)
+    reports = []
+    for question in questions:
+        if len(questions) > 1 and not as_json:
+            click.echo(question)
+        with _Printer(quiet=as_json) as show:
+            if plain:
+                limit = settings["max_new_tokens"]
+                answer = vlm.plain(image, question, max_new_tokens=limit, on_token=show)
+                fields = _plain_fields(answer)
+            else:
+                result = vlm.ask(image, question, on_token=show, **settings)
+                fields = _carve_fields(result)
+                fields["saved"] = _save(result, question, picture, save_dir)
+        if not as_json:
+            _report(fields)
+        reports.append(fields)
+    if as_json:
+        click.echo(json.dumps(reports if len(questions) > 1 else reports[0], indent=2))
 
 
 @main.command(epilog="\b\nExample:\n  carve-run info default")
@@ -178,6 +190,25 @@ def _require_unused(**options: Any) -> None:
         raise click.UsageError(f"--{flag} says how CARVE works; it does nothing with --plain.")
 
 
+def _require_one(questions: tuple[str, ...], **options: Any) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given and len(questions) > 1:
+        flag = given[0].replace("_", "-")
+        raise click.UsageError(f"--{flag} shows one question; {len(questions)} were given.")
+
+
+def _save(
+    result: CarveResult, question: str, picture: Path | None, save_dir: Path | None
+) -> list[str]:
+    """Write the pictures that were asked for and return their paths."""
+    saved = []
+    if picture is not None:
+        saved.append(save_picture(draw_result(result, question), picture))
+    if save_dir is not None:
+        saved.extend(save_pictures(result, save_dir, question))
+    return [str(path) for path in saved]
+
+
 def _require_writable(picture: Path | None, save_dir: Path | None) -> None:
     """Find out before the model runs whether the pictures can be written."""
     if picture is not None:
@@ -204,13 +235,20 @@ def _folder(bundle: str) -> Path | None:
 
 
 def _plain_fields(result: PlainResult) -> dict[str, Any]:
-    return {"plain_answer": result.answer, "timings": result.timings, "counts": vars(result.counts)}
+    return {
+        "plain_answer": result.answer,
+        "timings": result.timings,
+        "counts": vars(result.counts),
+        "saved": [],
+    }
 
 
 def _carve_fields(result: CarveResult) -> dict[str, Any]:
     return {
         "answer": result.answer,
         "plain_answer": result.plain_answer,
+        "plain_probability": result.plain_probability,
+        "skipped": result.skipped,
         "bbox": result.bbox,
         "image_size": result.image.shape[1::-1],
         "refined_size": result.refined_image.shape[1::-1],
@@ -223,14 +261,14 @@ def _carve_fields(result: CarveResult) -> dict[str, Any]:
     }
 
 
-def _report(fields: dict[str, Any], saved: list[Path], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(fields | {"saved": [str(path) for path in saved]}, indent=2))
-        return
-    if "bbox" in fields:
+def _report(fields: dict[str, Any]) -> None:
+    """Print what follows the answers."""
+    if fields.get("skipped"):
+        click.echo(f"CARVE  skipped: {fields['skipped']}")
+    elif "bbox" in fields:
         limited = ", limited by --max-refined-pixels" if fields["refined_limited"] else ""
         width, height = fields["refined_size"]
         click.echo(f"box    {fields['bbox']} scaled to {width} x {height}{limited}")
     click.echo(f"time   {fields['timings']['total']:.2f} s")
-    for path in saved:
+    for path in fields["saved"]:
         click.echo(f"saved  {path}")

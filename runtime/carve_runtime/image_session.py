@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.settings import Settings, SettingsChanges, Variant
+from carve_runtime.adaptive import reason_to_skip
 from carve_runtime.contrast import fuse_contrast, needed_general_steps
 from carve_runtime.diagnostics import attention_entropy
 from carve_runtime.engine import Pass
 from carve_runtime.image import RGB, ImageInput
 from carve_runtime.model import Model, OnToken, Work
-from carve_runtime.refine import refine_pixels
+from carve_runtime.refine import Refined, refine_pixels
 from carve_runtime.regions import select_regions
 from carve_runtime.result import CarveResult, PlainResult
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The question pass: its answer unless it exited early, (T_Q, L, N) attention, entropy."""
+
+    plain: Pass | None
+    attention: NDArray[np.float32]
+    entropy: float
+
+
+@dataclass(frozen=True)
+class _General:
+    """The general pass's attention, of every tapped layer that ran, up to ``limit`` steps."""
+
+    attention: NDArray[np.float32]
+    limit: int
+
+
+@dataclass(frozen=True)
+class _Refinement:
+    """What the contrast has led to."""
+
+    general_attention: NDArray[np.float32]
+    saliency: NDArray[np.float64]
+    mask: NDArray[np.bool_]
+    refined: Refined
 
 
 class ImageSession:
@@ -28,18 +57,26 @@ class ImageSession:
     it, and the attention of the general pass. Threads may share an instance.
     """
 
-    def __init__(self, model: Model, image: RGB, work: Work) -> None:
-        """Look at an (H, W, 3) uint8 image."""
+    def __init__(
+        self, model: Model, image: RGB, room: int, work: Work, *, lower: bool = False
+    ) -> None:
+        """Look at an (H, W, 3) uint8 image; arguments as for :meth:`Model.look`."""
         self._model = model
-        self._view = model.look(image, work)
-        self._general: Pass | None = None
-        self._general_limit = 0
+        self._view = model.look(image, room, work, lower=lower)
+        self._general: _General | None = None
 
     def __enter__(self) -> ImageSession:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Nothing to release: the cache goes with the last reference."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the session holds, room for passes included."""
+        view = self._view
+        general = self._general.attention.nbytes if self._general else 0
+        return view.image.nbytes + view.features.nbytes + view.prefix.nbytes + general
 
     def plain(
         self,
@@ -87,57 +124,100 @@ class ImageSession:
 
     def answer_through_carve(self, question: str, settings: Settings, work: Work) -> CarveResult:
         """Run the whole method; arguments were checked."""
-        plain = self._model.answer(
-            self._view,
-            question,
-            stage="question",
-            max_new_tokens=settings.max_new_tokens,
-            work=work,
-        )
+        asked = self._question_pass(question, settings, work)
+        if asked.plain is not None:
+            skipped = reason_to_skip(asked.entropy, asked.plain.probability, settings)
+            if skipped is not None:
+                nothing = self._no_refinement(asked.attention)
+                return self._result(asked, nothing, asked.plain, skipped, settings, work)
+        refinement = self._refine(asked.attention, settings, work)
+        final = self._final_pass(refinement.refined.image, question, settings, work)
+        return self._result(asked, refinement, final, None, settings, work)
+
+    def _question_pass(self, question: str, settings: Settings, work: Work) -> _Asked:
         rows = self._model.rows(settings.layers)
-        question_attention = plain.attention[:, rows]
-        steps = needed_general_steps(settings, len(plain.attention))
-        general_attention = self._general_attention(steps, work)[:, rows]
+        plain = None
+        if settings.early_exit:
+            whole = self._model.attend(self._view, question, stage="question", work=work)
+        else:
+            limit = settings.max_new_tokens
+            plain = self._model.answer(
+                self._view, question, stage="question", max_new_tokens=limit, work=work
+            )
+            whole = plain.attention
+        attention = whole[:, rows]
+        return _Asked(plain, attention, attention_entropy(attention[-1]))
+
+    def _refine(
+        self, question_attention: NDArray[np.float32], settings: Settings, work: Work
+    ) -> _Refinement:
+        steps = needed_general_steps(settings, len(question_attention))
+        general_attention = question_attention[:0]
+        if steps:
+            general_attention = self._general_attention(steps, settings, work)
         with work.clock.stage("refine"):
             saliency, mask = self._select(question_attention, general_attention, settings)
             refined = refine_pixels(self._view.image, mask, settings.max_refined_pixels)
-        final = self._final_pass(refined.image, question, settings, work)
+        return _Refinement(general_attention, saliency, mask, refined)
+
+    def _no_refinement(self, question_attention: NDArray[np.float32]) -> _Refinement:
+        """Return the image as it is."""
+        image = self._view.image
+        height, width = image.shape[:2]
+        return _Refinement(
+            question_attention[:0],
+            np.full((height, width), np.nan),
+            np.ones((height, width), bool),
+            Refined(image, (0, 0, width, height), limited=False),
+        )
+
+    def _result(
+        self,
+        asked: _Asked,
+        refinement: _Refinement,
+        final: Pass,
+        skipped: str | None,
+        settings: Settings,
+        work: Work,
+    ) -> CarveResult:
+        decode, plain, refined = self._model.text.decode, asked.plain, refinement.refined
         return CarveResult(
-            answer=self._model.text.decode(final.ids),
-            plain_answer=self._model.text.decode(plain.ids),
+            answer=decode(final.ids),
+            plain_answer=decode(plain.ids) if plain else None,
             token_ids=final.ids,
-            plain_token_ids=plain.ids,
+            plain_token_ids=plain.ids if plain else None,
+            plain_probability=plain.probability if plain else None,
+            skipped=skipped,
             image=self._view.image,
-            saliency=saliency,
-            mask=mask,
+            saliency=refinement.saliency,
+            mask=refinement.mask,
             bbox=refined.box,
             refined_image=refined.image,
             refined_limited=refined.limited,
-            question_attention=question_attention,
-            general_attention=general_attention,
-            entropy=attention_entropy(question_attention[-1]),
+            question_attention=asked.attention,
+            general_attention=refinement.general_attention,
+            entropy=asked.entropy,
             timings=work.clock.timings(),
             counts=work.counts,
             settings=settings,
         )
 
-    def _general_attention(self, steps: int, work: Work) -> NDArray[np.float32]:
+    def _general_attention(
+        self, steps: int, settings: Settings, work: Work
+    ) -> NDArray[np.float32]:
         """Return the general pass's attention of at most ``steps`` steps, (T_G, L, N)."""
-        if steps == 0:
-            decoder = self._model.manifest.decoder
-            shape = (0, len(decoder.tapped_layers), self._model.manifest.image.tokens)
-            return np.empty(shape, np.float32)
-        known = self._general
-        if known is None or self._general_limit < steps:
-            known = self._model.answer(
-                self._view,
-                self._model.manifest.prompts.general,
-                stage="general",
-                max_new_tokens=steps,
-                work=work,
-            )
-            self._general, self._general_limit = known, steps
-        return known.attention[:steps]
+        rows, known = self._model.rows(settings.layers), self._general
+        if known is None or known.limit < steps or known.attention.shape[1] <= max(rows):
+            known = _General(self._run_general(steps, settings, work), steps)
+            self._general = known
+        return known.attention[:steps, rows]
+
+    def _run_general(self, steps: int, settings: Settings, work: Work) -> NDArray[np.float32]:
+        text, view = self._model.manifest.prompts.general, self._view
+        if settings.early_exit:
+            return self._model.attend(view, text, stage="general", work=work)
+        run = self._model.answer(view, text, stage="general", max_new_tokens=steps, work=work)
+        return run.attention
 
     def _select(
         self,
@@ -175,5 +255,6 @@ class ImageSession:
             return self._model.answer_pair(
                 self._view, refined, question, stage="final", max_new_tokens=limit, work=work
             )
-        second = self._model.look(refined, work)
+        room = self._model.room(question, pair=False, max_new_tokens=limit)
+        second = self._model.look(refined, room, work)
         return self._model.answer(second, question, stage="final", max_new_tokens=limit, work=work)

@@ -29,7 +29,7 @@ _HEAT_STOPS = np.array(
 def heat_map(saliency: NDArray[np.float64]) -> RGB:
     """Return a saliency map in colours, (H, W, 3) uint8; NaN is black."""
     finite = np.isfinite(saliency)
-    low, high = saliency[finite].min(), saliency[finite].max()
+    low, high = saliency[finite].min(initial=np.inf), saliency[finite].max(initial=-np.inf)
     level = np.where(finite, saliency - low, 0.0) / max(high - low, np.finfo(np.float64).tiny)
     stops = np.linspace(0, 1, len(_HEAT_STOPS))
     channels = [np.interp(level, stops, column) for column in _HEAT_STOPS.T]

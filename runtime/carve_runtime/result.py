@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.settings import Settings
-from carve_runtime.engine import Counts
+from carve_runtime.cache import Counts
 from carve_runtime.image import RGB
 from carve_runtime.refine import Box
 
@@ -47,9 +47,12 @@ class CarveResult:
 
     Attributes:
         answer: text of the final pass.
-        plain_answer: text of the question pass.
+        plain_answer: text of the question pass; ``None`` after an early exit.
         token_ids: ids of ``answer``, without the end-of-sequence id.
         plain_token_ids: ids of ``plain_answer``.
+        plain_probability: the model's own probability of ``plain_answer``, its end included.
+        skipped: why ``adaptive`` kept the plain answer; ``None`` if it did not. There is then no
+            saliency (NaN), nothing is cut away, and the general pass has no steps.
         image: (H, W, 3) uint8, the decoded input that masks and boxes refer to.
         saliency: (H, W) float64, ``S``; NaN where the model saw nothing.
         mask: (H, W) bool, the kept regions.
@@ -65,9 +68,11 @@ class CarveResult:
     """
 
     answer: str
-    plain_answer: str
+    plain_answer: str | None
     token_ids: tuple[int, ...]
-    plain_token_ids: tuple[int, ...]
+    plain_token_ids: tuple[int, ...] | None
+    plain_probability: float | None
+    skipped: str | None
     image: RGB
     saliency: NDArray[np.float64]
     mask: NDArray[np.bool_]

@@ -113,6 +113,35 @@ def test_json_says_what_python_says(
     assert found["saved"] == []
 
 
+def test_several_questions_are_answered_in_turn(pocket: Carve) -> None:
+    questions = (QUESTION, "How many objects are there?")
+    wanted = [pocket.ask(SCENE, question) for question in questions]
+    found = json.loads(carve_run("ask", "default", SCENE, *questions, "--json").stdout)
+    assert [one["answer"] for one in found] == [result.answer for result in wanted]
+    assert found[0]["counts"] == vars(wanted[0].counts)
+    assert found[1]["counts"]["vision_runs"] == wanted[1].counts.vision_runs - 1
+    lines = carve_run("ask", "default", SCENE, *questions).stdout.splitlines()
+    assert [line for line in lines if line in questions] == list(questions)
+    assert sum(line.startswith("CARVE") for line in lines) == len(questions)
+    one_picture = carve_run("ask", "default", SCENE, *questions, "--picture", "carve.png")
+    failed(one_picture, 2, "--picture shows one question; 2 were given")
+
+
+def test_early_exit_says_that_there_is_no_plain_answer() -> None:
+    options = ("--early-exit", "--steps", "first", "--layers", "1")
+    result = carve_run(*ASK, *options)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("CARVE")
+    assert json.loads(carve_run(*ASK, *options, "--json").stdout)["plain_answer"] is None
+
+
+def test_adaptive_says_why_it_kept_the_plain_answer() -> None:
+    options = ("--adaptive", "--sure-probability", "0", "--focused-entropy", "100")
+    lines = carve_run(*ASK, *options).stdout.splitlines()
+    assert lines[0].startswith("plain")
+    assert lines[1].startswith("CARVE  skipped: the plain answer is sure")
+
+
 def test_plain_gives_the_plain_answer_alone(pocket: Carve) -> None:
     wanted = pocket.plain(SCENE, QUESTION).answer
     result = carve_run(*ASK, "--plain")
@@ -170,7 +199,7 @@ def test_help_shows_examples(name: str | None, flag: str) -> None:
 WRONG_USE = {
     "unknown option": ([*ASK, "--shiny"], "No such option.*--shiny"),
     "unknown command": (["sing"], "No such command 'sing'"),
-    "no question": (["ask", "default", SCENE], "Missing argument 'QUESTION'"),
+    "no question": (["ask", "default", SCENE], "Missing argument 'QUESTION...'"),
     "layers": ([*ASK, "--layers", "some"], r"'some' is not a list such as \"20-25\" or \"3,5\""),
     "no layers": ([*ASK, "--layers", "3-1"], "'3-1' names no layer"),
     "layer not there": ([*ASK, "--layers", "9"], r"does not expose layer 9 .*\. Choose from 0, 1"),

@@ -91,7 +91,7 @@ def check_pair(
     result = vlm.ask(path, question, **changes)
 
     limit = settings.max_new_tokens
-    assert list(result.plain_token_ids) == wanted.question.ids
+    assert result.plain_token_ids == tuple(wanted.question.ids)
     general = vlm.plain(path, GENERAL, max_new_tokens=limit)
     assert list(general.token_ids) == wanted.general.ids
 

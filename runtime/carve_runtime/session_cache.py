@@ -1,0 +1,63 @@
+"""Keep image sessions for images that are asked about again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from carve_models.settings import require_count
+from carve_runtime.image import RGB
+
+if TYPE_CHECKING:
+    from carve_runtime.image_session import ImageSession
+
+#: Shape and content of an image.
+Key: TypeAlias = tuple[tuple[int, ...], bytes]
+
+_DIGEST_BYTES = 16
+
+
+def image_key(image: RGB) -> Key:
+    """Return what tells an (H, W, 3) uint8 image from all others."""
+    content = np.ascontiguousarray(image).data
+    return image.shape, hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+
+
+class SessionCache:
+    """Sessions by image, bounded in bytes; the one used longest ago goes first. Thread-safe."""
+
+    def __init__(self, limit: int) -> None:
+        """Keep at most ``limit`` bytes; 0 keeps nothing."""
+        require_count("image_cache_bytes", limit, low=0)
+        self._limit = limit
+        self._sessions: OrderedDict[Key, ImageSession] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the sessions kept."""
+        with self._lock:
+            return self._size()
+
+    def get(self, key: Key) -> ImageSession | None:
+        """Return an image's session, if it is here."""
+        with self._lock:
+            return self._sessions.get(key)
+
+    def put(self, key: Key, session: ImageSession) -> None:
+        """Keep a session that was just used, and drop old ones until all fit.
+
+        Sessions grow while they are used: put them again afterwards.
+        """
+        with self._lock:
+            self._sessions[key] = session
+            self._sessions.move_to_end(key)
+            while self._sessions and self._size() > self._limit:
+                self._sessions.popitem(last=False)
+
+    def _size(self) -> int:
+        return sum(session.nbytes for session in self._sessions.values())
