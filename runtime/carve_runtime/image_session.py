@@ -202,9 +202,7 @@ class ImageSession:
             settings=settings,
         )
 
-    def _general_attention(
-        self, steps: int, settings: Settings, work: Work
-    ) -> NDArray[np.float32]:
+    def _general_attention(self, steps: int, settings: Settings, work: Work) -> NDArray[np.float32]:
         """Return the general pass's attention of at most ``steps`` steps, (T_G, L, N)."""
         rows, known = self._model.rows(settings.layers), self._general
         if known is None or known.limit < steps or known.attention.shape[1] <= max(rows):

@@ -25,7 +25,7 @@ from carve_models.cli import ErrorCommand
 from carve_models.names import MANIFEST_FILE
 from carve_runtime.bundle import Bundle, open_bundle, sha256
 from carve_runtime.carve import Carve
-from carve_runtime.graph import CPU
+from carve_runtime.graph import CPU, SessionSettings
 from tools.eval.answers import AnswerFile, identify
 from tools.eval.benchmark import Benchmark
 from tools.eval.figures import Figures, evaluate
@@ -90,7 +90,7 @@ def main(
         raise click.UsageError(f"No benchmark is given. Give a folder with {names}.")
     console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     if any(_open(runs, limit) for runs in groups):
-        _ask_all(Carve(opened, providers), groups, limit, console)
+        _ask_all(Carve(opened, SessionSettings(providers=providers)), groups, limit, console)
     figures = [one for runs in groups for run in runs for one in evaluate(run)]
     if figures:
         _write(figures, out / _FIGURES_FILE)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from carve_models.errors import SettingsError
 from carve_runtime import Carve
 from tools.eval.answers import Answer, AnswerFile
 from tools.eval.benchmark import Benchmark, Question
@@ -45,6 +46,10 @@ def ask(
         with vlm.open(image) as session:
             for run, question in missing:
                 result = session.ask(question.prompt, **vars(run.setting.settings))
+                if result.plain_answer is None:
+                    raise SettingsError(
+                        "early_exit gives no plain answers to score", "measure without it"
+                    )
                 run.file.add(
                     Answer(
                         id=question.id,
