@@ -1,0 +1,183 @@
+/*
+ * carve.h - ask a vision-language model about an image through CARVE, from a bundle.
+ *
+ *     carve_model *model;
+ *     carve_view *view;
+ *     carve_result *result;
+ *     carve_reading reading = { sizeof reading };
+ *
+ *     carve_status status = carve_open("bundle", NULL, &model);
+ *     if (status.code == CARVE_OK) status = carve_look(model, &image, &view);
+ *     if (status.code == CARVE_OK) status = carve_ask(view, "What word is it?", NULL, &result);
+ *     if (status.code == CARVE_OK) status = carve_read(result, &reading);
+ *     puts(status.code == CARVE_OK ? reading.answer : status.message);
+ *
+ * Ownership. A handle that a call returns through its last argument is the caller's, who frees it
+ * with the function of its name; free functions take NULL. What a reading points to belongs to
+ * the result and lives as long. What a caller passes in stays the caller's and is not kept beyond
+ * the call; pixels are copied.
+ * A model may be freed before its views: it goes with the last of them.
+ *
+ * Threads. There is no global state. A model and its views are used by one thread at a time;
+ * different models by different threads at once.
+ *
+ * Versions. Structures begin with struct_size, which the caller sets to sizeof the structure; a
+ * size that this version does not know is CARVE_INVALID_ARGUMENT. New fields come at the end.
+ *
+ * On failure a call returns a code other than CARVE_OK, a message that says what was found and
+ * what to do, and sets the handle that it would have returned to NULL.
+ */
+#ifndef CARVE_H
+#define CARVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define CARVE_API __declspec(dllexport)
+#elif defined(__GNUC__)
+#define CARVE_API __attribute__((visibility("default")))
+#else
+#define CARVE_API
+#endif
+
+#define CARVE_VERSION_MAJOR 0
+#define CARVE_VERSION_MINOR 1
+
+typedef enum carve_code {
+    CARVE_OK = 0,
+    CARVE_INVALID_ARGUMENT = 1, /* NULL, a wrong struct_size */
+    CARVE_BUNDLE_ERROR = 2,     /* a file is missing, truncated, swapped or malformed */
+    CARVE_IMAGE_ERROR = 3,      /* a side below 2 pixels, or too thin */
+    CARVE_PROMPT_ERROR = 4,     /* empty, too long, not UTF-8, or control tokens in it */
+    CARVE_SETTINGS_ERROR = 5,   /* a value out of range, a layer that is not exposed */
+    CARVE_PROVIDER_ERROR = 6,   /* this ONNX Runtime has no such provider, or cannot start it */
+    CARVE_RUN_ERROR = 7,        /* ONNX Runtime failed */
+    CARVE_UNSUPPORTED = 8,      /* a bundle of a kind that this library does not run */
+    CARVE_NO_MEMORY = 9
+} carve_code;
+
+typedef struct carve_status {
+    carve_code code;
+    char message[508]; /* UTF-8, empty if code is CARVE_OK */
+} carve_status;
+
+typedef struct carve_model carve_model;   /* a loaded bundle */
+typedef struct carve_view carve_view;     /* an image that the model has looked at */
+typedef struct carve_result carve_result; /* an answer with what led to it */
+
+/* How to open a bundle. Zero and NULL choose the default. */
+typedef struct carve_open_options {
+    size_t struct_size;
+    const char *provider; /* ONNX Runtime's name; "CPUExecutionProvider" by default */
+    int32_t device;       /* the device's number, for providers that have several */
+    int32_t threads;      /* of one operator; 0 lets ONNX Runtime choose */
+    int32_t sizes_only;   /* 1: compare the files' sizes, not their SHA-256 sums */
+    const char *prompts;  /* path of a file made by `carve-export prompt`, or NULL */
+} carve_open_options;
+
+typedef enum carve_steps {
+    CARVE_STEPS_FIRST = 0,
+    CARVE_STEPS_ALL = 1,
+    CARVE_STEPS_LAST = 2
+} carve_steps;
+
+typedef enum carve_strategy {
+    CARVE_STRATEGY_ATTENTION_SUM = 0,
+    CARVE_STRATEGY_SIZE = 1,
+    CARVE_STRATEGY_REMOVE_SMALL = 2
+} carve_strategy;
+
+typedef enum carve_rule { CARVE_RULE_RELEASED = 0, CARVE_RULE_PAPER = 1 } carve_rule;
+
+typedef enum carve_geometry {
+    CARVE_GEOMETRY_INPUT = 0,
+    CARVE_GEOMETRY_RELEASED = 1
+} carve_geometry;
+
+typedef enum carve_final_prompt {
+    CARVE_FINAL_PAIR = 0,
+    CARVE_FINAL_REFINED = 1
+} carve_final_prompt;
+
+/* Settings of one question, as in docs/method.md; carve_defaults fills in the bundle's. */
+typedef struct carve_ask_options {
+    size_t struct_size;
+    const int32_t *layers; /* decoder layers that are fused, from 0, each once */
+    size_t layer_count;
+    carve_steps steps;
+    carve_strategy strategy;
+    carve_rule rule;
+    carve_geometry geometry;
+    carve_final_prompt final_prompt;
+    double mask_top_p;      /* above 0, at most 1 */
+    double outlier_percent; /* 0 to 100 */
+    double regularizer;     /* 0 or more */
+    int32_t max_regions;
+    int32_t max_new_tokens;
+    int64_t max_refined_pixels; /* 0: four times the image's */
+} carve_ask_options;
+
+/* An image: 8-bit RGB, rows from the top, row_bytes apart (0: 3 * width). */
+typedef struct carve_image {
+    const uint8_t *pixels;
+    int32_t width;
+    int32_t height;
+    size_t row_bytes;
+} carve_image;
+
+/* What a result holds. A plain result has answer and ids only, the rest is NULL or 0. */
+typedef struct carve_reading {
+    size_t struct_size;
+    const char *answer;       /* UTF-8; NULL if this library cannot decode the tokenizer's ids */
+    const char *plain_answer; /* the same, without CARVE */
+    const int64_t *ids;       /* of the answer */
+    size_t id_count;
+    const int64_t *plain_ids;
+    size_t plain_id_count;
+    int32_t width; /* of saliency and mask: the image's */
+    int32_t height;
+    const float *saliency; /* height * width; NaN where the model saw nothing */
+    const uint8_t *mask;   /* height * width, 0 or 1 */
+    int32_t box[4];        /* x0, y0, x1, y1, half-open */
+    const uint8_t *refined; /* refined_height * refined_width * 3, what the final pass saw */
+    int32_t refined_width;
+    int32_t refined_height;
+    int32_t refined_limited; /* 1 if max_refined_pixels reduced it */
+} carve_reading;
+
+/* Load a bundle. options may be NULL. */
+CARVE_API carve_status carve_open(const char *folder, const carve_open_options *options,
+                                  carve_model **model);
+
+/* Fill options, whose struct_size is set, with the bundle's defaults. The layers that it then
+ * points to belong to the model. */
+CARVE_API carve_status carve_defaults(const carve_model *model, carve_ask_options *options);
+
+/* Look at an image, to ask about it: what depends on it alone is computed once. */
+CARVE_API carve_status carve_look(carve_model *model, const carve_image *image, carve_view **view);
+
+/* Ask through CARVE. options may be NULL. */
+CARVE_API carve_status carve_ask(carve_view *view, const char *question,
+                                 const carve_ask_options *options, carve_result **result);
+
+/* Ask plainly, in one pass. max_new_tokens 0 is the bundle's default. */
+CARVE_API carve_status carve_plain(carve_view *view, const char *question, int32_t max_new_tokens,
+                                   carve_result **result);
+
+/* Fill reading, whose struct_size is set, with pointers into the result. */
+CARVE_API carve_status carve_read(const carve_result *result, carve_reading *reading);
+
+CARVE_API void carve_result_free(carve_result *result);
+CARVE_API void carve_view_free(carve_view *view);
+CARVE_API void carve_model_free(carve_model *model);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,338 @@
+/* carve.json: read it, check it, check every file that it lists. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "json.h"
+
+enum { SCHEMA_VERSION = 1, MANIFEST_LIMIT = 1 << 26 };
+
+static const char *const graph_names[GRAPH_COUNT] = {
+    [GRAPH_PREPROCESS] = "preprocess",
+    [GRAPH_VISION] = "vision_encoder",
+    [GRAPH_EMBED] = "embed_tokens",
+    [GRAPH_DECODER] = "decoder_model_merged",
+    [GRAPH_REFINE] = "carve_refine",
+};
+
+int64_t image_tokens(const manifest *m) { return m->grid[0] * m->grid[1]; }
+
+static bool is_inside(const char *name) {
+    if (!*name || *name == '/' || strpbrk(name, "\\:")) return false;
+    for (const char *part = name; part; part = strchr(part, '/')) {
+        if (*part == '/') part++;
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == 0)) return false;
+    }
+    return true;
+}
+
+static carve_status path_in(scope *owner, const char *folder, const char *name, const char **path) {
+    if (!is_inside(name)) {
+        return failure(CARVE_BUNDLE_ERROR,
+                       "The manifest names '%.100s', outside the bundle. Do not use this bundle.",
+                       name);
+    }
+    size_t size = strlen(folder) + strlen(name) + 2;
+    char *joined = scope_alloc(owner, size, 1);
+    if (!joined) return no_memory();
+    snprintf(joined, size, "%s/%s", folder, name);
+    *path = joined;
+    return carve_ok;
+}
+
+static carve_status check_file(scope *owner, const char *folder, const cJSON *entry,
+                               bool sizes_only) {
+    const char *path, *wanted;
+    int64_t size;
+    char found[65];
+    struct stat facts;
+    TRY(path_in(owner, folder, entry->string ? entry->string : "", &path));
+    TRY(json_int(entry, "size", 0, INT64_C(1) << 53, &size));
+    TRY(json_text(entry, "sha256", &wanted));
+    if (stat(path, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+        return failure(CARVE_BUNDLE_ERROR, "%s is missing. Copy the whole bundle.", path);
+    }
+    if ((int64_t)facts.st_size != size) {
+        return failure(CARVE_BUNDLE_ERROR,
+                       "%s has %lld bytes, the manifest says %lld. Copy the bundle again.", path,
+                       (long long)facts.st_size, (long long)size);
+    }
+    if (sizes_only) return carve_ok;
+    TRY(file_sha256(path, found));
+    if (strcmp(found, wanted) != 0) {
+        return failure(CARVE_BUNDLE_ERROR,
+                       "%s is not the file that the manifest describes (its SHA-256 differs). "
+                       "Copy the bundle again.",
+                       path);
+    }
+    return carve_ok;
+}
+
+static carve_status read_segment(scope *owner, const cJSON *json, int64_t vocab, segment *out) {
+    const cJSON *ids = json_optional(json, "ids"), *image = json_optional(json, "image"),
+                *text = json_optional(json, "text");
+    if (!cJSON_IsObject(json) || !!ids + !!image + !!text != 1) {
+        return failure(CARVE_BUNDLE_ERROR,
+                       "A prompt's segment has not exactly one of ids, image and text. "
+                       "Export the checkpoint again.");
+    }
+    if (ids) return json_ints(owner, json, "ids", 0, vocab - 1, &out->ids, &out->count);
+    if (text) return json_text(json, "text", &out->text);
+    int64_t index;
+    TRY(json_int(json, "image", 0, 1, &index));
+    out->image = (int)index;
+    return carve_ok;
+}
+
+static bool is_image(const segment *s) { return !s->ids && !s->text; }
+
+/* Read a prompt that shows images 0 .. images - 1 in order, and the text once. */
+static carve_status read_prompt(scope *owner, const cJSON *prompts, const char *name, int images,
+                                int64_t vocab, prompt *out) {
+    const cJSON *array, *json;
+    int seen = 0, texts = 0;
+    TRY(json_array(prompts, name, &array));
+    out->segments = scope_alloc(owner, (size_t)cJSON_GetArraySize(array), sizeof *out->segments);
+    if (!out->segments) return no_memory();
+    cJSON_ArrayForEach(json, array) {
+        segment *s = &out->segments[out->count++];
+        TRY(read_segment(owner, json, vocab, s));
+        if (is_image(s) && s->image != seen++) seen = images + 1;
+        if (s->text) texts += strstr(s->text, "{text}") ? 1 : 2;
+    }
+    if (seen == images && texts == 1) return carve_ok;
+    return failure(CARVE_BUNDLE_ERROR,
+                   "The prompt '%s' does not show %d image(s) in order and {text} once. "
+                   "Export the checkpoint again.",
+                   name, images);
+}
+
+static bool same_segment(const segment *a, const segment *b) {
+    if (is_image(a) && is_image(b)) return a->image == b->image;
+    return a->ids && b->ids && a->count == b->count &&
+           memcmp(a->ids, b->ids, a->count * sizeof *a->ids) == 0;
+}
+
+static carve_status read_prompts(scope *owner, const cJSON *json, manifest *m) {
+    const cJSON *prompts;
+    TRY(json_object(json, "prompts", &prompts));
+    TRY(read_prompt(owner, prompts, "single", 1, m->vocab_size, &m->single));
+    TRY(read_prompt(owner, prompts, "pair", 2, m->vocab_size, &m->pair));
+    TRY(json_text(prompts, "suffix", &m->suffix));
+    TRY(json_text(prompts, "general", &m->general));
+    for (size_t i = 0; i < m->single.count && i < m->pair.count; i++) {
+        if (!same_segment(&m->single.segments[i], &m->pair.segments[i])) break;
+        if (is_image(&m->single.segments[i])) {
+            m->prefix = i + 1;
+            return carve_ok;
+        }
+    }
+    return failure(CARVE_UNSUPPORTED, "The prompts do not start alike, with the image before the "
+                                      "question. Use the Python runtime for this bundle.");
+}
+
+static carve_status read_decoder(scope *owner, const cJSON *json, manifest *m) {
+    const int64_t most = INT64_C(1) << 24;
+    const cJSON *decoder;
+    const int64_t *tapped;
+    TRY(json_object(json, "decoder", &decoder));
+    TRY(json_int(decoder, "layers", 1, 10000, &m->layers));
+    TRY(json_int(decoder, "key_value_heads", 1, most, &m->key_value_heads));
+    TRY(json_int(decoder, "head_dim", 1, most, &m->head_dim));
+    TRY(json_int(decoder, "hidden_size", 1, most, &m->hidden_size));
+    TRY(json_int(decoder, "vocab_size", 1, most, &m->vocab_size));
+    TRY(json_int(decoder, "context_length", 1, most, &m->context_length));
+    TRY(json_int(decoder, "image_token_id", 0, INT64_C(1) << 32, &m->image_token));
+    TRY(json_ints(owner, decoder, "eos_token_ids", 0, INT64_C(1) << 32, &m->eos, &m->eos_count));
+    TRY(json_ints(owner, decoder, "tapped_layers", 0, m->layers - 1, &tapped, &m->tapped_count));
+    if (!m->tapped_count || !m->eos_count) {
+        return failure(CARVE_BUNDLE_ERROR, "The manifest taps no layer or ends no answer. "
+                                           "Export the checkpoint again.");
+    }
+    int32_t *narrow = scope_alloc(owner, m->tapped_count, sizeof *narrow);
+    if (!narrow) return no_memory();
+    for (size_t i = 0; i < m->tapped_count; i++) narrow[i] = (int32_t)tapped[i];
+    m->tapped = narrow;
+    return carve_ok;
+}
+
+static carve_status read_choice(const cJSON *json, const char *key, const char *const *names,
+                                int *out) {
+    const char *found;
+    TRY(json_text(json, key, &found));
+    for (int i = 0; names[i]; i++) {
+        *out = i;
+        if (strcmp(names[i], found) == 0) return carve_ok;
+    }
+    return failure(CARVE_BUNDLE_ERROR, "The default %s is '%.50s'. Export the checkpoint again.",
+                   key, found);
+}
+
+/* Refuse settings that follow from the attention of each question: they are the Python runtime's. */
+static carve_status check_automatic(const cJSON *defaults) {
+    static const char *const keys[] = {"mask_top_p", "max_regions", "regularizer"};
+    const cJSON *contrast = json_optional(defaults, "contrast");
+    bool known = !contrast || (cJSON_IsString(contrast) && strcmp(contrast->valuestring, "on") == 0);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        known = known && !cJSON_IsString(json_optional(defaults, keys[i]));
+    }
+    if (known) return carve_ok;
+    return failure(CARVE_UNSUPPORTED, "The bundle's default settings are automatic. Export it with "
+                                      "fixed ones, or use the Python runtime.");
+}
+
+static carve_status read_defaults(scope *owner, const cJSON *json, manifest *m) {
+    static const char *const steps[] = {"first", "all", "last", NULL};
+    static const char *const strategies[] = {"attention_sum", "size", "remove_small", NULL};
+    static const char *const rules[] = {"released", "paper", NULL};
+    static const char *const geometries[] = {"input", "released", NULL};
+    static const char *const finals[] = {"pair", "refined", NULL};
+    carve_ask_options *o = &m->defaults;
+    const cJSON *defaults;
+    const int64_t *layers;
+    int64_t whole;
+    int choice;
+    o->struct_size = sizeof *o;
+    TRY(json_object(json, "defaults", &defaults));
+    TRY(json_ints(owner, defaults, "layers", 0, m->layers - 1, &layers, &o->layer_count));
+    int32_t *narrow = scope_alloc(owner, o->layer_count, sizeof *narrow);
+    if (!narrow) return no_memory();
+    for (size_t i = 0; i < o->layer_count; i++) narrow[i] = (int32_t)layers[i];
+    o->layers = narrow;
+    TRY(read_choice(defaults, "steps", steps, &choice));
+    o->steps = (carve_steps)choice;
+    TRY(read_choice(defaults, "strategy", strategies, &choice));
+    o->strategy = (carve_strategy)choice;
+    TRY(read_choice(defaults, "rule", rules, &choice));
+    o->rule = (carve_rule)choice;
+    TRY(read_choice(defaults, "geometry", geometries, &choice));
+    o->geometry = (carve_geometry)choice;
+    TRY(read_choice(defaults, "final_prompt", finals, &choice));
+    o->final_prompt = (carve_final_prompt)choice;
+    TRY(check_automatic(defaults));
+    TRY(json_number(defaults, "mask_top_p", &o->mask_top_p));
+    TRY(json_number(defaults, "outlier_percent", &o->outlier_percent));
+    TRY(json_number(defaults, "regularizer", &o->regularizer));
+    TRY(json_int(defaults, "max_regions", 1, INT32_MAX, &whole));
+    o->max_regions = (int32_t)whole;
+    TRY(json_int(defaults, "max_new_tokens", 1, INT32_MAX, &whole));
+    o->max_new_tokens = (int32_t)whole;
+    if (json_optional(defaults, "max_refined_pixels")) {
+        TRY(json_int(defaults, "max_refined_pixels", 1, INT64_C(1) << 53, &o->max_refined_pixels));
+    }
+    return carve_ok;
+}
+
+/* Refuse decoders with other inputs than ours: positions in three dimensions, half precision. */
+static carve_status check_decoder_inputs(const cJSON *graph, const manifest *m) {
+    const cJSON *inputs, *input;
+    int64_t count = 0;
+    bool known = true;
+    TRY(json_array(graph, "inputs", &inputs));
+    cJSON_ArrayForEach(input, inputs) {
+        const char *name, *dtype;
+        const cJSON *shape;
+        TRY(json_text(input, "name", &name));
+        TRY(json_text(input, "dtype", &dtype));
+        TRY(json_array(input, "shape", &shape));
+        bool integers = strcmp(name, "attention_mask") == 0 || strcmp(name, "position_ids") == 0;
+        known = known && strcmp(dtype, integers ? "int64" : "float32") == 0 &&
+                (!integers || cJSON_GetArraySize(shape) == 2);
+        count++;
+    }
+    if (known && count == 3 + 2 * m->layers) return carve_ok;
+    return failure(CARVE_UNSUPPORTED, "The decoder has inputs that this library does not feed. "
+                                      "Use the Python runtime for this bundle.");
+}
+
+static carve_status read_graphs(scope *owner, const cJSON *json, manifest *m) {
+    const cJSON *graphs, *graph;
+    TRY(json_object(json, "graphs", &graphs));
+    for (int i = 0; i < GRAPH_COUNT; i++) {
+        const char *file;
+        if (!json_optional(graphs, graph_names[i])) {
+            return failure(CARVE_UNSUPPORTED,
+                           "The bundle has no graph %s. Export the checkpoint again, or use the "
+                           "Python runtime.",
+                           graph_names[i]);
+        }
+        TRY(json_object(graphs, graph_names[i], &graph));
+        TRY(json_text(graph, "file", &file));
+        TRY(path_in(owner, m->folder, file, &m->graphs[i]));
+    }
+    TRY(json_object(graphs, graph_names[GRAPH_DECODER], &graph));
+    return check_decoder_inputs(graph, m);
+}
+
+static carve_status read_image(const cJSON *json, manifest *m) {
+    const int64_t most = 1 << 12;
+    const cJSON *image, *grid;
+    TRY(json_object(json, "image", &image));
+    grid = json_optional(image, "grid");
+    if (!cJSON_IsArray(grid)) {
+        return failure(CARVE_UNSUPPORTED, "The bundle's images have no fixed grid of tokens. "
+                                          "Use the Python runtime for this bundle.");
+    }
+    for (int i = 0; i < 2; i++) TRY(json_int_of(cJSON_GetArrayItem(grid, i), 1, most, &m->grid[i]));
+    m->max_aspect_ratio = 200;
+    if (json_optional(image, "max_aspect_ratio")) {
+        TRY(json_number(image, "max_aspect_ratio", &m->max_aspect_ratio));
+    }
+    return carve_ok;
+}
+
+static void release_json(void *json, const void *context) {
+    (void)context;
+    cJSON_Delete(json);
+}
+
+carve_status json_open(scope *owner, const char *path, const cJSON **out) {
+    char *data;
+    size_t size;
+    TRY(read_file(owner, path, MANIFEST_LIMIT, &data, &size));
+    cJSON *json = cJSON_ParseWithLength(data, size);
+    if (!json) {
+        return failure(CARVE_BUNDLE_ERROR, "%s is not JSON. Copy or export it again.", path);
+    }
+    TRY(scope_own(owner, json, release_json, NULL));
+    if (!cJSON_IsObject(json)) {
+        return failure(CARVE_BUNDLE_ERROR, "%s is no JSON object. Copy or export it again.", path);
+    }
+    *out = json;
+    return carve_ok;
+}
+
+carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, manifest *m) {
+    const cJSON *json, *files, *entry;
+    const char *path;
+    int64_t version;
+    m->folder = scope_copy(owner, folder);
+    if (!m->folder) return no_memory();
+    TRY(path_in(owner, folder, "carve.json", &path));
+    TRY(json_open(owner, path, &json));
+    TRY(json_int(json, "schema_version", 0, INT32_MAX, &version));
+    if (version != SCHEMA_VERSION) {
+        return failure(CARVE_UNSUPPORTED,
+                       "%s has schema version %lld, this library reads %d. Upgrade it, or export "
+                       "the checkpoint again.",
+                       path, (long long)version, SCHEMA_VERSION);
+    }
+    TRY(read_decoder(owner, json, m));
+    TRY(read_image(json, m));
+    TRY(read_graphs(owner, json, m));
+    TRY(read_prompts(owner, json, m));
+    TRY(read_defaults(owner, json, m));
+    TRY(path_in(owner, folder, "tokenizer.json", &m->tokenizer));
+    TRY(json_object(json, "files", &files));
+    cJSON_ArrayForEach(entry, files) { TRY(check_file(owner, folder, entry, sizes_only)); }
+    const char *const needed[] = {m->tokenizer,        m->graphs[0], m->graphs[1],
+                                  m->graphs[2],        m->graphs[3], m->graphs[4]};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        const char *name = needed[i] + strlen(folder) + 1;
+        if (!cJSON_GetObjectItemCaseSensitive(files, name)) {
+            return failure(CARVE_BUNDLE_ERROR, "The manifest does not list %s. Export again.", name);
+        }
+    }
+    return carve_ok;
+}

@@ -1,0 +1,191 @@
+/* The public calls: check what comes in, hand out what comes out. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "handles.h"
+
+enum { SHORTEST_SIDE = 2, LONGEST_SIDE = 1 << 20 };
+
+/* ---- models ---- */
+
+static void release_user(carve_model *model) {
+    if (--model->users > 0) return;
+    scope_release(&model->memory);
+    free(model);
+}
+
+static carve_status load(carve_model *model, const char *folder,
+                         const carve_open_options *options) {
+    scope *owner = &model->memory;
+    model->engine.bundle = &model->bundle;
+    model->engine.ort = &model->ort;
+    TRY(manifest_open(owner, folder, options->sizes_only == 1, &model->bundle));
+    TRY(tokenizer_open(owner, &model->bundle, options->prompts, &model->text));
+    model->engine.text = model->text;
+    TRY(runtime_open(owner, &model->ort));
+    return engine_open(owner, &model->engine, options);
+}
+
+carve_status carve_open(const char *folder, const carve_open_options *options,
+                        carve_model **model) {
+    carve_open_options defaults = {sizeof defaults, NULL, 0, 0, 0, NULL};
+    if (!model) return missing("The model's address");
+    *model = NULL;
+    if (!folder) return missing("The folder");
+    if (!options) options = &defaults;
+    TRY(check_size("carve_open_options", options->struct_size, sizeof *options));
+    if (options->threads < 0 || options->device < 0 || options->sizes_only < 0 ||
+        options->sizes_only > 1) {
+        return failure(CARVE_SETTINGS_ERROR, "threads is %d, device %d, sizes_only %d. Give 0 or "
+                                             "more, and 0 or 1.",
+                       (int)options->threads, (int)options->device, (int)options->sizes_only);
+    }
+    carve_model *made = calloc(1, sizeof *made);
+    if (!made) return no_memory();
+    made->users = 1;
+    carve_status status = load(made, folder, options);
+    if (status.code == CARVE_OK) {
+        *model = made;
+    } else {
+        release_user(made);
+    }
+    return status;
+}
+
+void carve_model_free(carve_model *model) {
+    if (model) release_user(model);
+}
+
+carve_status carve_defaults(const carve_model *model, carve_ask_options *options) {
+    if (!model) return missing("The model");
+    if (!options) return missing("The options' address");
+    TRY(check_size("carve_ask_options", options->struct_size, sizeof *options));
+    *options = model->bundle.defaults;
+    return carve_ok;
+}
+
+/* ---- views ---- */
+
+static carve_status check_image(const manifest *m, const carve_image *image) {
+    if (!image) return missing("The image");
+    if (!image->pixels) return missing("image->pixels");
+    int32_t shorter = image->width < image->height ? image->width : image->height;
+    int32_t longer = image->width < image->height ? image->height : image->width;
+    if (shorter < SHORTEST_SIDE || longer > LONGEST_SIDE) {
+        return failure(CARVE_IMAGE_ERROR, "The image is %d x %d pixels. Give sides of %d to %d.",
+                       (int)image->width, (int)image->height, SHORTEST_SIDE, LONGEST_SIDE);
+    }
+    if (longer / (double)shorter > m->max_aspect_ratio) {
+        return failure(CARVE_IMAGE_ERROR,
+                       "The image's sides, %d x %d pixels, have a ratio above %g. Crop the image.",
+                       (int)image->width, (int)image->height, m->max_aspect_ratio);
+    }
+    if (image->row_bytes && image->row_bytes < 3 * (size_t)image->width) {
+        return failure(CARVE_IMAGE_ERROR, "row_bytes is %zu, a row has %zu. Give 0 or more than a "
+                                          "row has.",
+                       image->row_bytes, 3 * (size_t)image->width);
+    }
+    return carve_ok;
+}
+
+static carve_status look(carve_view *view, const carve_image *image) {
+    const engine *e = &view->model->engine;
+    size_t row = 3 * (size_t)image->width, stride = image->row_bytes ? image->row_bytes : row;
+    view->height = image->height;
+    view->width = image->width;
+    view->pixels = scope_alloc(&view->memory, (size_t)image->height, row);
+    if (!view->pixels) return no_memory();
+    for (size_t y = 0; y < (size_t)image->height; y++) {
+        memcpy(view->pixels + y * row, image->pixels + y * stride, row);
+    }
+    TRY(engine_see(&view->memory, e, view->pixels, view->height, view->width, &view->seen));
+    return engine_prefix(e, view->seen.features, &view->prefix);
+}
+
+carve_status carve_look(carve_model *model, const carve_image *image, carve_view **view) {
+    if (!view) return missing("The view's address");
+    *view = NULL;
+    if (!model) return missing("The model");
+    TRY(check_image(&model->bundle, image));
+    carve_view *made = calloc(1, sizeof *made);
+    if (!made) return no_memory();
+    made->model = model;
+    model->users++;
+    carve_status status = look(made, image);
+    if (status.code == CARVE_OK) {
+        *view = made;
+    } else {
+        carve_view_free(made);
+    }
+    return status;
+}
+
+void carve_view_free(carve_view *view) {
+    if (!view) return;
+    scope_release(&view->general_memory);
+    scope_release(&view->prefix.memory);
+    scope_release(&view->memory);
+    release_user(view->model);
+    free(view);
+}
+
+/* ---- questions ---- */
+
+/* Hand a finished result over, or free it. */
+static carve_status deliver(carve_status status, carve_result *made, carve_result **result) {
+    if (status.code == CARVE_OK) {
+        *result = made;
+    } else {
+        carve_result_free(made);
+    }
+    return status;
+}
+
+carve_status carve_ask(carve_view *view, const char *question, const carve_ask_options *options,
+                       carve_result **result) {
+    if (!result) return missing("The result's address");
+    *result = NULL;
+    if (!view) return missing("The view");
+    if (!options) options = &view->model->bundle.defaults;
+    TRY(settings_check(&view->model->bundle, options));
+    carve_result *made = calloc(1, sizeof *made);
+    if (!made) return no_memory();
+    scope temporary = {NULL};
+    carve_status status = method_ask(view, &temporary, question, options, made);
+    scope_release(&temporary);
+    return deliver(status, made, result);
+}
+
+carve_status carve_plain(carve_view *view, const char *question, int32_t max_new_tokens,
+                         carve_result **result) {
+    if (!result) return missing("The result's address");
+    *result = NULL;
+    if (!view) return missing("The view");
+    if (max_new_tokens < 0) {
+        return failure(CARVE_SETTINGS_ERROR, "max_new_tokens is %d. Give 1 or more, or 0 for the "
+                                             "bundle's default.",
+                       (int)max_new_tokens);
+    }
+    if (!max_new_tokens) max_new_tokens = view->model->bundle.defaults.max_new_tokens;
+    carve_result *made = calloc(1, sizeof *made);
+    if (!made) return no_memory();
+    scope temporary = {NULL};
+    carve_status status = method_plain(view, &temporary, question, max_new_tokens, made);
+    scope_release(&temporary);
+    return deliver(status, made, result);
+}
+
+carve_status carve_read(const carve_result *result, carve_reading *reading) {
+    if (!result) return missing("The result");
+    if (!reading) return missing("The reading's address");
+    TRY(check_size("carve_reading", reading->struct_size, sizeof *reading));
+    *reading = result->reading;
+    reading->struct_size = sizeof *reading;
+    return carve_ok;
+}
+
+void carve_result_free(carve_result *result) {
+    if (!result) return;
+    scope_release(&result->memory);
+    free(result);
+}

@@ -1,0 +1,176 @@
+/* What the files of libcarve share. Nothing here is exported. */
+#ifndef CARVE_INTERNAL_H
+#define CARVE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <onnxruntime_c_api.h>
+
+#include "carve.h"
+
+/* ---- status.c: statuses, and memory that goes all at once ---- */
+
+extern const carve_status carve_ok;
+
+carve_status failure(carve_code code, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+carve_status no_memory(void);
+
+/* Return a failure to the caller. */
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        carve_status status_ = (call);                                                             \
+        if (status_.code != CARVE_OK) return status_;                                              \
+    } while (0)
+
+/* Things that are released together, last first. */
+typedef struct scope {
+    struct owned *last;
+} scope;
+
+typedef void (*release_function)(void *thing, const void *context);
+
+/* Zeroed memory for count elements, NULL if there is none. */
+void *scope_alloc(scope *owner, size_t count, size_t size);
+char *scope_copy(scope *owner, const char *text);
+/* Take a thing over; if that fails, the thing is released at once. */
+carve_status scope_own(scope *owner, void *thing, release_function release, const void *context);
+void scope_release(scope *owner);
+
+/* The whole of a file, with a zero byte after it. */
+carve_status read_file(scope *owner, const char *path, size_t limit, char **data, size_t *size);
+
+/* ---- bundle.c: the manifest ---- */
+
+typedef struct segment {
+    const int64_t *ids; /* literal tokens, or NULL */
+    size_t count;
+    const char *text; /* with {text} in it, or NULL; an image if both are NULL */
+    int image;
+} segment;
+
+typedef struct prompt {
+    segment *segments;
+    size_t count;
+} prompt;
+
+enum { GRAPH_PREPROCESS, GRAPH_VISION, GRAPH_EMBED, GRAPH_DECODER, GRAPH_REFINE, GRAPH_COUNT };
+
+typedef struct manifest {
+    const char *folder;
+    const char *graphs[GRAPH_COUNT]; /* paths */
+    const char *tokenizer;           /* path */
+    prompt single, pair;
+    size_t prefix; /* segments that both start with, through the first image */
+    const char *suffix, *general;
+    int64_t grid[2]; /* rows, columns */
+    double max_aspect_ratio;
+    int64_t layers, key_value_heads, head_dim, hidden_size, vocab_size, context_length;
+    const int32_t *tapped;
+    size_t tapped_count;
+    const int64_t *eos;
+    size_t eos_count;
+    int64_t image_token;
+    carve_ask_options defaults;
+} manifest;
+
+/* Read carve.json and check every file that it lists. */
+carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, manifest *out);
+int64_t image_tokens(const manifest *m);
+/* SHA-256 of a file as 64 hexadecimal digits and a zero byte. */
+carve_status file_sha256(const char *path, char digest[65]);
+
+/* ---- tokenizer.c ---- */
+
+typedef struct tokenizer tokenizer;
+
+carve_status tokenizer_open(scope *owner, const manifest *m, const char *prompts_file,
+                            tokenizer **out);
+/* Ids of a stretch of text in which special tokens are plain characters. */
+carve_status tokenizer_encode(scope *owner, const tokenizer *t, const char *text, int64_t **ids,
+                              size_t *count);
+/* Text of an answer, outer white space stripped; NULL if this kind cannot be decoded. */
+carve_status tokenizer_decode(scope *owner, const tokenizer *t, const int64_t *ids, size_t count,
+                              const char **text);
+
+/* ---- graph.c: ONNX Runtime ---- */
+
+#define F32 ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+#define F64 ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE
+#define I64 ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64
+#define U8 ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8
+#define BOOL ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL
+
+typedef struct runtime {
+    const OrtApi *api;
+    OrtEnv *env;
+    OrtMemoryInfo *memory;
+} runtime;
+
+typedef struct feed {
+    const char *name;
+    const OrtValue *value;
+} feed;
+
+carve_status runtime_open(scope *owner, runtime *out);
+carve_status session_open(scope *owner, const runtime *r, const char *path,
+                          const carve_open_options *options, OrtSession **out);
+/* A tensor over memory that must outlive it. */
+carve_status tensor_over(scope *owner, const runtime *r, ONNXTensorElementDataType type,
+                         const void *data, const int64_t *shape, size_t rank, OrtValue **out);
+carve_status session_run(scope *owner, const runtime *r, OrtSession *session, const char *name,
+                         const feed *feeds, size_t feed_count, const char *const *outputs,
+                         OrtValue **values, size_t output_count);
+/* A tensor's data, after checking type and shape; a negative size is filled in. */
+carve_status tensor_read(const runtime *r, const OrtValue *value, const char *name,
+                         ONNXTensorElementDataType type, int64_t *shape, size_t rank,
+                         const void **data);
+
+/* ---- engine.c: the passes ---- */
+
+typedef struct cache {
+    scope memory;
+    const OrtValue **values;
+    int64_t length;
+} cache;
+
+typedef struct engine {
+    const manifest *bundle;
+    const runtime *ort;
+    const tokenizer *text;
+    OrtSession *sessions[GRAPH_COUNT];
+    const char **past_names, **output_names;
+} engine;
+
+typedef struct pass {
+    int64_t *ids;
+    size_t id_count;
+    float *attention; /* steps * tapped layers * image tokens */
+    size_t steps;
+} pass;
+
+typedef struct seen {
+    const float *features; /* image tokens * hidden */
+    double window[4];
+} seen;
+
+carve_status engine_open(scope *owner, engine *e, const carve_open_options *options);
+/* Preprocess an image, rows without gaps, and encode it. */
+carve_status engine_see(scope *owner, const engine *e, const uint8_t *pixels, int64_t height,
+                        int64_t width, seen *out);
+/* Run the prompt up to and including the first image. */
+carve_status engine_prefix(const engine *e, const float *features, cache *out);
+/* Refuse a question that does not fit, before any graph runs. */
+carve_status engine_require_room(const engine *e, const prompt *p, const char *text,
+                                 int32_t max_new_tokens);
+/* Answer greedily after the prefix; images[i] are the features of image i. */
+carve_status engine_answer(scope *owner, const engine *e, const cache *prefix, const prompt *p,
+                           const char *text, const float *const images[2], int32_t max_new_tokens,
+                           pass *out);
+
+#endif

@@ -1,0 +1,90 @@
+/* Statuses, and memory that is released all at once. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+const carve_status carve_ok = {CARVE_OK, ""};
+
+carve_status failure(carve_code code, const char *format, ...) {
+    carve_status status = {code, ""};
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(status.message, sizeof status.message, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+carve_status no_memory(void) {
+    return failure(CARVE_NO_MEMORY, "There is no memory left. Free some, or use a smaller image.");
+}
+
+struct owned {
+    struct owned *before;
+    void *thing;
+    release_function release;
+    const void *context;
+};
+
+static void release_memory(void *thing, const void *context) {
+    (void)context;
+    free(thing);
+}
+
+carve_status scope_own(scope *owner, void *thing, release_function release, const void *context) {
+    struct owned *entry = malloc(sizeof *entry);
+    if (!entry) {
+        release(thing, context);
+        return no_memory();
+    }
+    *entry = (struct owned){owner->last, thing, release, context};
+    owner->last = entry;
+    return carve_ok;
+}
+
+void *scope_alloc(scope *owner, size_t count, size_t size) {
+    void *memory = calloc(count ? count : 1, size);
+    if (!memory || scope_own(owner, memory, release_memory, NULL).code != CARVE_OK) return NULL;
+    return memory;
+}
+
+char *scope_copy(scope *owner, const char *text) {
+    size_t size = strlen(text) + 1;
+    char *copy = scope_alloc(owner, size, 1);
+    if (copy) memcpy(copy, text, size);
+    return copy;
+}
+
+void scope_release(scope *owner) {
+    while (owner->last) {
+        struct owned *entry = owner->last;
+        owner->last = entry->before;
+        entry->release(entry->thing, entry->context);
+        free(entry);
+    }
+}
+
+carve_status read_file(scope *owner, const char *path, size_t limit, char **data, size_t *size) {
+    FILE *stream = fopen(path, "rb");
+    if (!stream) {
+        return failure(CARVE_BUNDLE_ERROR, "%s cannot be read (%s). Check the path.", path,
+                       strerror(errno));
+    }
+    long length = fseek(stream, 0, SEEK_END) == 0 ? ftell(stream) : -1;
+    carve_status status = carve_ok;
+    if (length < 0 || (size_t)length > limit || fseek(stream, 0, SEEK_SET) != 0) {
+        status = failure(CARVE_BUNDLE_ERROR, "%s is no file of at most %zu bytes. Copy it again.",
+                         path, limit);
+    } else if (!(*data = scope_alloc(owner, (size_t)length + 1, 1))) {
+        status = no_memory();
+    } else if (fread(*data, 1, (size_t)length, stream) != (size_t)length) {
+        status = failure(CARVE_BUNDLE_ERROR, "%s cannot be read to its end. Copy it again.", path);
+    } else {
+        *size = (size_t)length;
+    }
+    fclose(stream);
+    return status;
+}
