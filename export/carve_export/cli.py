@@ -9,19 +9,20 @@ from typing import Any, get_args
 import click
 import msgspec
 
-from carve_models.cli import ErrorCommand, parse_layers
+from carve_models.cli import DefaultCommand, ErrorCommand, parse_layers
 from carve_models.errors import DependencyError, SettingsError
 from carve_models.manifest import OPSETS, Profile
 
 
 @click.command(
-    cls=ErrorCommand,
+    cls=DefaultCommand,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
   carve-export llava-hf/llava-1.5-7b-hf llava-bundle
   carve-export ./checkpoint ./bundle --profile portable --layers 20-25
   carve-export ./checkpoint ./bundle --settings settings.json --overwrite
+  carve-export prompt ./bundle questions.json "Is there a dog?"   (see prompt --help)
 
 \b
 The settings file replaces prompts and default settings:
@@ -90,6 +91,24 @@ def main(
         tolerance=tolerance,
         overwrite=overwrite,
     )
+
+
+@click.command(cls=ErrorCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("questions", nargs=-1, required=True)
+def prompt(bundle: Path, out: Path, questions: tuple[str, ...]) -> None:
+    """Encode QUESTIONS for the bundle BUNDLE into the JSON file OUT.
+
+    Programs that cannot run the bundle's tokenizer ask them from that file.
+    """
+    from carve_export.questions import write_questions
+
+    count = write_questions(bundle, questions, out)
+    click.echo(f"{out}: {count} texts, the general instruction's included")
+
+
+main.subcommands["prompt"] = prompt
 
 
 class _SettingsFile(msgspec.Struct, forbid_unknown_fields=True):

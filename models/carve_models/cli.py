@@ -30,6 +30,31 @@ class ErrorCommand(click.Command):
             raise click.ClickException(f"{cause}. Check the path and the free space.") from error
 
 
+class DefaultCommand(ErrorCommand):
+    """A command that is meant where none of its subcommands is named first."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.subcommands: dict[str, click.Command] = {}
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Let a subcommand read its arguments."""
+        if args and args[0] in self.subcommands:
+            chosen = self.subcommands[args[0]]
+            return chosen.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand that read the arguments, or this command."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
 class ErrorGroup(click.Group):
     """A group whose commands are :class:`ErrorCommand`."""
 

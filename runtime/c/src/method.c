@@ -26,7 +26,7 @@ static carve_status with_suffix(scope *owner, const manifest *m, const char *que
 static carve_status general_attention(carve_view *view, size_t steps) {
     const engine *e = &view->model->engine;
     const float *const images[2] = {view->seen.features, NULL};
-    const char *text;
+    const char *text = NULL;
     if (view->general_limit >= steps) return carve_ok;
     view->general_limit = 0;
     scope_release(&view->general_memory);
@@ -174,7 +174,7 @@ carve_status method_ask(carve_view *view, scope *temporary, const char *question
     const float *const images[2] = {view->seen.features, NULL};
     const prompt *last = o->final_prompt == CARVE_FINAL_PAIR ? &m->pair : &m->single;
     carve_reading *r = &result->reading;
-    const char *text;
+    const char *text = NULL;
     pass plain, final;
     TRY(with_suffix(temporary, m, question, &text));
     TRY(engine_require_room(e, last, text, o->max_new_tokens));
@@ -196,7 +196,7 @@ carve_status method_plain(carve_view *view, scope *temporary, const char *questi
     const engine *e = &view->model->engine;
     const float *const images[2] = {view->seen.features, NULL};
     carve_reading *r = &result->reading;
-    const char *text;
+    const char *text = NULL;
     pass answer;
     TRY(with_suffix(temporary, e->bundle, question, &text));
     TRY(engine_require_room(e, &e->bundle->single, text, max_new_tokens));

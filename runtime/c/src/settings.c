@@ -38,11 +38,11 @@ carve_status settings_check(const manifest *m, const carve_ask_options *o) {
         const char *name;
         double value, low, high;
     } ranges[] = {
-        {"steps", o->steps, CARVE_STEPS_FIRST, CARVE_STEPS_LAST},
-        {"strategy", o->strategy, CARVE_STRATEGY_ATTENTION_SUM, CARVE_STRATEGY_REMOVE_SMALL},
-        {"rule", o->rule, CARVE_RULE_RELEASED, CARVE_RULE_PAPER},
-        {"geometry", o->geometry, CARVE_GEOMETRY_INPUT, CARVE_GEOMETRY_RELEASED},
-        {"final_prompt", o->final_prompt, CARVE_FINAL_PAIR, CARVE_FINAL_REFINED},
+        {"steps", (int)o->steps, CARVE_STEPS_FIRST, CARVE_STEPS_LAST},
+        {"strategy", (int)o->strategy, CARVE_STRATEGY_ATTENTION_SUM, CARVE_STRATEGY_REMOVE_SMALL},
+        {"rule", (int)o->rule, CARVE_RULE_RELEASED, CARVE_RULE_PAPER},
+        {"geometry", (int)o->geometry, CARVE_GEOMETRY_INPUT, CARVE_GEOMETRY_RELEASED},
+        {"final_prompt", (int)o->final_prompt, CARVE_FINAL_PAIR, CARVE_FINAL_REFINED},
         {"mask_top_p", o->mask_top_p, 1e-300, 1},
         {"outlier_percent", o->outlier_percent, 0, 100},
         {"regularizer", o->regularizer, 0, HUGE_VAL},

@@ -1,0 +1,138 @@
+"""``carve.h`` through ctypes: the tests call the C library itself."""
+
+from __future__ import annotations
+
+import ctypes as c
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FUNCTIONS = ("open", "defaults", "look", "ask", "plain", "read")
+OK, INVALID, BUNDLE, IMAGE, PROMPT, SETTINGS, PROVIDER, RUN, UNSUPPORTED, MEMORY = range(10)
+
+
+class Status(c.Structure):
+    _fields_ = [("code", c.c_int), ("message", c.c_char * 508)]
+
+
+class OpenOptions(c.Structure):
+    _fields_ = [
+        ("struct_size", c.c_size_t),
+        ("provider", c.c_char_p),
+        ("device", c.c_int32),
+        ("threads", c.c_int32),
+        ("sizes_only", c.c_int32),
+        ("prompts", c.c_char_p),
+    ]
+
+
+class AskOptions(c.Structure):
+    _fields_ = [
+        ("struct_size", c.c_size_t),
+        ("layers", c.POINTER(c.c_int32)),
+        ("layer_count", c.c_size_t),
+        *[(name, c.c_int) for name in ("steps", "strategy", "rule", "geometry", "final_prompt")],
+        *[(name, c.c_double) for name in ("mask_top_p", "outlier_percent", "regularizer")],
+        ("max_regions", c.c_int32),
+        ("max_new_tokens", c.c_int32),
+        ("max_refined_pixels", c.c_int64),
+    ]
+
+
+class Image(c.Structure):
+    _fields_ = [
+        ("pixels", c.c_void_p),
+        ("width", c.c_int32),
+        ("height", c.c_int32),
+        ("row_bytes", c.c_size_t),
+    ]
+
+
+class Reading(c.Structure):
+    _fields_ = [
+        ("struct_size", c.c_size_t),
+        ("answer", c.c_char_p),
+        ("plain_answer", c.c_char_p),
+        ("ids", c.POINTER(c.c_int64)),
+        ("id_count", c.c_size_t),
+        ("plain_ids", c.POINTER(c.c_int64)),
+        ("plain_id_count", c.c_size_t),
+        ("width", c.c_int32),
+        ("height", c.c_int32),
+        ("saliency", c.POINTER(c.c_float)),
+        ("mask", c.POINTER(c.c_uint8)),
+        ("box", c.c_int32 * 4),
+        ("refined", c.POINTER(c.c_uint8)),
+        ("refined_width", c.c_int32),
+        ("refined_height", c.c_int32),
+        ("refined_limited", c.c_int32),
+    ]
+
+
+class LibcarveError(Exception):
+    """A call returned another code than ``CARVE_OK``."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(f"{status.code}: {status.message.decode(errors='replace')}")
+        self.code = status.code
+
+
+class Library:
+    """The library, with Python's exceptions for statuses."""
+
+    def __init__(self, path: Path) -> None:
+        self.c = c.CDLL(str(path))
+        for name in FUNCTIONS:
+            getattr(self.c, f"carve_{name}").restype = Status
+        for name in ("result", "view", "model"):
+            free = getattr(self.c, f"carve_{name}_free")
+            free.argtypes, free.restype = [c.c_void_p], None
+
+    def call(self, name: str, *arguments: Any) -> None:
+        status = getattr(self.c, f"carve_{name}")(*arguments)
+        if status.code != OK:
+            raise LibcarveError(status)
+        assert status.message == b""
+
+    def made(self, name: str, *arguments: Any) -> c.c_void_p:
+        """Return the handle that a call makes; a failed call must have set it to NULL."""
+        handle = c.c_void_p(1)
+        try:
+            self.call(name, *arguments, c.byref(handle))
+        except LibcarveError:
+            assert handle.value is None
+            raise
+        return handle
+
+    def open(self, folder: Path, **options: Any) -> c.c_void_p:
+        given = OpenOptions(c.sizeof(OpenOptions), **options)
+        return self.made("open", str(folder).encode(), c.byref(given))
+
+    def look(self, model: c.c_void_p, picture: Any, **changes: Any) -> c.c_void_p:
+        height, width, _ = picture.shape
+        image = Image(picture.ctypes.data, width, height, picture.strides[0])
+        for name, value in changes.items():
+            setattr(image, name, value)
+        return self.made("look", model, c.byref(image))
+
+    def options(self, model: c.c_void_p, **changes: Any) -> AskOptions:
+        options = AskOptions(c.sizeof(AskOptions))
+        self.call("defaults", model, c.byref(options))
+        for name, value in changes.items():
+            setattr(options, name, value)
+        return options
+
+    def ask(self, view: c.c_void_p, question: str, options: AskOptions | None = None) -> Any:
+        given = c.byref(options) if options is not None else None
+        return self.made("ask", view, question.encode("utf-8", "surrogateescape"), given)
+
+    def read(self, result: c.c_void_p) -> Reading:
+        reading = Reading(c.sizeof(Reading))
+        self.call("read", result, c.byref(reading))
+        return reading
+
+
+def array(pointer: Any, *shape: int) -> Any:
+    """Return a copy of C memory."""
+    return np.ctypeslib.as_array(pointer, shape).copy()
