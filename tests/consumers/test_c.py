@@ -352,6 +352,7 @@ def test_damaged_bundles(damage: Any, message: str, library: Library, tmp_path: 
         (lambda m: m["graphs"].pop("preprocess"), libcarve.UNSUPPORTED, "no graph preprocess"),
         (lambda m: m["image"].pop("grid"), libcarve.UNSUPPORTED, "no fixed grid"),
         (lambda m: m["defaults"].update(mask_top_p="auto"), libcarve.UNSUPPORTED, "automatic"),
+        (lambda m: m["defaults"].update(early_exit=True), libcarve.UNSUPPORTED, "automatic"),
         (
             lambda m: m["graphs"]["decoder_model_merged"]["inputs"].pop(),
             libcarve.UNSUPPORTED,

@@ -169,7 +169,7 @@ static carve_status read_choice(const cJSON *json, const char *key, const char *
                    key, found);
 }
 
-/* Refuse settings that follow from the attention of each question: they are the Python runtime's. */
+/* Refuse settings that follow from each question, or leave passes out: they are Python's. */
 static carve_status check_automatic(const cJSON *defaults) {
     static const char *const keys[] = {"mask_top_p", "max_regions", "regularizer"};
     const cJSON *contrast = json_optional(defaults, "contrast");
@@ -177,6 +177,8 @@ static carve_status check_automatic(const cJSON *defaults) {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         known = known && !cJSON_IsString(json_optional(defaults, keys[i]));
     }
+    known = known && !cJSON_IsTrue(json_optional(defaults, "early_exit")) &&
+            !cJSON_IsTrue(json_optional(defaults, "adaptive"));
     if (known) return carve_ok;
     return failure(CARVE_UNSUPPORTED, "The bundle's default settings are automatic. Export it with "
                                       "fixed ones, or use the Python runtime.");
