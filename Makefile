@@ -21,4 +21,6 @@ pocket:
 	python -m tools.pocket.train
 	python -m tools.pocket.checkpoint
 	python -m tools.pocket.evaluate search
-	python -m tools.pocket.evaluate test
+	carve-export build/pocket/checkpoint build/pocket/bundle --layers 0-3 \
+		--settings build/pocket/settings.json --overwrite
+	python -m tools.bench_quality --bundle build/pocket/bundle --out build/pocket/quality

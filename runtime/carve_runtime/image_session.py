@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from carve_models.settings import Settings, SettingsChanges, Variant
 from carve_runtime.adaptive import reason_to_skip
-from carve_runtime.contrast import fuse_contrast, needed_general_steps
+from carve_runtime.contrast import needed_general_steps
 from carve_runtime.diagnostics import attention_entropy
 from carve_runtime.engine import Pass
 from carve_runtime.image import RGB, ImageInput
+from carve_runtime.locate import locate
 from carve_runtime.model import Model, OnToken, Work
 from carve_runtime.refine import Refined, refine_pixels
-from carve_runtime.regions import select_regions
 from carve_runtime.result import CarveResult, PlainResult
 
 if TYPE_CHECKING:
@@ -156,7 +156,14 @@ class ImageSession:
         if steps:
             general_attention = self._general_attention(steps, settings, work)
         with work.clock.stage("refine"):
-            saliency, mask = self._select(question_attention, general_attention, settings)
+            saliency, mask = locate(
+                question_attention,
+                general_attention,
+                settings,
+                grid=self._model.manifest.image.grid,
+                image_size=(self._view.image.shape[1], self._view.image.shape[0]),
+                window=self._view.window,
+            )
             refined = refine_pixels(self._view.image, mask, settings.max_refined_pixels)
         return _Refinement(general_attention, saliency, mask, refined)
 
@@ -216,35 +223,6 @@ class ImageSession:
             return self._model.attend(view, text, stage="general", work=work)
         run = self._model.answer(view, text, stage="general", max_new_tokens=steps, work=work)
         return run.attention
-
-    def _select(
-        self,
-        question_attention: NDArray[np.float32],
-        general_attention: NDArray[np.float32],
-        settings: Settings,
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return saliency and mask."""
-        height, width = self._view.image.shape[:2]
-        saliency = fuse_contrast(
-            question_attention,
-            general_attention,
-            grid=self._model.manifest.image.grid,
-            image_size=(width, height),
-            layers=range(len(settings.layers)),
-            steps=settings.steps,
-            contrast=settings.contrast,
-            regularizer=settings.regularizer,
-            window=self._view.window if settings.geometry == "input" else None,
-        )
-        mask = select_regions(
-            saliency,
-            mask_top_p=settings.mask_top_p,
-            max_regions=settings.max_regions,
-            strategy=settings.strategy,
-            rule=settings.rule,
-            outlier_percent=settings.outlier_percent,
-        )
-        return saliency, mask
 
     def _final_pass(self, refined: RGB, question: str, settings: Settings, work: Work) -> Pass:
         """Ask again, about the pair or about the refined image alone."""

@@ -1,131 +1,175 @@
-"""Search CARVE's settings on the development split, then measure on the test split.
+"""Choose CARVE's settings on the development split, through the exported bundle.
 
 python -m tools.pocket.evaluate search --out build/pocket
-python -m tools.pocket.evaluate test --out build/pocket
+
+One setting after another, each with the best of what was chosen before: where to look by pointing,
+then the share, the regions, whether to contrast and the final prompt by :func:`score`. What the
+test split says is the business of ``python -m tools.bench_quality``.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict
-from itertools import product
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import numpy as np
-import torch
-from rich.console import Console
-from rich.table import Table
 
-from carve_models.settings import Settings, Steps
-from tools.pocket.cases import GROUPS, Group, cases
+from carve_export import ExportOptions, export_bundle
+from carve_models.cli import parse_layers
+from carve_models.settings import AUTO, Auto, FinalPrompt, Settings, Steps
+from carve_runtime import fuse_contrast
+from carve_runtime.bundle import open_bundle
+from tools.bench_quality.attempts import Carved
+from tools.bench_quality.bench import Bench
+from tools.bench_quality.looks import Look
+from tools.bench_quality.study import Size, Study, percent, plainly_right
+from tools.pocket.cases import Group
 from tools.pocket.console import start_log
-from tools.pocket.inference import Checkpoint
-from tools.pocket.refinement import Looked
 
 _LOG = logging.getLogger(__name__)
-#: Layers without grounding supervision, alone and together.
-_LAYERS = ((2,), (3,), (2, 3))
 _STEPS: tuple[Steps, ...] = ("first", "all")
-_REGULARIZERS = (1e-8, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-_SHARES = (0.03, 0.05, 0.08, 0.12)
-_REGIONS = (1,)
-_POINTERS_TRIED = 2
+_REGULARIZERS: tuple[float | Auto, ...] = (1e-8, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, AUTO)
+_SHARES: tuple[float | Auto, ...] = (AUTO, 0.03, 0.05, 0.08, 0.12)
+_REGIONS: tuple[int | Auto, ...] = (1, 2, AUTO)
+#: CARVE is for the first, and should do no harm to the others.
+_WON: tuple[Group, ...] = ("small", "distractor")
+_KEPT: tuple[Group, ...] = ("large", "general", "easy")
+#: Points that may be lost on a group at no charge.
+_TOLERANCE = 1.0
+#: Fields that the search decides.
+_CHOSEN = (
+    *("layers", "steps", "contrast", "regularizer", "mask_top_p", "max_regions"),
+    *("rule", "final_prompt"),
+)
+_PROMPTS = {"suffix": ""}
 
 
 @click.group(context_settings={"show_default": True})
-@click.option("--threads", default=2)
-def main(threads: int) -> None:
-    """Measure a trained checkpoint in PyTorch."""
-    torch.set_num_threads(threads)
+def main() -> None:
+    """Choose settings for a trained checkpoint."""
 
 
 @main.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/pocket"))
-@click.option("--pictures", default=60, help="Pictures of the development split.")
-def search(out: Path, pictures: int) -> None:
-    """Choose settings by pointing, then by accuracy; write OUT/settings.json."""
+@click.option("--pictures", default=50, help="Pictures of each group of the development split.")
+@click.option("--layers", callback=parse_layers, help="Layers to choose from; all if not given.")
+def search(out: Path, pictures: int, layers: tuple[int, ...] | None) -> None:
+    """Export OUT/checkpoint to OUT/bundle, choose, and write OUT/settings.json for carve-export."""
     start_log(out / "evaluate.log")
-    looked = Looked(Checkpoint(out / "checkpoint"), list(cases("dev", "small", pictures)))
-    pointing: dict[Settings, float] = {}
-    for layers, steps, regularizer in product(_LAYERS, _STEPS, _REGULARIZERS):
-        settings = Settings(
-            layers=layers, steps=steps, regularizer=regularizer, rule="paper", max_regions=1
-        )
-        pointing[settings] = looked.points_at_target(settings)
-        alone = looked.points_at_target(settings, contrast=False)
-        _LOG.info(
-            "%s %s %g: %.3f alone %.3f", layers, steps, regularizer, pointing[settings], alone
-        )
-    best = sorted(pointing, key=lambda one: -pointing[one])[:_POINTERS_TRIED]
-    accuracy: dict[Settings, float] = {}
-    for pointer, share, regions in product(best, _SHARES, _REGIONS):
-        settings = pointer.override(mask_top_p=share, max_regions=regions, final_prompt="refined")
-        accuracy[settings] = _percent(looked.right(looked.carve(settings)))
-        _LOG.info("%s: %.1f", settings, accuracy[settings])
-    chosen = max(accuracy, key=lambda one: accuracy[one])
-    pair = chosen.override(final_prompt="pair")
-    accuracy[pair] = _percent(looked.right(looked.carve(pair)))
-    chosen = max(chosen, pair, key=lambda one: accuracy[one])
-    (out / "settings.json").write_text(json.dumps(asdict(chosen), indent=2) + "\n")
-    click.echo(f"{accuracy[chosen]:.1f} % with {chosen}")
+    bundle = _export(out / "checkpoint", out / "bundle")
+    study = Study(Bench(open_bundle(bundle), out / "cache"), "dev", Size(pictures, pictures))
+    tapped = study.bench.manifest.decoder.tapped_layers
+    chosen = choose(study, layers or tapped)
+    defaults = {name: value for name, value in vars(chosen).items() if name in _CHOSEN}
+    text = json.dumps({"prompts": _PROMPTS, "defaults": defaults}, indent=2)
+    (out / "settings.json").write_text(text + "\n")
+    click.echo(f"{out / 'settings.json'}: {text}")
 
 
-@main.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("build/pocket"))
-@click.option("--pictures", default=340, help="Pictures of every group.")
-@click.option("--part", type=click.Choice(["dev", "test"]), default="test")
-@click.option("--group", "groups", type=click.Choice(GROUPS), multiple=True, default=GROUPS)
-def test(out: Path, pictures: int, part: Any, groups: tuple[Group, ...]) -> None:
-    """Measure groups of questions with OUT/settings.json; add to OUT/figures-PART.json."""
-    start_log(out / "evaluate.log")
-    settings = Settings(**json.loads((out / "settings.json").read_text()))
-    checkpoint = Checkpoint(out / "checkpoint")
-    path = out / f"figures-{part}.json"
-    figures = json.loads(path.read_text()) if path.exists() else {}
-    for group in groups:
-        figures[group] = measure(checkpoint, settings, part, group, pictures)
-        path.write_text(json.dumps(figures, indent=2) + "\n")
-        _LOG.info("%s %s", group, figures[group])
-    _show(figures)
+def _export(checkpoint: Path, bundle: Path) -> Path:
+    """Export with every layer exposed."""
+    config = json.loads((checkpoint / "config.json").read_text())
+    layers = tuple(range(config["text_config"]["num_hidden_layers"]))
+    options = ExportOptions(layers=layers, prompts=_PROMPTS, overwrite=True)
+    return export_bundle(str(checkpoint), bundle, options).folder
 
 
-def measure(
-    checkpoint: Checkpoint, settings: Settings, part: Any, group: Group, pictures: int
-) -> dict[str, float]:
-    """Return the figures of one group, accuracies in percent."""
-    looked = Looked(checkpoint, list(cases(part, group, pictures)))
-    plain = looked.right([reply.text for reply in looked.plain])
-    found = {
-        "questions": float(len(plain)),
-        "plain": _percent(plain),
-        "carve": _percent(looked.right(looked.carve(settings))),
-        "question alone": _percent(looked.right(looked.carve(settings, contrast=False))),
-    }
-    if all(case.target for case in looked.cases):
-        found["oracle"] = _percent(looked.right(looked.oracle(settings)))
-        found["pointing"] = 100 * looked.points_at_target(settings)
-        found["pointing alone"] = 100 * looked.points_at_target(settings, contrast=False)
-    for kind in sorted({case.kind for case in looked.cases}):
-        chosen = [hit for hit, case in zip(plain, looked.cases, strict=True) if case.kind == kind]
-        found[f"plain {kind}"] = _percent(chosen)
-    return found
+def choose(study: Study, layers: Sequence[int]) -> Settings:
+    """Return the best settings of one part of the splits."""
+    pointers = _pointers(study, layers)
+    best = _best(
+        study,
+        [
+            pointers[0].override(mask_top_p=share, max_regions=count)
+            for share, count in product(_SHARES, _REGIONS)
+        ],
+    )
+    region: dict[str, Any] = {"mask_top_p": best.mask_top_p, "max_regions": best.max_regions}
+    best = _best(study, [best, *(pointer.override(**region) for pointer in pointers[1:])])
+    return _best(study, [best.override(final_prompt=prompt) for prompt in get_args(FinalPrompt)])
 
 
-def _percent(right: list[bool]) -> float:
-    return round(100 * float(np.mean(right)), 1)
+def _pointers(study: Study, layers: Sequence[int]) -> list[Settings]:
+    """Return the settings that point best: of all, and with each choice of contrast."""
+    sets = [(layer,) for layer in layers] + [tuple(p) for p in pairwise(layers)]
+    found: dict[Settings, float] = {}
+    for chosen, steps in product(dict.fromkeys([*sets, tuple(layers)]), _STEPS):
+        settings = study.defaults.override(layers=chosen, steps=steps, rule="paper")
+        ways = [settings.override(contrast="on", regularizer=one) for one in _REGULARIZERS]
+        ways += [settings.override(contrast=one, regularizer=AUTO) for one in ("off", "auto")]
+        for one in ways:
+            found[one] = float(np.mean([_pointing(study, group, one) for group in _WON]))
+            _LOG.info("pointing %.3f: %s", found[one], _spell(one))
+    ranked = sorted(found, key=lambda one: -found[one])
+    first = [next(one for one in ranked if one.contrast == way) for way in ("on", "off", "auto")]
+    return list(dict.fromkeys([ranked[0], *first]))
 
 
-def _show(figures: dict[Group, dict[str, float]]) -> None:
-    names = list(dict.fromkeys(name for row in figures.values() for name in row))
-    table = Table("", *figures)
-    for name in names:
-        table.add_row(
-            name, *(f"{row[name]:.1f}" if name in row else "" for row in figures.values())
-        )
-    Console().print(table)
+def _pointing(study: Study, group: Group, settings: Settings) -> float:
+    return float(np.mean([points_at_target(study, look, settings) for look in study.looks(group)]))
+
+
+def points_at_target(study: Study, look: Look, settings: Settings) -> bool:
+    """Return whether the strongest token is the target's or next to it."""
+    rows, columns = study.bench.manifest.image.grid
+    tapped = study.bench.manifest.decoder.tapped_layers
+    saliency = fuse_contrast(
+        look.question,
+        look.general[0],
+        grid=(rows, columns),
+        image_size=(columns, rows),
+        layers=[tapped.index(layer) for layer in settings.layers],
+        steps=settings.steps,
+        contrast=settings.contrast,
+        regularizer=settings.regularizer,
+    )
+    row, column = np.unravel_index(saliency.argmax(), saliency.shape)
+    target, (width, height) = look.case.target, look.case.image.size
+    if target is None:
+        return False
+    across, down = target.x / width * columns, target.y / height * rows
+    return bool(max(abs(across - column - 0.5), abs(down - row - 0.5)) <= 1)
+
+
+def _best(study: Study, candidates: Iterable[Settings]) -> Settings:
+    """Return the candidate of the highest score; of equal ones the first."""
+    tried = [Carved("", one) for one in dict.fromkeys(candidates)]
+    won, kept = _accuracies(study, tried, _WON), _accuracies(study, tried, _KEPT)
+    plain = [percent(plainly_right(study.looks(group))) for group in _KEPT]
+    scores = [score(won[:, index], kept[:, index], plain) for index in range(len(tried))]
+    for one, value, gain, rest in zip(tried, scores, won.T, kept.T, strict=True):
+        _LOG.info("score %.1f, %s %s: %s", value, gain, rest, _spell(one.settings))
+    return tried[int(np.argmax(scores))].settings
+
+
+def score(won: Any, kept: Any, plain: Any) -> float:
+    """Return what is right on small targets, minus what is lost elsewhere.
+
+    A point lost against the plain answer, beyond a tolerated one, costs as much as a point won.
+
+    Args:
+        won: percentages of CARVE on the groups that it is for.
+        kept: percentages of CARVE on the groups that it should not harm.
+        plain: percentages of the plain answer on the latter.
+    """
+    lost = np.maximum(np.asarray(plain) - np.asarray(kept) - _TOLERANCE, 0)
+    return float(np.mean(won) - lost.sum())
+
+
+def _accuracies(study: Study, tried: Sequence[Carved], groups: Sequence[Group]) -> Any:
+    """Return percentages, (groups, candidates)."""
+    return np.array(
+        [[percent(one.right) for one in study.outcomes(group, tried)] for group in groups]
+    )
+
+
+def _spell(settings: Settings) -> str:
+    return ", ".join(f"{name} {getattr(settings, name)}" for name in _CHOSEN)
 
 
 if __name__ == "__main__":
