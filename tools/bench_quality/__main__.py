@@ -32,7 +32,12 @@ _WIDTH = 160
 @click.command(cls=ErrorCommand, context_settings={"show_default": True})
 @click.option("--bundle", type=click.Path(path_type=Path), help="The default one if not given.")
 @click.option("--part", type=click.Choice(["dev", "test"]), default="test")
-@click.option("--pictures", default=340, help="Pictures of every group, three questions each.")
+@click.option(
+    "--pictures",
+    type=click.IntRange(3),
+    default=340,
+    help="Pictures of every group, three questions each.",
+)
 @click.option("--grid-pictures", default=100, help="Pictures for the tables that vary one setting.")
 @click.option("--quick", is_flag=True, help="A few pictures, to see that it works.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/bench_quality"))

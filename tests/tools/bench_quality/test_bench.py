@@ -35,6 +35,7 @@ def test_it_answers_as_the_product_does(study: Study, pocket: Carve) -> None:
         {"contrast": "off"},
         {"final_prompt": "refined"},
         {"variant": "v4", "layers": (1, 2)},
+        {"adaptive": True, "sure_probability": 0.5, "focused_entropy": 9.0},
         AUTOMATIC,
     ]
     attempts = [Carved(str(one), settings.override(**one)) for one in changes]
@@ -44,7 +45,7 @@ def test_it_answers_as_the_product_does(study: Study, pocket: Carve) -> None:
         with pocket.open(look.case.image) as session:
             for one, outcome in zip(changes, found, strict=True):
                 wanted = session.ask(look.case.question, **one)
-                assert look.plain == wanted.plain_answer.strip()
+                assert look.plain == str(wanted.plain_answer).strip()
                 right = wanted.answer.strip() == look.case.answer
                 x, y = int(look.case.target.x), int(look.case.target.y)
                 assert outcome.right[number] == right
@@ -115,7 +116,7 @@ def test_one_command_writes_every_table_and_plot(tmp_path: Path) -> None:
     figures = json.loads((folder / "figures.json").read_text())
     text = (folder / "tables.md").read_text()
     tables = {name: one for name, one in figures.items() if isinstance(one, dict) and "rows" in one}
-    assert len(tables) == 14
+    assert len(tables) >= 14  # one more where the bundle has thresholds for the adaptive mode
     for table in tables.values():
         assert table["rows"]
         assert f"## {table['title']}" in text
