@@ -84,21 +84,40 @@ def bootstrap_interval(
     names = range(len(values)) if clusters is None else clusters
     sums, counts = _by_cluster(values, names)
     mean = float(values.mean())
-    if len(sums) == 1:  # one cluster says nothing about another
-        return Interval(mean, -np.inf, np.inf)
-    found = stats.bootstrap(
-        (sums, counts),
-        _ratio_of_sums,
-        paired=True,
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        batch=_BATCH,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
+    low, high = _resample(sums, counts, confidence, seed)
+    return Interval(mean, low, high)
+
+
+def ratio_interval(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> Interval:
+    """Return how many times the first way's mean is the second's, with its bootstrap interval.
+
+    Resamples whose second mean is 0 have an infinite ratio, so the upper end may be infinite.
+
+    Args:
+        first: (n,) scores of the first, in the numerator.
+        second: (n,) scores of the second, in the same order.
+        clusters: (n,) names, as in :func:`bootstrap_interval`.
+        confidence: coverage, between 0 and 1.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: the lengths differ, or the second mean is 0.
+    """
+    one, other = _vector(first), _vector(second)
+    if one.shape != other.shape or not other.mean():
+        raise ValueError("a ratio needs paired scores whose second mean is not 0")
+    names = range(len(one)) if clusters is None else clusters
+    low, high = _resample(
+        _by_cluster(one, names)[0], _by_cluster(other, names)[0], confidence, seed
     )
-    ends = found.confidence_interval
-    return Interval(mean, float(ends.low), float(ends.high))
+    return Interval(float(one.mean() / other.mean()), low, high)
 
 
 def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
@@ -189,5 +208,27 @@ def _by_cluster(
     return np.bincount(labels, weights=values).astype(np.float64), counts
 
 
+def _resample(
+    sums: NDArray[np.float64], others: NDArray[np.float64], confidence: float, seed: int
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of a ratio of sums over clusters."""
+    if len(sums) == 1:  # one cluster says nothing about another
+        return -np.inf, np.inf
+    found = stats.bootstrap(
+        (sums, others),
+        _ratio_of_sums,
+        paired=True,
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        batch=_BATCH,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    ends = found.confidence_interval
+    return float(ends.low), float(ends.high)
+
+
 def _ratio_of_sums(sums: Any, counts: Any, axis: int) -> Any:
-    return sums.sum(axis) / counts.sum(axis)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return sums.sum(axis) / counts.sum(axis)

@@ -13,6 +13,7 @@ from tools.statistics import (
     bootstrap_interval,
     mcnemar,
     paired_p_value,
+    ratio_interval,
     sign_flip_test,
     wilson_interval,
 )
@@ -114,3 +115,28 @@ def test_what_cannot_be_compared_is_an_error() -> None:
         bootstrap_interval([0, 1], clusters=["a"])
     with pytest.raises(ValueError, match="k"):
         wilson_interval(3, 2)
+
+
+def test_a_ratio_by_hand_and_its_interval() -> None:
+    first, second = [1, 1, 1, 0] * 50, [1, 0, 0, 0] * 50
+    found = ratio_interval(first, second)
+    assert found.estimate == pytest.approx(3.0)
+    assert 1 < found.low < 3 < found.high
+    same = ratio_interval(second, second)
+    assert (same.low, same.high) == (1.0, 1.0)
+
+
+def test_a_ratio_knows_clusters() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random(60) < 0.6, rng.random(60) < 0.3
+    alone = ratio_interval(first, second)
+    copies = ratio_interval(
+        first.repeat(4), second.repeat(4), clusters=list(np.arange(60).repeat(4))
+    )
+    assert copies == pytest.approx(alone)
+    assert ratio_interval(first, second, clusters=["one"] * 60)[1:] == (-math.inf, math.inf)
+
+
+def test_a_ratio_by_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="second mean"):
+        ratio_interval([1, 0], [0, 0])
