@@ -1,5 +1,5 @@
 # One-word commands; they use whatever environment is active.
-.PHONY: lint format types test pocket
+.PHONY: lint format types test pocket pocket-l
 
 lint:
 	ruff check .
@@ -24,3 +24,7 @@ pocket:
 	carve-export build/pocket/checkpoint build/pocket/bundle --layers 0-3 \
 		--settings build/pocket/settings.json --overwrite
 	python -m tools.bench_quality --bundle build/pocket/bundle --out build/pocket/quality
+
+# Pocket's eyes before a real language model: build it, and measure where it looks.
+pocket-l:
+	python -m tools.pocket_l
