@@ -37,16 +37,51 @@ def effective_number(weights: ArrayLike) -> float:
     return float(values.sum() ** 2 / (values**2).sum())
 
 
-def automatic_regularizer(general: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return ``sigma^2 / mu`` over the tokens of each map, (..., 1) (paper, proposition C.5).
+def shared_variance(
+    question: NDArray[np.float32], general: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return how much of one map's variance the other explains, (...), 0 to 1.
+
+    The squared correlation over the tokens; 0 where the correlation is not positive.
 
     Args:
-        general: (..., N), attention for the general instruction.
+        question: (..., N), attention for the question.
+        general: (..., N), attention for the general instruction, of the same shape.
+    """
+    asked, described = (_centered(maps) for maps in (question, general))
+    product = (asked * described).sum(axis=-1)
+    norms = np.sqrt((asked**2).sum(axis=-1) * (described**2).sum(axis=-1))
+    correlation = np.divide(product, norms, out=np.zeros_like(norms), where=norms > 0)
+    return np.asarray(np.clip(correlation, 0, 1) ** 2)
+
+
+def general_explains(question: NDArray[np.float32], general: NDArray[np.float32]) -> bool:
+    """Return whether the general attention explains most of the question's.
+
+    It does where :func:`shared_variance` exceeds one half in the mean over the maps.
+    """
+    return bool(shared_variance(question, general).mean() > 0.5)
+
+
+def automatic_regularizer(
+    question: NDArray[np.float32], general: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return lambda for each map, (..., 1): ``sigma^2 / mu`` (paper, proposition C.5).
+
+    ``mu`` is the mean of the general attention over the tokens, ``sigma^2`` the part of its
+    variance that it does not share with the question's attention: what both passes see is to be
+    divided out, the rest is noise. Never less than the rounding of ``mu``.
+
+    Args:
+        question: (..., N), attention for the question.
+        general: (..., N), attention for the general instruction, of the same shape.
     """
     maps = general.astype(np.float64)
+    noise = maps.var(axis=-1) * (1 - shared_variance(question, general))
+    mean = maps.mean(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = maps.var(axis=-1, keepdims=True) / maps.mean(axis=-1, keepdims=True)
-    return np.asarray(ratio, np.float32)
+        value = np.maximum(noise / mean, np.finfo(np.float32).eps * mean)
+    return np.asarray(value[..., None], np.float32)
 
 
 def automatic_share(saliency: NDArray[np.float64]) -> float:
@@ -71,23 +106,6 @@ def automatic_count(scores: ArrayLike, boxes: ArrayLike, image_size: tuple[int, 
     stop = np.maximum.accumulate(corners[:, 2:])
     magnification = (np.asarray(image_size) / (stop - start)).max(axis=1)
     return int((np.cumsum(scores) * magnification).argmax()) + 1
-
-
-def general_explains(question: NDArray[np.float32], general: NDArray[np.float32]) -> bool:
-    """Return whether the general attention explains most of the question's.
-
-    It does where the squared correlation over the tokens, 0 where the correlation is not positive,
-    exceeds one half in the mean over the maps.
-
-    Args:
-        question: (..., N), attention for the question.
-        general: (..., N), attention for the general instruction, of the same shape.
-    """
-    asked, described = (_centered(maps) for maps in (question, general))
-    shared = (asked * described).sum(axis=-1)
-    norms = np.sqrt((asked**2).sum(axis=-1) * (described**2).sum(axis=-1))
-    correlation = np.divide(shared, norms, out=np.zeros_like(norms), where=norms > 0)
-    return bool((np.maximum(correlation, 0) ** 2).mean() > 0.5)
 
 
 def _centered(maps: NDArray[np.float32]) -> NDArray[np.float64]:

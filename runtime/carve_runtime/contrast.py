@@ -54,8 +54,8 @@ def fuse_contrast(
         steps: which forward steps are fused.
         contrast: "off" fuses the question's attention as it is; "auto" does so where the general
             attention does not explain it.
-        regularizer: lambda; "auto" is the variance over the tokens of each map of the general
-            attention, divided by its mean.
+        regularizer: lambda; "auto" is, for each map of the general attention, the variance over
+            the tokens that it does not share with the question's, divided by its mean.
         window: the part of the image that the grid covers, in pixels (x0, y0, x1, y1); the
             whole image if ``None``.
 
@@ -115,7 +115,7 @@ def _divide(
     question: NDArray[np.float32], general: NDArray[np.float32], regularizer: float | Auto
 ) -> NDArray[np.float32]:
     if isinstance(regularizer, str):
-        added: Any = automatic_regularizer(general)
+        added: Any = automatic_regularizer(question, general)
     else:
         added = np.float32(regularizer)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

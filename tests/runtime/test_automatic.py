@@ -64,12 +64,22 @@ def attention(seed: int, shape: tuple[int, ...] = (3, 2, 16)) -> Any:
 
 @given(seed=st.integers(0, 99), steps=st.sampled_from(["first", "all", "last"]))
 @settings(deadline=None, max_examples=30)
-def test_the_automatic_regularizer_is_variance_by_mean(seed: int, steps: Any) -> None:
+def test_the_automatic_regularizer_is_unshared_variance_by_mean(seed: int, steps: Any) -> None:
     q, g = attention(seed), attention(seed + 1000)
-    added = g.var(axis=-1, keepdims=True) / g.mean(axis=-1, keepdims=True)
+    added = np.empty((*g.shape[:-1], 1), np.float32)
+    for where in np.ndindex(*g.shape[:-1]):
+        shared = max(np.corrcoef(q[where], g[where])[0, 1], 0) ** 2
+        added[where] = (1 - shared) * g[where].var() / g[where].mean()
     wanted = fuse_contrast(q, g + added, steps=steps, regularizer=0.0, **GRID)
     found = fuse_contrast(q, g, steps=steps, regularizer="auto", **GRID)
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+def test_what_both_passes_see_is_divided_out_in_full() -> None:
+    noise = attention(1)
+    question = noise * 0.3
+    saliency = fuse_contrast(question, noise, regularizer="auto", **GRID)
+    np.testing.assert_allclose(saliency, saliency[0, 0], rtol=1e-4)
 
 
 @given(seed=st.integers(0, 99), scale=st.sampled_from([2.0**-20, 2.0**-3, 8.0]))

@@ -35,15 +35,16 @@ def general_attention(split: Split, wording: Wording) -> Floats:
 
 def contrast(question: Floats, general: Floats, regularizer: Regularizer) -> Floats:
     """Return ``A_Q / (A_G + lambda)`` (paper, eq. 4.6) of (..., layers, tokens)."""
-    return np.asarray(question / (general + _amount(general, regularizer)))
+    return np.asarray(question / (general + _amount(question, general, regularizer)))
 
 
-def _amount(general: Floats, regularizer: Regularizer) -> NDArray[np.float32]:
+def _amount(question: Floats, general: Floats, regularizer: Regularizer) -> NDArray[np.float32]:
     """Return lambda, to be added to (..., layers, tokens)."""
     if regularizer == "auto":
-        return automatic_regularizer(general)
+        return automatic_regularizer(question, general)
     if regularizer == "per token":
-        return np.asarray(automatic_regularizer(general.swapaxes(-1, -2)).swapaxes(-1, -2))
+        variance, mean = (f(general, axis=-2, keepdims=True) for f in (np.var, np.mean))
+        return np.asarray(variance / mean)
     return np.asarray(regularizer, np.float32)
 
 
