@@ -21,7 +21,7 @@ from carve_export.questions import write_questions
 from carve_runtime import Carve, load_image
 from carve_runtime.bundle import sha256
 from tests.consumers import libcarve
-from tests.consumers.conftest import Pair
+from tests.consumers.conftest import Pair, random_texts
 from tests.consumers.libcarve import LibcarveError, Library, array
 from tests.support import POCKET, ROOT
 
@@ -190,22 +190,6 @@ def harness(name: str, onnxruntime: Path, folder: Path, *flags: str) -> Path:
         f"-Wl,-rpath,{onnxruntime / 'lib'}",
     )
     return folder / name
-
-
-def random_texts(count: int) -> list[str]:
-    """Return texts of many scripts, spaces and pieces of words that merge."""
-    random = np.random.default_rng(0)
-    pools = [range(1, 0x80), range(0x80, 0x250), range(0x2000, 0x2070), range(0x1F600, 0x1F640)]
-    words = ["What", " word", "'s", " 'll", "  ", "\n\n", "42", "</s>", "<image>", "é", "東京"]
-    texts = []
-    for _ in range(count):
-        parts = random.choice(words, random.integers(0, 5)).tolist()
-        pool = pools[random.integers(len(pools))]
-        parts += [chr(random.choice(pool)) for _ in range(random.integers(0, 8))]
-        parts += [chr(random.integers(0x250, 0xD800)) for _ in range(random.integers(0, 4))]
-        random.shuffle(parts)
-        texts.append("".join(parts))
-    return texts
 
 
 def test_text_and_ids_are_pythons(onnxruntime: Path, pocket: Carve, tmp_path: Path) -> None:

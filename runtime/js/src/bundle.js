@@ -1,0 +1,108 @@
+/** Read a bundle's manifest and check every file before it is used. */
+import { CarveError, require } from "./errors.js";
+
+const SCHEMA_VERSION = 1;
+export const TOKENIZER_FILE = "tokenizer.json";
+export const GRAPHS = {
+  preprocess: "preprocess",
+  vision: "vision_encoder",
+  embed: "embed_tokens",
+  decoder: "decoder_model_merged",
+  refine: "carve_refine",
+};
+
+/**
+ * Read what the library needs of a bundle.
+ *
+ * @param source has `read(path)`, which resolves to a file's bytes.
+ * @param verify compare SHA-256 sums, not sizes alone.
+ * @returns the manifest, the graphs' bytes by role, and tokenizer.json, parsed.
+ */
+export async function readBundle(source, verify) {
+  const manifest = parse("carve.json", await source.read("carve.json"));
+  requireSupported(manifest);
+  const graphs = {};
+  for (const [role, name] of Object.entries(GRAPHS)) {
+    graphs[role] = await readFile(source, manifest, manifest.graphs[name].file, verify);
+  }
+  const tokenizer = await readFile(source, manifest, TOKENIZER_FILE, verify);
+  return { manifest, graphs, tokenizer: parse(TOKENIZER_FILE, tokenizer) };
+}
+
+function parse(name, bytes) {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new CarveError("bundle", `${name} is not JSON. Copy or export it again.`, error);
+  }
+}
+
+function requireSupported(manifest) {
+  require(
+    manifest?.schema_version === SCHEMA_VERSION,
+    "unsupported",
+    `The manifest has schema version ${manifest?.schema_version}, this library reads ` +
+      `${SCHEMA_VERSION}. Upgrade it, or export the checkpoint again.`,
+  );
+  for (const key of ["graphs", "files", "image", "prompts", "decoder", "defaults"]) {
+    require(
+      typeof manifest[key] === "object" && manifest[key] !== null,
+      "bundle",
+      `The manifest has no ${key}. Export the checkpoint again.`,
+    );
+  }
+  const absent = Object.values(GRAPHS).find((name) => !manifest.graphs[name]);
+  require(!absent, "unsupported", `The bundle has no graph ${absent}. Export it again.`);
+  require(
+    Array.isArray(manifest.image.grid),
+    "unsupported",
+    "The bundle's images have no fixed grid of tokens. Use the Python runtime.",
+  );
+  requireDecoder(manifest);
+}
+
+/** Refuse decoders with other inputs than ours: positions in three dimensions, half precision. */
+function requireDecoder({ graphs, decoder }) {
+  const inputs = graphs[GRAPHS.decoder].inputs ?? [];
+  const integers = ["attention_mask", "position_ids"];
+  const known = inputs.every(({ name, dtype, shape }) =>
+    integers.includes(name) ? dtype === "int64" && shape.length === 2 : dtype === "float32",
+  );
+  require(
+    known && inputs.length === 3 + 2 * decoder.layers,
+    "unsupported",
+    "The decoder has inputs that this library does not feed. Use the Python runtime.",
+  );
+}
+
+async function readFile(source, manifest, name, verify) {
+  const inside = typeof name === "string" && !/^\/|\\|:|(^|\/)\.\.(\/|$)/.test(name);
+  require(inside, "bundle", `The manifest names '${name}', outside the bundle. Do not use it.`);
+  const entry = manifest.files[name];
+  require(entry, "bundle", `The manifest does not list ${name}. Export the checkpoint again.`);
+  const bytes = await source.read(name, entry.size);
+  require(
+    bytes.byteLength === entry.size,
+    "bundle",
+    `${name} has ${bytes.byteLength} bytes, the manifest says ${entry.size}. Copy it again.`,
+  );
+  if (verify) {
+    require(
+      (await sha256(bytes)) === entry.sha256,
+      "bundle",
+      `${name} is not the file that the manifest describes (its SHA-256 differs). Copy it again.`,
+    );
+  }
+  return bytes;
+}
+
+async function sha256(bytes) {
+  require(
+    globalThis.crypto?.subtle,
+    "unsupported",
+    "SHA-256 needs a secure context. Serve the page over HTTPS or from localhost, or pass " +
+      "verify: false.",
+  );
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

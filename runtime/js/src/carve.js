@@ -1,0 +1,76 @@
+/** Ask a question about an image, plainly and through CARVE (docs/method.md). */
+import { readBundle } from "./bundle.js";
+import { Engine } from "./engine.js";
+import { require } from "./errors.js";
+import { ImageSession } from "./session.js";
+import { defaultSettings } from "./settings.js";
+import { Text } from "./text.js";
+import { toRgb } from "./image.js";
+
+/** A loaded bundle. Calls may overlap; they run one after the other. */
+export class Carve {
+  #model;
+  #last = Promise.resolve();
+
+  constructor(model) {
+    this.#model = model;
+  }
+
+  /**
+   * Load a bundle.
+   *
+   * @param source has `read(path)`, which resolves to a file's bytes.
+   * @param options `ort` (onnxruntime-node or onnxruntime-web), `cpu` (the name of its CPU
+   *     provider), `providers` (of the model's graphs, best first; the CPU's by default), `verify`
+   *     (compare SHA-256 sums; true by default).
+   */
+  static async load(source, { ort, cpu, providers, verify = true } = {}) {
+    require(ort?.InferenceSession && cpu, "settings", "Pass ort, an ONNX Runtime, and its cpu.");
+    const bundle = await readBundle(source, verify);
+    const { manifest } = bundle;
+    const { image_token_id, eos_token_ids } = manifest.decoder;
+    const settings = defaultSettings(manifest);
+    const text = new Text(bundle.tokenizer, [image_token_id, ...eos_token_ids]);
+    const engine = await Engine.load(ort, bundle, providers ?? [cpu], cpu);
+    return new Carve({ manifest, settings, text, engine });
+  }
+
+  /** What the bundle says of itself: carve.json. */
+  get manifest() {
+    return this.#model.manifest;
+  }
+
+  /** The bundle's default settings. */
+  get settings() {
+    return { ...this.#model.settings };
+  }
+
+  /** Look at an image once, to ask several questions about it. */
+  async open(image) {
+    const pixels = toRgb(image, this.#model.manifest.image.max_aspect_ratio ?? Infinity);
+    const run = (work) => this.#exclusively(work);
+    return run(() => ImageSession.look(this.#model, pixels, run));
+  }
+
+  /** Answer a question through CARVE; `changes` are settings that replace the bundle's. */
+  async ask(image, question, changes = {}) {
+    return (await this.open(image)).ask(question, changes);
+  }
+
+  /** Answer a question with one pass over the whole image. */
+  async plain(image, question, changes = {}) {
+    return (await this.open(image)).plain(question, changes);
+  }
+
+  /** Free ONNX Runtime's memory; the instance cannot be used afterwards. */
+  async release() {
+    await this.#exclusively(() => this.#model.engine.release());
+  }
+
+  /** A session runs once at a time: wait for what came before. */
+  #exclusively(work) {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+}

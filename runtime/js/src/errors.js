@@ -1,0 +1,16 @@
+/**
+ * Every error that this library throws on purpose: what was found, and what to do about it.
+ * `code` is one of "bundle", "image", "prompt", "settings", "provider", "run", "unsupported".
+ */
+export class CarveError extends Error {
+  constructor(code, message, cause) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = "CarveError";
+    this.code = code;
+  }
+}
+
+/** Throw a CarveError unless a condition holds. */
+export function require(condition, code, message) {
+  if (!condition) throw new CarveError(code, message);
+}

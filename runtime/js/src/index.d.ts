@@ -1,0 +1,128 @@
+import type { InferenceSession, Tensor } from "onnxruntime-common";
+
+export type ErrorCode =
+  | "bundle" // a file is missing, truncated, swapped or malformed
+  | "image" // not bytes, a side below 2 pixels, or too thin
+  | "prompt" // empty, too long, or with control tokens in it
+  | "settings" // an unknown setting, a value out of range, a layer that is not exposed
+  | "provider" // ONNX Runtime cannot load a graph with the providers
+  | "run" // ONNX Runtime failed
+  | "unsupported"; // a bundle of a kind that this library does not run
+
+/** What was found, and what to do about it. */
+export class CarveError extends Error {
+  readonly code: ErrorCode;
+}
+
+/** Bytes in RGB or RGBA, rows from the top; an ImageData fits. Transparency is laid over white. */
+export interface PixelImage {
+  data: Uint8Array | Uint8ClampedArray;
+  width: number;
+  height: number;
+}
+
+/** Settings of a question; docs/method.md explains them. */
+export interface Settings {
+  layers: number[];
+  steps: "first" | "all" | "last";
+  strategy: "attention_sum" | "size" | "remove_small";
+  rule: "released" | "paper";
+  geometry: "input" | "released";
+  finalPrompt: "pair" | "refined";
+  /** Above 0, at most 1. */
+  maskTopP: number;
+  /** 0 to 100. */
+  outlierPercent: number;
+  regularizer: number;
+  maxRegions: number;
+  maxNewTokens: number;
+  /** null: four times the image's. */
+  maxRefinedPixels: number | null;
+}
+
+export interface PlainResult {
+  answer: string;
+  /** Token ids of the answer. */
+  ids: number[];
+}
+
+/** Attention to the image's tokens: steps * tapped layers * tokens. */
+export interface Attention {
+  attention: Float32Array;
+  steps: number;
+  ids: number[];
+}
+
+/** What lies between the passes. */
+export interface Refinement {
+  /** Of saliency and mask: the image's. */
+  width: number;
+  height: number;
+  /** height * width; NaN where the model saw nothing. */
+  saliency: Float32Array;
+  /** height * width, 0 or 1. */
+  mask: Uint8Array;
+  /** x0, y0, x1, y1 in pixels, half-open. */
+  bbox: [number, number, number, number];
+  /** RGB, what the final pass saw. */
+  refinedImage: { data: Uint8Array; width: number; height: number };
+  /** Whether maxRefinedPixels reduced it. */
+  refinedLimited: boolean;
+}
+
+export interface CarveResult extends PlainResult, Refinement {
+  plainAnswer: string;
+  plainIds: number[];
+  questionAttention: Attention;
+  generalAttention: Attention;
+  settings: Settings;
+}
+
+/** Where a bundle's files come from. */
+export interface Source {
+  /** Resolve to a file's bytes; `size` is what the manifest says, where it is known. */
+  read(path: string, size?: number): Promise<Uint8Array>;
+}
+
+/** The part of onnxruntime-node and onnxruntime-web that is used. */
+export interface OnnxRuntime {
+  InferenceSession: typeof InferenceSession;
+  Tensor: typeof Tensor;
+}
+
+export interface LoadOptions {
+  ort: OnnxRuntime;
+  /** The name of its CPU provider: "cpu" in Node, "wasm" in the browser. */
+  cpu: string;
+  /** Execution providers of the model's graphs, best first; the CPU's by default. */
+  providers?: string[];
+  /** Compare SHA-256 sums, not sizes alone; true by default. */
+  verify?: boolean;
+}
+
+/** A loaded bundle. Calls may overlap; they run one after the other. */
+export class Carve {
+  /** Load a bundle. Rejects with a CarveError. */
+  static load(source: Source, options: LoadOptions): Promise<Carve>;
+  /** carve.json; docs/bundle.md explains it. */
+  readonly manifest: Record<string, any>;
+  /** The bundle's default settings. */
+  readonly settings: Settings;
+  /** Look at an image once, to ask several questions about it. */
+  open(image: PixelImage): Promise<ImageSession>;
+  /** Answer through CARVE; `changes` replace the bundle's settings. */
+  ask(image: PixelImage, question: string, changes?: Partial<Settings>): Promise<CarveResult>;
+  /** Answer with one pass over the whole image. */
+  plain(image: PixelImage, question: string, changes?: Partial<Settings>): Promise<PlainResult>;
+  /** Free ONNX Runtime's memory; the instance cannot be used afterwards. */
+  release(): Promise<void>;
+}
+
+/** One image and any number of questions about it; Carve.open makes one. */
+export class ImageSession {
+  private constructor();
+  ask(question: string, changes?: Partial<Settings>): Promise<CarveResult>;
+  plain(question: string, changes?: Partial<Settings>): Promise<PlainResult>;
+  /** Contrast and refine a result's attention again with other settings, without the model. */
+  refineAgain(result: CarveResult, changes: Partial<Settings>): Promise<Refinement>;
+}

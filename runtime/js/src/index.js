@@ -1,0 +1,3 @@
+export { Carve } from "./carve.js";
+export { CarveError } from "./errors.js";
+export { ImageSession } from "./session.js";

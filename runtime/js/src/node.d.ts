@@ -1,0 +1,9 @@
+import { Carve, CarveError, type LoadOptions, type Source } from "./index.js";
+
+/** A bundle's folder as a source for Carve.load. */
+export function folder(path: string): Source;
+
+/** Load a bundle from a folder, with onnxruntime-node. */
+export function loadFolder(path: string, options?: Partial<LoadOptions>): Promise<Carve>;
+
+export { Carve, CarveError };

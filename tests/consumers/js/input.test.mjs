@@ -1,0 +1,150 @@
+// What cannot be used is a CarveError that says so.
+import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { CarveError } from "../../../runtime/js/src/index.js";
+import { loadFolder } from "../../../runtime/js/src/node.js";
+
+const POCKET = join(import.meta.dirname, "../../../models/pocket");
+const image = { data: new Uint8Array(40 * 30 * 3).fill(7), width: 40, height: 30 };
+
+let vlm;
+const folders = [];
+before(async () => (vlm = await loadFolder(POCKET)));
+after(async () => {
+  await vlm.release();
+  for (const folder of folders) rmSync(folder, { recursive: true });
+});
+
+const refused = (code, message) => (error) => {
+  assert.ok(error instanceof CarveError, String(error));
+  assert.equal(error.code, code, error.message);
+  assert.match(error.message, message);
+  return true;
+};
+
+/** A copy of the bundle with its manifest edited. */
+function edited(edit) {
+  const folder = mkdtempSync(join(tmpdir(), "carve-"));
+  folders.push(folder);
+  for (const name of ["carve.json", "tokenizer.json", "onnx"]) {
+    cpSync(join(POCKET, name), join(folder, name), { recursive: true });
+  }
+  const manifest = JSON.parse(readFileSync(join(folder, "carve.json")));
+  edit(manifest, folder);
+  writeFileSync(join(folder, "carve.json"), JSON.stringify(manifest));
+  return folder;
+}
+
+const damage = {
+  "a missing bundle": [() => "/nowhere", "bundle", /carve.json cannot be read/],
+  "a truncated graph": [
+    () =>
+      edited((_, folder) => {
+        const path = join(folder, "onnx/vision_encoder.onnx");
+        writeFileSync(path, readFileSync(path).subarray(0, 100));
+      }),
+    "bundle",
+    /has 100 bytes/,
+  ],
+  "a swapped file": [
+    () =>
+      edited((_, folder) => {
+        const path = join(folder, "onnx/embed_tokens.onnx");
+        const data = readFileSync(path);
+        data[data.length - 9] ^= 1;
+        writeFileSync(path, data);
+      }),
+    "bundle",
+    /SHA-256 differs/,
+  ],
+  "another schema": [
+    () => edited((manifest) => (manifest.schema_version = 9)),
+    "unsupported",
+    /schema version 9/,
+  ],
+  "no graph": [
+    () => edited(({ graphs }) => delete graphs.carve_refine),
+    "unsupported",
+    /no graph carve_refine/,
+  ],
+  "no fixed grid": [
+    () => edited((manifest) => delete manifest.image.grid),
+    "unsupported",
+    /no fixed grid/,
+  ],
+  "automatic settings": [
+    () => edited(({ defaults }) => (defaults.mask_top_p = "auto")),
+    "unsupported",
+    /automatic/,
+  ],
+  "a path that leaves": [
+    () => edited(({ graphs }) => (graphs.embed_tokens.file = "../embed_tokens.onnx")),
+    "bundle",
+    /outside the bundle/,
+  ],
+};
+
+for (const [name, [make, code, message]] of Object.entries(damage)) {
+  test(`bundle: ${name}`, async () => {
+    await assert.rejects(loadFolder(make()), refused(code, message));
+  });
+}
+
+test("a manifest that is no JSON", async () => {
+  const source = { read: async () => new TextEncoder().encode("{") };
+  const { Carve } = await import("../../../runtime/js/src/index.js");
+  const options = { ort: { InferenceSession: {} }, cpu: "cpu" };
+  await assert.rejects(Carve.load(source, options), refused("bundle", /not JSON/));
+  await assert.rejects(Carve.load(source), refused("settings", /Pass ort/));
+});
+
+test("a provider that is not there", async () => {
+  await assert.rejects(loadFolder(POCKET, { providers: ["nosuch"] }), refused("provider", /nosuch/));
+});
+
+const images = [null, {}, { data: [1, 2, 3], width: 1, height: 1 }, { ...image, width: 0 }];
+images.push({ ...image, height: 1 }, { ...image, width: 41 }, { ...image, width: 2.5 });
+images.push({ data: new Uint8Array(2 * 900 * 3), width: 2, height: 900 });
+
+for (const [index, wrong] of images.entries()) {
+  test(`image ${index}`, async () => {
+    await assert.rejects(vlm.ask(wrong, "What?"), refused("image", /image/));
+  });
+}
+
+for (const question of [undefined, 3, "", "  \n", "x\ud800y"]) {
+  test(`question ${JSON.stringify(question)}`, async () => {
+    await assert.rejects(vlm.ask(image, question), refused("prompt", /question/));
+  });
+}
+
+test("a question that is too long", async () => {
+  const session = await vlm.open(image);
+  await assert.rejects(session.ask("what ".repeat(2000)), refused("prompt", /positions/));
+  await assert.rejects(session.plain("what ".repeat(2000)), refused("prompt", /positions/));
+  assert.equal(typeof (await session.ask("What?")).answer, "string"); // it still works
+});
+
+const settings = [
+  [{ layers: [] }, /layers is/],
+  [{ layers: [1, 1] }, /layers is/],
+  [{ layers: [99] }, /layers is/],
+  [{ steps: "some" }, /steps is some/],
+  [{ maskTopP: 0 }, /maskTopP is 0/],
+  [{ maskTopP: NaN }, /maskTopP is NaN/],
+  [{ regularizer: -1 }, /regularizer is -1/],
+  [{ maxRegions: 1.5 }, /maxRegions is 1.5/],
+  [{ maxNewTokens: "3" }, /maxNewTokens is 3/],
+  [{ maxRefinedPixels: 0 }, /maxRefinedPixels is 0/],
+  [{ mask_top_p: 0.5 }, /no setting named mask_top_p/],
+];
+
+for (const [changes, message] of settings) {
+  test(`settings ${JSON.stringify(changes)}`, async () => {
+    await assert.rejects(vlm.ask(image, "What?", changes), refused("settings", message));
+  });
+}
