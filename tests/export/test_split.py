@@ -1,0 +1,62 @@
+"""The halves of the default bundle's decoder: its weights are in one file only."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from carve_models import names
+from carve_runtime.bundle import open_bundle
+from tests.support import POCKET
+
+HALVES = (names.DECODER_LOWER, names.DECODER_UPPER)
+SMALL = 1024  # bytes; below, a tensor stays in its graph
+
+
+def load(name: str, *, weights: bool) -> onnx.ModelProto:
+    return onnx.load(POCKET / names.graph_file(name), load_external_data=weights)
+
+
+def test_halves_point_at_the_weights_of_the_whole() -> None:
+    whole = {
+        one.name: onnx.numpy_helper.to_array(one)
+        for one in load(names.DECODER, weights=True).graph.initializer
+    }
+    used: set[str] = set()
+    for half in HALVES:
+        bare = load(half, weights=False).graph.initializer
+        assert all(len(one.raw_data) < SMALL for one in bare)
+        entries = [entry for one in bare for entry in one.external_data]
+        places = {entry.value for entry in entries if entry.key == "location"}
+        assert places == {"decoder_model_merged.onnx"}
+        for one in load(half, weights=True).graph.initializer:
+            np.testing.assert_array_equal(onnx.numpy_helper.to_array(one), whole[one.name])
+            used.add(one.name)
+    assert used == set(whole)
+
+
+@pytest.mark.parametrize("past", [0, 9])
+def test_one_half_after_the_other_is_the_whole(past: int) -> None:
+    spec = open_bundle(POCKET).manifest.decoder
+    random, new = np.random.default_rng(0), 12
+    shape = (1, spec.key_value_heads, past, spec.head_dim)
+    given = {
+        names.INPUTS_EMBEDS: random.standard_normal((1, new, spec.hidden_size), np.float32),
+        names.ATTENTION_MASK: np.ones((1, past + new), np.int64),
+        names.POSITION_IDS: np.arange(past, past + new)[None],
+    }
+    for name in names.past_names(range(spec.layers)):
+        given[name] = random.standard_normal(shape, np.float32)
+    whole, found = dict(given), dict(given)
+    for part, values in ((spec.whole, whole), *((half, found) for half in spec.parts)):
+        session = onnxruntime.InferenceSession(POCKET / names.graph_file(part.name))
+        inputs = {one.name: values[one.name] for one in session.get_inputs()}
+        outputs = [one.name for one in session.get_outputs()]
+        rows = values.pop(names.LAST_ROW, None)
+        values |= dict(zip(outputs, session.run(outputs, inputs), strict=True))
+        if rows is not None:
+            values[names.LAST_ROW] = np.concatenate([rows, values[names.LAST_ROW]], axis=1)
+    for name in (names.LOGITS, names.LAST_ROW, *names.present_names(range(spec.layers))):
+        np.testing.assert_array_equal(found[name], whole[name])
