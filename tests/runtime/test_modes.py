@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carve_runtime import Carve, CarveResult, SettingsError, Token, draw_result, load_image
+from carve_runtime import (
+    Carve,
+    CarveResult,
+    SettingsError,
+    Token,
+    draw_result,
+    load_image,
+    refine_image,
+)
 from carve_runtime.session_cache import image_key
 from tests.support import POCKET, SCENES
 
@@ -128,6 +136,18 @@ def test_an_image_asked_about_again_is_not_looked_at_again(pocket: Carve) -> Non
         assert again.counts == session.ask(QUESTION, final_prompt="refined").counts
     assert vlm.plain(SCENE, QUESTION).counts.vision_runs == 0
     assert vlm.plain(OTHER, QUESTION).counts.vision_runs == 1
+
+
+def test_the_crop_is_taken_from_the_original(pocket: Carve) -> None:
+    """Stripes one pixel wide, far below what the model is shown, survive in the refined image."""
+    image = np.zeros((900, 1200, 3), np.uint8)
+    image[:, ::2] = 255
+    result = pocket.ask(image, QUESTION)
+    assert max(pocket.manifest.image.size) < 900
+    refined, box = refine_image(image, result.mask)
+    assert box == result.bbox
+    np.testing.assert_array_equal(result.refined_image, refined)
+    assert np.ptp(result.refined_image) > 200
 
 
 def test_one_pixel_makes_another_image() -> None:
