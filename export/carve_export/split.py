@@ -60,7 +60,7 @@ def _cut(model: onnx.ModelProto, spec: DecoderSpec, part: DecoderPart) -> onnx.M
     known_as = {names.LAST_ROW: row_name(part, spec.parts)}  # in the whole decoder
     outputs = [known_as.get(tensor.name, tensor.name) for tensor in interface.outputs]
     inputs = {tensor.name for tensor in interface.inputs}
-    nodes = _between(model.graph, inputs, outputs)
+    nodes = nodes_between(model.graph, inputs, outputs)
     renamed = {name: tensor for tensor, name in known_as.items()} | _stand_ins(spec, part)
     used = {name for node in nodes for name in node.input}
     graph = onnx.helper.make_graph(
@@ -84,7 +84,7 @@ def _stand_ins(spec: DecoderSpec, part: DecoderPart) -> dict[str, str]:
     return {names.INPUTS_EMBEDS: part.takes, **dict(caches)}
 
 
-def _between(
+def nodes_between(
     graph: onnx.GraphProto, inputs: Collection[str], outputs: Collection[str]
 ) -> list[onnx.NodeProto]:
     """Return the nodes that the outputs depend on, back to the inputs, in the graph's order."""

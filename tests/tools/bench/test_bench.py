@@ -1,0 +1,56 @@
+"""The benchmark's own arithmetic, and one line of it from end to end. No time is judged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tools.bench.__main__ import main
+from tools.bench.figures import Figure
+from tools.bench.measure import interleave, ratio, spread
+
+
+def test_every_round_runs_every_way() -> None:
+    runs: list[str] = []
+    ways = {name: lambda n=name: runs.append(n) for name in "abc"}
+    seconds = interleave(ways, rounds=5, warm=2)
+    assert {name: len(found) for name, found in seconds.items()} == dict.fromkeys("abc", 5)
+    assert runs[:6] == list("abcabc")
+    for start in range(6, len(runs), 3):
+        assert sorted(runs[start : start + 3]) == list("abc")
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    found = ratio([2.0, 40.0, 6.0], [1.0, 10.0, 3.0])
+    assert (found.low, found.median, found.high) == (2.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "reach", "at_least", "reached"),
+    [
+        (1.0, 1.1, False, True),
+        (1.2, 1.1, False, False),
+        (1.1, 1.1, False, True),
+        (20.0, 15.0, True, True),
+        (14.0, 15.0, True, False),
+        (15.0, 15.0, True, True),
+        (1.0, None, False, None),
+    ],
+)
+def test_reached(value: float, reach: float | None, at_least: bool, reached: bool | None) -> None:
+    figure = Figure("line", "what", spread([value]), reach=reach, at_least=at_least)
+    assert figure.reached is reached
+    assert Figure("line", "what", None, reach=reach).reached is None
+
+
+def test_one_line_from_end_to_end(tmp_path: Path) -> None:
+    arguments = ["--quick", "--only", "refine", "--out", str(tmp_path)]
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    document = json.loads((tmp_path / "figures.json").read_text())
+    assert document["machine"]["cores"]
+    assert [one["value"]["median"] > 0 for one in document["figures"]] == [True, True]
+    assert (tmp_path / "figures.md").read_text().count("\n") == 2 + len(document["figures"])

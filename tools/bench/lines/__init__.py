@@ -1,0 +1,22 @@
+"""The lines of the table, one module each: a context in, figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tools.bench.context import Context
+from tools.bench.figures import Figure
+from tools.bench.lines import carve, cold, memory, peers, refine, released, scaling, tap
+
+Line = Callable[[Context], Iterator[Figure]]
+
+LINES: dict[str, Line] = {
+    "carve": carve.measure,
+    "released": released.measure,
+    "tap": tap.measure,
+    "peers": peers.measure,
+    "cold": cold.measure,
+    "refine": refine.measure,
+    "memory": memory.measure,
+    "scaling": scaling.measure,
+}

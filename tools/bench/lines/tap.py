@@ -1,0 +1,45 @@
+"""What the extra output costs: prefill time and memory, with and without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from carve_models.manifest import DecoderSpec
+from carve_runtime.bundle import open_bundle
+from tools.bench.context import Context
+from tools.bench.figures import Figure
+from tools.bench.measure import interleave, ratio, spread
+from tools.bench.memory import peak_of
+from tools.bench.raw_decoder import RawDecoder
+from tools.bench.untapped import decoder_file, untapped_file
+
+_PREFILL = 600
+_TIME, _MEMORY = 1.03, 1.02
+
+
+def measure(context: Context) -> Iterator[Figure]:
+    """Yield the two ratios."""
+    for subject in context.subjects:
+        spec = open_bundle(subject.bundle).manifest.decoder
+        files = {
+            "with": decoder_file(subject),
+            "without": untapped_file(subject, context.work),
+        }
+        decoders = {name: RawDecoder(file, spec) for name, file in files.items()}
+        ways = {name: partial(one.prefill, _PREFILL) for name, one in decoders.items()}
+        seconds = interleave(ways, context.rounds)
+        case = f"{subject.name}, prefill {_PREFILL}, {len(spec.tapped_layers)} layers tapped"
+        value = ratio(seconds["with"], seconds["without"])
+        yield Figure("tap: time with / without", case, value, reach=_TIME)
+        peaks = {
+            name: [peak_of(_prefill, file, spec)[0] for _ in range(max(1, context.rounds // 3))]
+            for name, file in files.items()
+        }
+        memory = spread([a / b for a, b in zip(peaks["with"], peaks["without"], strict=True)])
+        yield Figure("tap: peak memory with / without", case, memory, reach=_MEMORY)
+
+
+def _prefill(file: Path, spec: DecoderSpec) -> None:
+    RawDecoder(file, spec).prefill(_PREFILL)

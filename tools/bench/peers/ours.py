@@ -1,0 +1,44 @@
+"""This project's decoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from carve_models import names
+from carve_runtime.bundle import open_bundle
+from carve_runtime.cache import Cache, Counts
+from carve_runtime.decoder import Decoder
+from carve_runtime.graph import SessionSettings
+from tools.bench.peers.base import PREFILL, PREFIX, SUFFIX
+from tools.bench.raw_decoder import feeds
+from tools.bench.subjects import Subject
+
+
+class Ours:
+    """Shared past and present buffers; the prefix is rewound."""
+
+    def __init__(self, subject: Subject, work: Path) -> None:
+        bundle = open_bundle(subject.bundle)
+        spec = bundle.manifest.decoder
+        self._decoder = Decoder(bundle, SessionSettings())
+        self._embeds = {
+            length: feeds(spec, length)[names.INPUTS_EMBEDS]
+            for length in (1, SUFFIX, PREFIX, PREFILL)
+        }
+        self._empty = self._decoder.empty(PREFILL)
+        self._prefix = self._run(PREFIX, self._decoder.empty(PREFILL))
+
+    def _run(self, positions: int, cache: Cache) -> Cache:
+        return self._decoder.step(self._embeds[positions], cache, Counts()).cache
+
+    def prefill(self) -> None:
+        """See :class:`Peer`."""
+        self._run(PREFILL, self._empty)
+
+    def suffix(self) -> None:
+        """See :class:`Peer`."""
+        self._run(SUFFIX, self._prefix)
+
+    def decode(self) -> None:
+        """See :class:`Peer`."""
+        self._run(1, self._prefix)
