@@ -30,5 +30,9 @@ def untapped_file(subject: Subject, work: Path) -> Path:
         nodes = nodes_between(model.graph, inputs, [value.name for value in kept])
         del model.graph.node[:]
         model.graph.node.extend(nodes)
+        used = {name for node in nodes for name in node.input}
+        weights = [tensor for tensor in model.graph.initializer if tensor.name in used]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(weights)
         onnx.save(model, target)
     return target
