@@ -61,10 +61,11 @@ def refine_image(
 def refine_pixels(pixels: RGB, mask: NDArray[np.bool_], max_refined_pixels: int | None) -> Refined:
     """Do what :func:`refine_image` does, on arrays that are known to fit."""
     x0, y0, x1, y1 = box = bounding_box(mask)
-    crop = pixels[y0:y1, x0:x1] * mask[y0:y1, x0:x1, None]
+    kept = Image.new("RGB", (x1 - x0, y1 - y0))
+    kept.paste(Image.fromarray(pixels[y0:y1, x0:x1]), mask=Image.fromarray(mask[y0:y1, x0:x1]))
     image_size = (pixels.shape[1], pixels.shape[0])
     size, limited = magnified_size((x1 - x0, y1 - y0), image_size, max_refined_pixels)
-    magnified = Image.fromarray(crop).resize(size, Image.Resampling.LANCZOS)
+    magnified = kept.resize(size, Image.Resampling.LANCZOS)
     return Refined(np.asarray(magnified), box, limited)
 
 

@@ -67,17 +67,19 @@ def select_regions(
             "values",
             "give an (H, W) map of finite values, NaN for pixels that were not seen",
         )
-    share = automatic_share(values[seen]) if isinstance(mask_top_p, str) else mask_top_p
-    threshold = np.percentile(values[seen], (1.0 - share) * 100)
+    finite = values.ravel() if seen.all() else values[seen]
+    share = automatic_share(finite) if isinstance(mask_top_p, str) else mask_top_p
+    threshold = np.percentile(finite, (1.0 - share) * 100)
     mask = seen & (values >= threshold)
     labels, count = cc3d.connected_components(mask, connectivity=_FOUR_CONNECTED, return_N=True)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    inside = labels[mask]
+    areas = np.bincount(inside, minlength=count + 1)
     if strategy == "remove_small":
         kept = areas >= int(areas[1:].sum() * outlier_percent / 100)
     else:
         scores = areas
         if strategy == "attention_sum":
-            scores = np.bincount(labels.ravel(), np.where(mask, values, 0.0).ravel())
+            scores = np.bincount(inside, values[mask], minlength=count + 1)
         # Labels are numbered in raster order, so a stable sort breaks ties as the method says.
         ranked = np.argsort(-scores[1:], kind="stable") + 1
         if isinstance(max_regions, str):
