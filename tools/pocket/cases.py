@@ -26,7 +26,7 @@ Part = Literal["dev", "test"]
 #: two or three distractors, "general" asks the other questions on both.
 Group = Literal["small", "large", "distractor", "general", "easy"]
 GROUPS: tuple[Group, ...] = ("small", "large", "distractor", "general", "easy")
-_SEEDS: dict[Part, int] = {"dev": 9001, "test": 7007}
+_SEEDS: dict[Part, int] = {"dev": 9001, "test": 7311}
 _MIDDLE = (SIDE - 120) // 2, (SIDE - 120) // 2
 
 

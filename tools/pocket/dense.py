@@ -6,13 +6,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from torch.nn import functional
 
-from tools.pocket.architecture import GRID, PATCH
+from tools.pocket.architecture import GRID, PATCH, SIDE
 from tools.pocket.views import Objects
-from tools.pocket.vocabulary import COLOR_NAMES, LETTERS, SHAPE_NAMES, TEXTS
+from tools.pocket.vocabulary import (
+    COLOR_NAMES,
+    COLUMNS,
+    LETTERS,
+    PLACES,
+    ROWS,
+    SHAPE_NAMES,
+    TEXTS,
+)
 
 #: An object is labelled on patches that it covers by more than this share.
 _COVERED = 0.2
@@ -21,15 +29,20 @@ _WHOLE = 0.8
 #: Smallest sides in input pixels at which a letter and a word can be read.
 _READABLE_LETTER, _READABLE_WORD = 15, 20
 _BACKGROUND_WEIGHT = 0.04
-_CLASSES = (len(COLOR_NAMES) + 1, len(SHAPE_NAMES) + 1, len(TEXTS) + 1)
+_PLACE_WEIGHT = 0.3
+_CLASSES = (len(COLOR_NAMES) + 1, len(SHAPE_NAMES) + 1, len(TEXTS) + 1, len(PLACES))
 
 
 class Labels(NamedTuple):
-    """Per-patch labels, (..., GRID * GRID): 0 is background or nothing to read."""
+    """Per-patch labels, (..., GRID * GRID): 0 is background or nothing to read.
+
+    ``place`` is the ninth of the input where the object's centre lies; it counts on objects only.
+    """
 
     color: Any
     shape: Any
     text: Any
+    place: Any
     weight: Any
 
 
@@ -38,7 +51,7 @@ def patch_labels(objects: Objects) -> Labels:
     objects = objects[objects["visible"] >= _LEAST_VISIBLE]
     empty = np.zeros(GRID * GRID, np.int64)
     if not len(objects):
-        return Labels(empty, empty, empty, empty.astype(np.float32))
+        return Labels(empty, empty, empty, empty, empty.astype(np.float32))
     across, distance_x = _along(objects["x"], objects["w"])
     down, distance_y = _along(objects["y"], objects["h"])
     cover = (down[:, :, None] * across[:, None, :]).reshape(len(objects), -1)
@@ -56,8 +69,18 @@ def patch_labels(objects: Objects) -> Labels:
         np.where(labelled, own["color"].astype(np.int64) + 1, 0),
         np.where(labelled, own["shape"].astype(np.int64) + 1, 0),
         text,
+        place_index(own["x"], own["y"]),
         weight.astype(np.float32),
     )
+
+
+def place_index(x: ArrayLike, y: ArrayLike) -> NDArray[np.int64]:
+    """Return the index into ``PLACES`` of points in pixels of the input."""
+    row, column = (
+        np.clip(np.asarray(value) / SIDE * len(names), 0, len(names) - 1).astype(np.int64)
+        for value, names in ((y, ROWS), (x, COLUMNS))
+    )
+    return np.asarray(row * len(COLUMNS) + column)
 
 
 def readable(objects: Objects) -> NDArray[np.bool_]:
@@ -76,7 +99,7 @@ def _along(center: NDArray[Any], size: NDArray[Any]) -> tuple[NDArray[Any], NDAr
 
 
 class DenseHeads(nn.Module):
-    """Linear read-outs of colour, shape and text from patch features; dropped after training."""
+    """Linear read-outs of the labels from patch features; dropped after training."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -84,7 +107,7 @@ class DenseHeads(nn.Module):
         self.linear = nn.Linear(width, sum(_CLASSES))
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return logits of the three label kinds for (..., width) features."""
+        """Return logits of each kind of label for (..., width) features."""
         logits: tuple[torch.Tensor, ...] = self.linear(self.norm(features)).split(_CLASSES, -1)
         return logits
 
@@ -93,7 +116,7 @@ def dense_loss(
     heads: DenseHeads, features: torch.Tensor, labels: Labels, text_weight: float
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Return the loss of (B, patches, width) features, and accuracies on objects."""
-    color, shape, text = (logits.flatten(0, 1) for logits in heads(features))
+    color, shape, text, place = (logits.flatten(0, 1) for logits in heads(features))
     targets = Labels(*(label.flatten() for label in labels))
     inside = targets.color > 0
     everywhere = targets.weight + (~inside).float() * _BACKGROUND_WEIGHT
@@ -102,12 +125,14 @@ def dense_loss(
         _weighted_loss(color, targets.color, everywhere)
         + _weighted_loss(shape, targets.shape, targets.weight)
         + text_weight * _weighted_loss(text, targets.text, targets.weight.sqrt() * legible)
+        + _PLACE_WEIGHT * _weighted_loss(place, targets.place, targets.weight)
     )
     with torch.no_grad():
         metrics = {
             "color": _accuracy(color, targets.color, targets.weight),
             "shape": _accuracy(shape, targets.shape, targets.weight),
             "text": _accuracy(text, targets.text, targets.weight * legible),
+            "place": _accuracy(place, targets.place, targets.weight),
         }
     return loss, metrics
 

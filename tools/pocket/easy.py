@@ -7,10 +7,21 @@ from typing import Any
 
 import easy_vqa
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from tools.pocket.backgrounds import CANVAS
 from tools.pocket.fonts import Split
-from tools.pocket.views import OBJECT, SIDE, Objects, View
+from tools.pocket.render import Window
+from tools.pocket.views import (
+    OBJECT,
+    SIDE,
+    Objects,
+    View,
+    refined_window,
+    shrink,
+    visible_share,
+)
 from tools.pocket.vocabulary import COLOR_NAMES, SHAPE_NAMES
 
 _FOREGROUND = 30  # least difference from the corner's colour, summed over channels
@@ -33,13 +44,42 @@ def image_paths(split: Split) -> dict[int, str]:
     return dict(load())
 
 
-def load_view(split: Split, number: int) -> View:
-    """Return an image at the views' size; its one object is derived from its answers."""
+def load_pair(rng: np.random.Generator, split: Split, number: int) -> list[View]:
+    """Return an image at the views' size, and a refined crop of it.
+
+    The image's one object is derived from its answers. Half of the crops are near it.
+    """
     image = Image.open(image_paths(split)[number]).convert("RGB")
     pixels = np.asarray(image, np.int16)
     shape = np.abs(pixels - pixels[0, 0]).sum(axis=-1) > _FOREGROUND
-    large = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    return View(np.asarray(large), _single_object(shape, questions(split)[number]))
+    objects = _single_object(shape, questions(split)[number])
+    return [View(shrink(image), objects), _refined_crop(rng, image, objects)]
+
+
+def _refined_crop(rng: np.random.Generator, image: Image.Image, objects: Objects) -> View:
+    x, y = rng.uniform(0, CANVAS, 2)
+    if len(objects) and rng.random() < 0.5:
+        x, y = objects["x"][0] * CANVAS / SIDE, objects["y"][0] * CANVAS / SIDE
+    window, mask = refined_window(rng, x, y)
+    large = image.resize((CANVAS, CANVAS), Image.Resampling.BICUBIC).crop(window)
+    crop = Image.fromarray(np.asarray(large) * mask[..., None])
+    return View(shrink(crop), _within(objects, window, mask))
+
+
+def _within(objects: Objects, window: Window, mask: NDArray[np.bool_]) -> Objects:
+    """Return what a window of the canvas shows of a view's objects."""
+    found = objects.copy()
+    scale = CANVAS / SIDE
+    for one in found:
+        x, y, w, h = (float(one[field]) * scale for field in ("x", "y", "w", "h"))
+        box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        one["visible"] = visible_share(box, window, mask)
+    for start, stop, center, size in ((0, 2, "x", "w"), (1, 3, "y", "h")):
+        magnified = CANVAS / (window[stop] - window[start])
+        found[center] = (found[center] - window[start] / scale) * magnified
+        found[size] *= magnified
+    seen: Objects = found[found["visible"] > 0]
+    return seen
 
 
 def _single_object(shape: Any, pairs: list[tuple[str, str]]) -> Objects:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -14,10 +14,17 @@ from torch.utils.data import Dataset
 
 from tools.pocket.architecture import GRID, IMAGE_TOKENS, PATCH
 from tools.pocket.augment import augment, draw_offset
-from tools.pocket.dense import Labels
+from tools.pocket.dense import Labels, readable
 from tools.pocket.easy import questions as easy_questions
 from tools.pocket.pool import Pool, PoolName
-from tools.pocket.questions import KINDS, WEIGHTS, Box, Question, sample_questions
+from tools.pocket.questions import (
+    KINDS,
+    WEIGHTS,
+    Box,
+    Question,
+    reading_questions,
+    sample_questions,
+)
 from tools.pocket.stages import stack_views
 from tools.pocket.tokenizer import build_tokenizer
 from tools.pocket.views import View
@@ -29,6 +36,10 @@ _ROOM = 150
 _END_WEIGHT = 0.1
 #: Share of an object's side that grounding points at.
 _CORE = 0.8
+#: Share of easy-VQA's images.
+_EASY = 0.1
+#: Views of a prompt, and each question with the number of the view that answers it.
+Asked: TypeAlias = tuple[list[View], list[tuple[Question, int]]]
 
 
 class Evidence(NamedTuple):
@@ -107,27 +118,37 @@ class TextBatches(Dataset[Any]):
         views = [view for sample, _ in samples for view in sample]
         return pack(self._tokenizer, views, [asked for _, asked in samples])
 
-    def _single(self, rng: np.random.Generator) -> tuple[list[View], list[tuple[Question, int]]]:
-        if rng.random() < 0.1:
-            number = int(rng.integers(len(self._pools["easy"])))
-            view = augment(rng, self._pools["easy"][number][0])
-            pairs = easy_questions("train").get(number, [])
-            chosen = [pairs[i] for i in rng.permutation(len(pairs))[:7]]
-            asked = [Question(text, answer, "easy") for text, answer in chosen]
-        else:
-            pool = self._pools["crowd" if rng.random() < 0.25 else "single"]
-            view = augment(rng, pool[int(rng.integers(len(pool)))][0])
-            asked = sample_questions(rng, view.objects)
-        return [view], [(question, 0) for question in asked]
+    def _single(self, rng: np.random.Generator) -> Asked:
+        if rng.random() < _EASY:
+            (view, _), asked = self._easy(rng)
+            return [view], asked
+        pool = self._pools["crowd" if rng.random() < 0.25 else "single"]
+        view = augment(rng, pool[int(rng.integers(len(pool)))][0])
+        return [view], [(question, 0) for question in sample_questions(rng, view.objects)]
 
-    def _pair(self, rng: np.random.Generator) -> tuple[list[View], list[tuple[Question, int]]]:
-        """Ask about what the crop shows, and a little about the scene."""
+    def _easy(self, rng: np.random.Generator) -> Asked:
+        """Ask easy-VQA's own questions: the image answers them, whatever the crop shows."""
+        number = int(rng.integers(len(self._pools["easy"])))
+        offset = draw_offset(rng)
+        views = [augment(rng, view, offset) for view in self._pools["easy"][number]]
+        pairs = easy_questions("train").get(number, [])
+        chosen = [pairs[i] for i in rng.permutation(len(pairs))[:7]]
+        return views, [(Question(text, answer, "easy"), 0) for text, answer in chosen]
+
+    def _pair(self, rng: np.random.Generator) -> Asked:
+        """Ask about what the crop shows, and about the scene what the crop does not show."""
+        if rng.random() < _EASY:
+            return self._easy(rng)
         pool = self._pools["pair"]
         offset = draw_offset(rng)
         scene, crop = (augment(rng, view, offset) for view in pool[int(rng.integers(len(pool)))])
-        close = [(q, 1) for q in sample_questions(rng, crop.objects, reading=4, others=0)]
-        far = [(q, 0) for q in sample_questions(rng, scene.objects, reading=0, others=3)]
-        return [scene, crop], close + far
+        close = reading_questions(rng, crop.objects, 4)
+        known = {question.text for question in close}
+        legible = scene.objects[readable(scene.objects)]
+        far = [q for q in reading_questions(rng, legible, 4) if q.text not in known]
+        far += sample_questions(rng, scene.objects, reading=0, others=3)
+        asked = [(question, 1) for question in close] + [(question, 0) for question in far]
+        return [scene, crop], [asked[i] for i in rng.permutation(len(asked))]
 
 
 def pack(

@@ -13,20 +13,21 @@ import click
 import numpy as np
 
 from tools.pocket.console import progress, start_log
-from tools.pocket.easy import image_paths, load_view
+from tools.pocket.easy import image_paths, load_pair
 from tools.pocket.views import (
     MAX_OBJECTS,
     OBJECT,
     SIDE,
     View,
+    any_scene,
     crowded_scene,
     sample_crop,
     sample_view,
-    small_scene,
     whole_view,
 )
 
 PoolName = Literal["single", "pair", "easy", "crowd"]
+_PAIRED: frozenset[PoolName] = frozenset({"pair", "easy"})
 _SHARD = 2000
 _LOG = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class PoolSpec:
 class Pool:
     """The shards of one pool, read lazily.
 
-    A sample is one view, or two for the pool ``pair``: a scene and a crop of it.
+    A sample is one view, or two in the pools of ``_PAIRED``: a picture and a crop of it.
     """
 
     def __init__(self, folder: Path, name: PoolName) -> None:
@@ -81,12 +82,12 @@ class Pool:
 
 def _sample(name: PoolName, rng: np.random.Generator, index: int) -> list[View]:
     if name == "easy":
-        return [load_view("train", index)]
+        return load_pair(rng, "train", index)
     if name == "single":
         return [sample_view(rng, "train")]
     if name == "crowd":
         return [whole_view(crowded_scene(rng, "train"))]
-    scene = small_scene(rng, "train")
+    scene = any_scene(rng, "train")
     return [whole_view(scene), sample_crop(rng, scene)]
 
 
@@ -96,7 +97,7 @@ def _render_shard(folder: Path, seed: int, name: PoolName, shard: int, count: in
     if path.exists():
         return
     rng = np.random.default_rng([seed, get_args(PoolName).index(name), shard])
-    views = 2 if name == "pair" else 1
+    views = 2 if name in _PAIRED else 1
     pixels = np.zeros((count, views, SIDE, SIDE, 3), np.uint8)
     objects = np.zeros((count, views, MAX_OBJECTS), OBJECT)
     for row in range(count):

@@ -8,17 +8,16 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from tools.pocket.architecture import SIDE
-from tools.pocket.dense import readable
+from tools.pocket.dense import place_index, readable
 from tools.pocket.views import Objects
 from tools.pocket.vocabulary import (
     COLOR_NAMES,
-    COLUMNS,
     DISTRACTOR_SHAPES,
     GENERAL,
     LETTERS,
     OBJECT_COLORS,
     OBJECT_SHAPES,
-    ROWS,
+    PLACES,
     SHAPE_NAMES,
     TEXTS,
     WHITE,
@@ -64,9 +63,7 @@ def sample_questions(
     rng: np.random.Generator, objects: Objects, *, reading: int = 4, others: int = 4
 ) -> list[Question]:
     """Return up to ``reading`` questions on texts and ``others`` of other kinds, shuffled."""
-    colored = objects[objects["color"] != WHITE]
-    whole = colored[(colored["visible"] > _WHOLE) & (colored["text"] >= 0)]
-    found = [reading_question(one) for one in rng.permutation(whole)[:reading]]
+    found = reading_questions(rng, objects, reading)
     makers = [_where, _attribute, _exists, _count, _largest, _exists, _caption]
     for maker in rng.permutation(np.array(makers))[:others]:
         question = maker(rng, objects)
@@ -75,8 +72,14 @@ def sample_questions(
     return [found[i] for i in rng.permutation(len(found))]
 
 
-def reading_question(one: Any) -> Question:
-    """Ask for the letter or word on an object."""
+def reading_questions(rng: np.random.Generator, objects: Objects, limit: int) -> list[Question]:
+    """Ask for the letters or words on up to ``limit`` objects that are seen whole."""
+    colored = objects[objects["color"] != WHITE]
+    whole = colored[(colored["visible"] > _WHOLE) & (colored["text"] >= 0)]
+    return [_reading_question(one) for one in rng.permutation(whole)[:limit]]
+
+
+def _reading_question(one: Any) -> Question:
     noun = "letter" if one["text"] < len(LETTERS) else "word"
     kind: Kind = "read" if readable(np.array([one]))[0] else "guess"
     return Question(f"What {noun} is on the {name(one)}?", TEXTS[one["text"]], kind, _box(one))
@@ -89,8 +92,7 @@ def name(one: Any) -> str:
 
 def place(x: float, y: float) -> str:
     """Return the ninth of the input in which a point lies, such as "top left"."""
-    row, column = (min(2, max(0, int(value / SIDE * 3))) for value in (y, x))
-    return f"{ROWS[row]} {COLUMNS[column]}"
+    return PLACES[int(place_index(x, y))]
 
 
 def _where(rng: np.random.Generator, objects: Objects) -> Question | None:

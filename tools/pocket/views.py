@@ -84,6 +84,11 @@ def large_scene(rng: np.random.Generator, split: Split) -> Scene:
     return sample_scene(rng, split, objects=objects, sides=LARGE, distractors=distractors)
 
 
+def any_scene(rng: np.random.Generator, split: Split) -> Scene:
+    """Draw a scene whose texts need a crop, or one whose texts can be read without."""
+    return small_scene(rng, split) if rng.random() < 0.65 else large_scene(rng, split)
+
+
 def crowded_scene(rng: np.random.Generator, split: Split) -> Scene:
     """Draw a scene full of objects that can be read: most examples of reading per view."""
     objects, distractors = int(rng.integers(8, 19)), int(rng.integers(2))
@@ -92,7 +97,7 @@ def crowded_scene(rng: np.random.Generator, split: Split) -> Scene:
 
 def whole_view(scene: Scene) -> View:
     """Return the whole scene."""
-    return View(_shrink(render(scene)), _objects_within(scene, WHOLE, None))
+    return View(shrink(render(scene)), _objects_within(scene, WHOLE, None))
 
 
 def sample_crop(rng: np.random.Generator, scene: Scene) -> View:
@@ -100,18 +105,20 @@ def sample_crop(rng: np.random.Generator, scene: Scene) -> View:
     target = scene.objects[rng.integers(len(scene.objects))]
     mask = None
     if rng.random() < 0.6:
-        window, mask = _refined_window(rng, target)
+        window, mask = refined_window(rng, target.x, target.y)
     else:
         window = _random_window(rng, target)
     image = render(scene, window)
     if mask is not None:
         image = Image.fromarray(np.asarray(image) * mask[..., None])
-    return View(_shrink(image), _objects_within(scene, window, mask))
+    return View(shrink(image), _objects_within(scene, window, mask))
 
 
-def _refined_window(rng: np.random.Generator, target: Item) -> tuple[Window, NDArray[np.bool_]]:
-    """Simulate a saliency map that peaks near the target; return its box and mask."""
-    center = np.array([target.y, target.x]) * _GRID / CANVAS - 0.5 + rng.normal(0, 0.4, 2)
+def refined_window(
+    rng: np.random.Generator, x: float, y: float
+) -> tuple[Window, NDArray[np.bool_]]:
+    """Simulate a saliency map that peaks near a point of the canvas; return its box and mask."""
+    center = np.array([y, x]) * _GRID / CANVAS - 0.5 + rng.normal(0, 0.4, 2)
     rows, columns = np.mgrid[0:_GRID, 0:_GRID]
     distance = (rows - center[0]) ** 2 + (columns - center[1]) ** 2
     bump = rng.uniform(2, 8) * np.exp(-distance / (2 * rng.uniform(0.5, 1.3) ** 2))
@@ -139,7 +146,8 @@ def _random_window(rng: np.random.Generator, target: Item) -> Window:
     return int(start[0]), int(start[1]), int(x1), int(y1)
 
 
-def _shrink(image: Image.Image) -> NDArray[np.uint8]:
+def shrink(image: Image.Image) -> NDArray[np.uint8]:
+    """Return an image at the size of a view."""
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
@@ -148,7 +156,9 @@ def _objects_within(scene: Scene, window: Window, mask: NDArray[np.bool_] | None
     scale_x, scale_y = SIDE / (x1 - x0), SIDE / (y1 - y0)
     found = []
     for item in scene.items:
-        visible = _visible_share(item, window, mask)
+        half = item.side / 2
+        box = (item.x - half, item.y - half, item.x + half, item.y + half)
+        visible = visible_share(box, window, mask)
         if visible >= _LEAST_VISIBLE:
             x, y = (item.x - x0) * scale_x, (item.y - y0) * scale_y
             text = TEXTS.index(item.text) if item.text in TEXTS else -1
@@ -157,14 +167,15 @@ def _objects_within(scene: Scene, window: Window, mask: NDArray[np.bool_] | None
     return np.array(found[:MAX_OBJECTS], OBJECT)
 
 
-def _visible_share(item: Item, window: Window, mask: NDArray[np.bool_] | None) -> float:
-    """Return the share of the item's square that lies in the window and is kept."""
-    half = item.side / 2
-    left, right = max(item.x - half, window[0]), min(item.x + half, window[2])
-    top, bottom = max(item.y - half, window[1]), min(item.y + half, window[3])
+def visible_share(
+    box: tuple[float, float, float, float], window: Window, mask: NDArray[np.bool_] | None
+) -> float:
+    """Return the share of a box of the canvas that lies in the window and is kept."""
+    left, right = max(box[0], window[0]), min(box[2], window[2])
+    top, bottom = max(box[1], window[1]), min(box[3], window[3])
     if left >= right or top >= bottom:
         return 0.0
-    share = (right - left) * (bottom - top) / item.side**2
+    share = (right - left) * (bottom - top) / ((box[2] - box[0]) * (box[3] - box[1]))
     if mask is None:
         return float(share)
     rows = slice(int(top) - window[1], math.ceil(bottom) - window[1])

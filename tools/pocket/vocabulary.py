@@ -39,6 +39,8 @@ TEXTS = (*LETTERS, *WORDS)
 
 ROWS = ("top", "middle", "bottom")
 COLUMNS = ("left", "center", "right")
+#: Ninths of a picture, in raster order.
+PLACES = tuple(f"{row} {column}" for row in ROWS for column in COLUMNS)
 
 #: The general instruction of CARVE.
 GENERAL = "Write a general description of the image."

@@ -11,7 +11,7 @@ from tools.pocket.questions import caption, place, sample_questions
 from tools.pocket.scenes import SMALL, sample_scene
 from tools.pocket.tokenizer import build_tokenizer
 from tools.pocket.views import OBJECT, Objects, sample_view
-from tools.pocket.vocabulary import COLOR_NAMES, SHAPE_NAMES, TEXTS, WORDS
+from tools.pocket.vocabulary import COLOR_NAMES, PLACES, SHAPE_NAMES, TEXTS, WORDS
 
 
 def row(
@@ -86,6 +86,11 @@ def test_a_readable_text_is_labelled_where_it_stands() -> None:
     assert texts[5, 5] == 4
     assert texts[0, 0] == 0
     assert TEXTS[texts.max() - 1] == TEXTS[3]
+
+
+def test_every_patch_of_an_object_is_labelled_with_the_objects_place() -> None:
+    labels = patch_labels(objects(row("red", "square", 100, 100, side=40)))
+    assert {PLACES[place] for place in labels.place[labels.color > 0]} == {"bottom right"}
 
 
 def test_cases_are_reproducible_and_answerable() -> None:
