@@ -29,7 +29,7 @@ from tools.pocket.tokenizer import build_tokenizer
 @click.option("--align-steps", default=150, help="Projector towards word embeddings.")
 @click.option("--bind-steps", default=700, help="Text model behind the frozen tower.")
 @click.option("--joint-steps", default=1100, help="Everything, pairs of images included.")
-@click.option("--polish-steps", default=450, help="Everything again at a low rate, no grounding.")
+@click.option("--polish-steps", default=800, help="Everything again at a low rate, no grounding.")
 @click.option("--grounding", default=Grounding.weight, help="Its weight; 0 for the ablation.")
 @click.option("--seed", default=1)
 @click.option("--threads", default=2)
