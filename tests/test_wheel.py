@@ -20,7 +20,7 @@ from carve_runtime import Carve
 import carve_runtime
 
 absent = sys.argv[2:]
-result = Carve.load().ask(sys.argv[1], "What word is on the pink square?")
+result = Carve.load().ask(sys.argv[1], "What word is on the purple square?")
 print(json.dumps({
     "answer": result.answer,
     "plain": result.plain_answer,

@@ -27,7 +27,7 @@ from tests.support import POCKET, ROOT
 
 SOURCE = ROOT / "runtime" / "c"
 HERE = Path(__file__).parent
-QUESTION = "What word is on the pink square?"
+QUESTION = "What word is on the purple square?"
 IOU = 0.99
 MUTATIONS = 10_000
 VALGRIND_MUTATIONS = 100

@@ -11,7 +11,7 @@ from carve_export.cli import main
 from carve_runtime import Carve
 from tests.support import POCKET
 
-QUESTIONS = ["What word is on the pink square?", "Is there a dog?"]
+QUESTIONS = ["What word is on the purple square?", "Is there a dog?"]
 
 
 def test_the_file_holds_every_stretch_of_text(pocket: Carve, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def pocket() -> Subject:
     """Return the default bundle and its example."""
     folder = default_bundle()
     image = Image.open(folder / "example.jpg").convert("RGB")
-    question = "What word is on the pink square?"
+    question = "What word is on the purple square?"
     return Subject("pocket", folder / "checkpoint", folder, image, question)
 
 

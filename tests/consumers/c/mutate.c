@@ -78,7 +78,7 @@ static void try_file(const char *folder, const char *name, const char *good, siz
 }
 
 static void try_question(const tokenizer *t) {
-    char text[200] = "What word is on the pink square, \xc3\xa9\xe2\x98\x83?";
+    char text[200] = "What word is on the purple square, \xc3\xa9\xe2\x98\x83?";
     scope memory = {NULL};
     int64_t *ids;
     size_t count;
