@@ -13,7 +13,7 @@ from tools.pocket.views import SIDE, View
 
 def center(view: View, one: Any) -> NDArray[np.int64]:
     x, y = (int(np.clip(one[axis], 0, SIDE - 1)) for axis in ("x", "y"))
-    return view.pixels[y, x].astype(np.int64)
+    return np.asarray(view.pixels[y, x], np.int64)
 
 
 def test_a_crop_keeps_its_objects_colour_where_it_says_that_it_lies() -> None:
