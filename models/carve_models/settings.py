@@ -82,7 +82,7 @@ class SettingsChanges(TypedDict, total=False):
     strategy: Strategy | None
     rule: Rule | None
     mask_top_p: float | Auto | None
-    max_regions: int | Auto | None
+    max_regions: int | None
     outlier_percent: float | None
     contrast: Contrast | None
     regularizer: float | Auto | None
@@ -106,7 +106,7 @@ class Settings:
         strategy: how regions are ranked or dropped (step 6).
         rule: how many ranked regions are kept: the released code's or the paper's count.
         mask_top_p: share ``p`` of the pixels that the threshold keeps, in (0, 1], or "auto".
-        max_regions: ``K``, regions kept, or "auto".
+        max_regions: ``K``, regions kept.
         outlier_percent: ``remove_small`` drops regions below this percentage of the mask.
         contrast: divide by the general instruction's attention, leave the question's own as it is,
             or decide for each question.
@@ -129,7 +129,7 @@ class Settings:
     strategy: Strategy = "attention_sum"
     rule: Rule = "released"
     mask_top_p: float | Auto = 0.2
-    max_regions: int | Auto = 3
+    max_regions: int = 3
     outlier_percent: float = 0.1
     contrast: Contrast = "on"
     regularizer: float | Auto = 1e-8
@@ -154,7 +154,7 @@ class Settings:
         require_choice("final_prompt", self.final_prompt, FinalPrompt)
         require_choice("contrast", self.contrast, Contrast)
         require_or_auto(require_share, "mask_top_p", self.mask_top_p)
-        require_or_auto(require_count, "max_regions", self.max_regions)
+        require_count("max_regions", self.max_regions)
         require_range("outlier_percent", self.outlier_percent, 0.0, 100.0)
         require_or_auto(require_range, "regularizer", self.regularizer, 0.0)
         require_count("max_new_tokens", self.max_new_tokens)

@@ -93,21 +93,6 @@ def automatic_share(saliency: NDArray[np.float64]) -> float:
     return effective_number(saliency) / len(saliency)
 
 
-def automatic_count(scores: ArrayLike, boxes: ArrayLike, image_size: tuple[int, int]) -> int:
-    """Return how many of the best regions are worth the detail that their common box costs.
-
-    Args:
-        scores: (n,), one for each region, best first.
-        boxes: (n, 4), their half-open boxes (x0, y0, x1, y1) in pixels.
-        image_size: (W, H) in pixels.
-    """
-    corners = np.asarray(boxes)
-    start = np.minimum.accumulate(corners[:, :2])
-    stop = np.maximum.accumulate(corners[:, 2:])
-    magnification = (np.asarray(image_size) / (stop - start)).max(axis=1)
-    return int((np.cumsum(scores) * magnification).argmax()) + 1
-
-
 def _centered(maps: NDArray[np.float32]) -> NDArray[np.float64]:
     values = maps.astype(np.float64)
     return np.asarray(values - values.mean(axis=-1, keepdims=True))

@@ -33,14 +33,18 @@ _DEFAULT = "default"
 _PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def _auto_or(number: type[int] | type[float]) -> dict[str, Any]:
-    """Return what makes an option take a number or the word "auto"."""
-    kind = click.types.convert_type(number)
+_FLOAT = click.types.convert_type(float)
 
-    def parse(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-        return value if value in (None, AUTO) else kind.convert(value, parameter, context)
 
-    return {"callback": parse, "metavar": f"{kind.name.upper()}|{AUTO}"}
+def _number_or_auto(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> float | str | None:
+    """Take a number or the word "auto"."""
+    return value if value in (None, AUTO) else _FLOAT.convert(value, parameter, context)
+
+
+#: Options that take a number or "auto".
+_AUTO: dict[str, Any] = {"callback": _number_or_auto, "metavar": f"FLOAT|{AUTO}"}
 
 
 @click.group(
@@ -71,13 +75,13 @@ Examples:
 @click.option("--variant", type=click.Choice(list(VARIANTS)), help="The released code's variants.")
 @click.option("--steps", type=click.Choice(get_args(Steps)), help="Forward steps that are fused.")
 @click.option("--layers", callback=parse_layers, help='Decoder layers, as "20-25" or "3,5".')
-@click.option("--mask-top-p", **_auto_or(float), help="Share of pixels that the threshold keeps.")
-@click.option("--max-regions", **_auto_or(int), help="Regions kept.")
+@click.option("--mask-top-p", **_AUTO, help="Share of pixels that the threshold keeps.")
+@click.option("--max-regions", type=int, help="Regions kept.")
 @click.option("--strategy", type=click.Choice(get_args(Strategy)), help="How regions are ranked.")
 @click.option("--rule", type=click.Choice(get_args(Rule)), help="How many regions are kept.")
 @click.option("--outlier-percent", type=float, help="Smallest region for remove_small, in percent.")
 @click.option("--contrast", type=click.Choice(get_args(Contrast)), help="Whether to contrast.")
-@click.option("--regularizer", **_auto_or(float), help="Lambda of the contrast.")
+@click.option("--regularizer", **_AUTO, help="Lambda of the contrast.")
 @click.option("--geometry", type=click.Choice(get_args(Geometry)), help="Where the grid lies.")
 @click.option("--final-prompt", type=click.Choice(get_args(FinalPrompt)), help="The final pass.")
 @click.option("--max-new-tokens", type=int, help="Most forward steps of each pass.")

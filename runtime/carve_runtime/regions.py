@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cc3d
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +17,7 @@ from carve_models.settings import (
     require_range,
     require_share,
 )
-from carve_runtime.automatic import automatic_count, automatic_share
+from carve_runtime.automatic import automatic_share
 
 _FOUR_CONNECTED = 4
 
@@ -28,7 +26,7 @@ def select_regions(
     saliency: ArrayLike,
     *,
     mask_top_p: float | Auto = 0.2,
-    max_regions: int | Auto = 3,
+    max_regions: int = 3,
     strategy: Strategy = "attention_sum",
     rule: Rule = "released",
     outlier_percent: float = 0.1,
@@ -42,8 +40,7 @@ def select_regions(
         saliency: (H, W); NaN marks pixels that the model did not see.
         mask_top_p: share of pixels that the threshold keeps; "auto" is the share that holds the
             saliency.
-        max_regions: ``K``; "auto" keeps a further region only where it is worth the detail that
-            the larger box costs, under both rules.
+        max_regions: ``K``.
         strategy: rank by sum of saliency, rank by area, or drop small regions only.
         rule: keep the best ``max(K, int(regions * p))`` (released) or exactly ``K`` (paper).
         outlier_percent: ``remove_small`` drops regions of fewer than
@@ -58,7 +55,7 @@ def select_regions(
     require_choice("strategy", strategy, Strategy)
     require_choice("rule", rule, Rule)
     require_or_auto(require_share, "mask_top_p", mask_top_p)
-    require_or_auto(require_count, "max_regions", max_regions)
+    require_count("max_regions", max_regions)
     require_range("outlier_percent", outlier_percent, 0.0, 100.0)
     seen = ~np.isnan(values)
     if values.ndim != 2 or not seen.any() or np.isinf(values).any():
@@ -82,18 +79,8 @@ def select_regions(
             scores = np.bincount(inside, values[mask], minlength=count + 1)
         # Labels are numbered in raster order, so a stable sort breaks ties as the method says.
         ranked = np.argsort(-scores[1:], kind="stable") + 1
-        if isinstance(max_regions, str):
-            boxes = _boxes(labels)[ranked - 1]
-            keep = automatic_count(scores[ranked], boxes, (mask.shape[1], mask.shape[0]))
-        else:
-            keep = max(max_regions, int(count * share)) if rule == "released" else max_regions
+        keep = max(max_regions, int(count * share)) if rule == "released" else max_regions
         kept = np.isin(np.arange(count + 1), ranked[:keep])
     kept[0] = False
     selected: NDArray[np.bool_] = kept[labels]
     return selected
-
-
-def _boxes(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the half-open box (x0, y0, x1, y1) of every region, (n, 4)."""
-    found = cc3d.statistics(labels)["bounding_boxes"][1:]  # the first is the background's
-    return np.array([(x.start, y.start, x.stop, y.stop) for y, x in found])

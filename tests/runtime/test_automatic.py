@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from carve_models import Settings
 from carve_runtime import SettingsError, fuse_contrast, select_regions
 from carve_runtime.automatic import effective_number
-from carve_runtime.refine import bounding_box
 
 values = st.integers(0, 10**6).map(lambda number: number / 1000)  # nothing that scales to zero
 weights = arrays.arrays(np.float64, st.integers(1, 40), elements=values)
@@ -110,7 +109,7 @@ def test_a_contrast_is_taken_where_the_passes_share_their_attention() -> None:
         np.testing.assert_array_equal(found, same)
 
 
-@pytest.mark.parametrize("name", ["mask_top_p", "max_regions", "regularizer", "contrast"])
+@pytest.mark.parametrize("name", ["mask_top_p", "regularizer", "contrast"])
 def test_settings_take_auto_and_nothing_else_in_words(name: str) -> None:
     options: Any = {name: "auto"}
     assert getattr(Settings(layers=(0,), **options), name) == "auto"
@@ -123,33 +122,3 @@ def test_negative_saliency_needs_numbers() -> None:
     saliency = np.linspace(-1, 1, 12).reshape(3, 4)
     with pytest.raises(SettingsError, match="Give the setting as a number"):
         select_regions(saliency, mask_top_p="auto")
-
-
-@given(saliency=maps, rule=st.sampled_from(["released", "paper"]))
-@settings(deadline=None)
-def test_the_automatic_count_is_worth_its_box(saliency: Any, rule: Any) -> None:
-    """Of all counts, the score kept times the magnification is largest."""
-    height, width = saliency.shape
-
-    def worth(mask: Any) -> float:
-        x0, y0, x1, y1 = bounding_box(mask)
-        return float(saliency[mask].sum() * max(width / (x1 - x0), height / (y1 - y0)))
-
-    share = 0.3
-    kept = [
-        worth(select_regions(saliency, mask_top_p=share, max_regions=count, rule="paper"))
-        for count in range(1, 40)
-    ]
-    found = select_regions(saliency, mask_top_p=share, max_regions="auto", rule=rule)
-    assert worth(found) == pytest.approx(max(kept))
-
-
-def test_a_near_region_is_kept_and_a_far_one_is_not() -> None:
-    saliency = np.zeros((20, 20))
-    saliency[4:7, 4:7] = 1.1
-    saliency[4:7, 8:11] = 1.0  # their box is as high as each of them: nothing is lost
-    options: Any = {"mask_top_p": 18 / 400, "max_regions": "auto"}
-    assert select_regions(saliency, **options).sum() == 18
-    assert select_regions(np.roll(saliency, 9, axis=(0, 1)), **options).sum() == 18
-    saliency[15:18, 15:18], saliency[4:7, 8:11] = 1.0, 0.0
-    assert select_regions(saliency, **options).sum() == 9

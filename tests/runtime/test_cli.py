@@ -85,8 +85,8 @@ def test_ask_prints_both_answers_and_writes_the_picture(pocket: Carve, tmp_path:
             {"strategy": "remove_small", "outlier_percent": 5.0, "regularizer": 1e-4},
         ),
         (
-            ["--mask-top-p", "auto", "--max-regions", "auto", "--contrast", "off"],
-            {"mask_top_p": "auto", "max_regions": "auto", "contrast": "off"},
+            ["--mask-top-p", "auto", "--max-regions", "2", "--contrast", "off"],
+            {"mask_top_p": "auto", "max_regions": 2, "contrast": "off"},
         ),
         (
             ["--regularizer", "auto", "--contrast", "auto"],

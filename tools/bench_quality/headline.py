@@ -109,7 +109,6 @@ def automatic(study: Study) -> Table:
         Carved("per token over layers", on, per_token="layers"),
         Carved("per token over instructions", on, per_token="instructions"),
         Carved("p 0.2, K 3", settings.override(mask_top_p=0.2, max_regions=3)),
-        Carved("p auto, K 1", settings.override(mask_top_p="auto", max_regions=1)),
     ]
     return _ways(study, "automatic", "Automatic settings, small targets", attempts)
 

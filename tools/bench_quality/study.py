@@ -91,7 +91,6 @@ AUTOMATIC: dict[str, Any] = {
     "contrast": "auto",
     "regularizer": "auto",
     "mask_top_p": "auto",
-    "max_regions": "auto",
 }
 
 

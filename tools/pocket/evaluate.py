@@ -35,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 _STEPS: tuple[Steps, ...] = ("first", "all")
 _REGULARIZERS: tuple[float | Auto, ...] = (1e-8, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, AUTO)
 _SHARES: tuple[float | Auto, ...] = (AUTO, 0.03, 0.05, 0.08, 0.12)
-_REGIONS: tuple[int | Auto, ...] = (1, 2, AUTO)
+_REGIONS = (1, 2)
 #: CARVE is for the first, and should do no harm to the others.
 _WON: tuple[Group, ...] = ("small", "distractor")
 _KEPT: tuple[Group, ...] = ("large", "general", "easy")
