@@ -54,7 +54,7 @@ def test_the_wheel_answers_without_torch(bare: Path, tmp_path: Path) -> None:
     photo.write_bytes((ROOT / "models" / "pocket" / "example.jpg").read_bytes())
     report = json.loads(run(bare / "python", "-c", JOB, photo, *ABSENT, cwd=tmp_path))
     assert report["answer"] == "HI"
-    assert report["plain"] != "OX"
+    assert report["plain"] != "HI"
     assert not Path(report["where"]).is_relative_to(ROOT)
     assert report["installed"] == report["imported"] == []
 
