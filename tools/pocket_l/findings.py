@@ -116,7 +116,7 @@ def find(dev: Split, test: Split, grid: tuple[int, int]) -> Findings:
         plain.row("question alone, its own best layer", alone),
         plain.row("question alone, the contrast's layer", same_layer),
         averaged.row("contrast with the average scene's A_G", contrast),
-        averaged.row("the same, its own best layer", own_average),
+        averaged.row("contrast with the average scene's A_G, its own best layer", own_average),
         swapped.row("contrast with another scene's A_G", contrast),
         plain.row_of_others("contrast, hits on the scene's other objects", contrast),
         _row_of_chance(dev, test, grid),

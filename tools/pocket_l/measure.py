@@ -16,7 +16,7 @@ from tools.pocket_l.findings import Findings, find
 from tools.pocket_l.pictures import draw_curves, draw_examples
 from tools.pocket_l.questions import scene_questions
 from tools.pocket_l.report import show, to_markdown
-from tools.pocket_l.split import load_split, measure_split
+from tools.pocket_l.split import load_split, measure_scenes, unmeasured
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Extent:
 def measure(out: Path, extent: Extent, console: Console) -> Findings:
     """Measure what is missing, then write ``out/report``: JSON, Markdown and pictures."""
     rows = out / f"attention-{built_identity(out)}"
-    reader = Reader.load(str(out / "checkpoint"), PROMPT)
     dev, test = (
         list(scene_questions(part, extent.scenes, extent.questions)) for part in ("dev", "test")
     )
-    measure_split(reader, dev, rows, "development split")
-    measure_split(reader, test, rows, "test split")
+    left = unmeasured([*dev, *test], rows)
+    if left:
+        measure_scenes(Reader.load(str(out / "checkpoint"), PROMPT), left, rows)
     grid = (GRID, GRID)
     splits = load_split(dev, rows), load_split(test, rows)
     findings = find(*splits, grid)

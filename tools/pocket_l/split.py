@@ -41,14 +41,15 @@ class Split:
     others: tuple[Tokens, ...]
 
 
-def measure_split(
-    reader: Reader, scenes: Sequence[SceneQuestions], folder: Path, title: str
-) -> None:
-    """Measure every scene of which the folder has no file."""
+def unmeasured(scenes: Iterable[SceneQuestions], folder: Path) -> list[SceneQuestions]:
+    """Return the scenes of which the folder has no file."""
+    return [scene for scene in scenes if not _file(folder, scene).exists()]
+
+
+def measure_scenes(reader: Reader, scenes: Sequence[SceneQuestions], folder: Path) -> None:
+    """Write one file for each scene into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    ordered = sorted(scenes, key=lambda scene: not _file(folder, scene).exists())
-    done = sum(_file(folder, scene).exists() for scene in scenes)
-    for scene in progress(ordered, title, done):
+    for scene in progress(scenes, "attention"):
         texts = _texts(scene)
         rows = reader.rows(scene.image, texts)
         unfinished = folder / "unfinished.npy"

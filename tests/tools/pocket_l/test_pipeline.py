@@ -17,6 +17,7 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
+from carve_export import ExportOptions, export_bundle
 from carve_models.errors import CheckpointError
 from tests.checkpoints import byte_level_tokenizer
 from tests.support import POCKET
@@ -123,6 +124,16 @@ def test_rows_are_those_of_each_prompt_alone(built: Path) -> None:
             output = model(**inputs, output_attentions=True)
         wanted = torch.stack([layer[0, :, -1, where].mean(dim=0) for layer in output.attentions])
         np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-4, atol=1e-7)
+
+
+def test_the_checkpoint_can_be_exported(built: Path, tmp_path: Path) -> None:
+    folder = built / "checkpoint"
+    options = ExportOptions(
+        layers=(LAYERS - 1,), **json.loads((folder / "settings.json").read_text())
+    )
+    report = export_bundle(str(folder), tmp_path / "bundle", options)
+    assert report.manifest.decoder.tapped_layers == (LAYERS - 1,)
+    assert report.manifest.image.grid == (GRID, GRID)
 
 
 def test_patches_are_described_in_words(tiny_llama: Path) -> None:
