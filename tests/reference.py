@@ -13,12 +13,10 @@ import numpy as np
 import torch
 from PIL import Image
 from scipy import ndimage
-from transformers import AutoProcessor, LlavaForConditionalGeneration
+from transformers import AutoModelForImageTextToText
 
-LAYOUTS = {
-    1: "<image>\nUSER: {text}\nASSISTANT:",
-    2: "<image><image>\nUSER: {text}\nASSISTANT:",
-}
+from tests.hugging_face import VIEWS, with_token
+
 GENERAL = "Write a general description of the image."
 
 
@@ -36,6 +34,7 @@ class ReferenceResult:
 
     question: ReferencePass
     general: ReferencePass
+    grid: tuple[int, int]
     saliency: Any
     threshold: float
     mask: Any
@@ -47,11 +46,11 @@ class ReferenceResult:
 class Reference:
     """One checkpoint."""
 
-    def __init__(self, folder: Path, suffix: str) -> None:
-        self.model = LlavaForConditionalGeneration.from_pretrained(
+    def __init__(self, folder: Path, suffix: str, family: str = "llava") -> None:
+        self.model = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="eager"
         ).eval()
-        self.processor = AutoProcessor.from_pretrained(folder)
+        self.views = VIEWS[family](folder)
         self.suffix = suffix
         eos = self.model.generation_config.eos_token_id
         self.known: dict[Any, ReferencePass] = {}
@@ -67,30 +66,27 @@ class Reference:
     @torch.no_grad()
     def compute(self, images: list[Image.Image], text: str, max_new_tokens: int) -> ReferencePass:
         text = f"{text} {self.suffix}" if self.suffix else text
-        prompt = LAYOUTS[len(images)].format(text=text)
-        inputs = self.processor(images=images, text=prompt, return_tensors="pt")
-        ids = inputs["input_ids"]
-        start = ids.shape[1]
-        where = (ids[0] == self.model.config.image_token_id).nonzero().flatten()
-        first_image = where[: len(where) // len(images)]
+        inputs = self.views.inputs(images, text)
+        start = inputs["input_ids"].shape[1]
+        where = (inputs["input_ids"][0] == self.model.config.image_token_id).nonzero().flatten()
+        map_tokens = where[self.views.map_tokens(images[0]).ravel()]
         maps = []
         for _ in range(max_new_tokens):
-            output = self.model(
-                input_ids=ids, pixel_values=inputs["pixel_values"], output_attentions=True
-            )
-            rows = [layer[0, :, -1].mean(dim=0)[first_image] for layer in output.attentions]
+            output = self.model(**inputs, use_cache=False, output_attentions=True)
+            rows = [layer[0, :, -1].mean(dim=0)[map_tokens] for layer in output.attentions]
             maps.append(torch.stack(rows).numpy())
             token = int(output.logits[0, -1].argmax())
             if token in self.stop:
                 break
-            ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
-        return ReferencePass(ids[0, start:].tolist(), np.stack(maps))
+            inputs = with_token(inputs, token)
+        return ReferencePass(inputs["input_ids"][0, start:].tolist(), np.stack(maps))
 
-    def ask(self, image: Image.Image, question: str, grid: tuple[int, int], s: Any) -> Any:
+    def ask(self, image: Image.Image, question: str, s: Any) -> ReferenceResult:
         """Run the whole method with a :class:`carve_models.Settings`."""
         asked = self.run([image], question, s.max_new_tokens)
         general = self.run([image], GENERAL, s.max_new_tokens)
-        window = self.window(image) if s.geometry == "input" else (0, 0, *image.size)
+        grid = self.views.map_tokens(image).shape
+        window = self.views.window(image) if s.geometry == "input" else (0, 0, *image.size)
         saliency = fuse(asked.attention, general.attention, grid, image.size, window, s)
         threshold = float(np.nanpercentile(saliency, (1 - s.mask_top_p) * 100))
         mask = select(saliency, threshold, s)
@@ -106,23 +102,7 @@ class Reference:
         refined = black.resize(size, Image.Resampling.LANCZOS)
         pictures = [image, refined] if s.final_prompt == "pair" else [refined]
         final = self.run(pictures, question, s.max_new_tokens)
-        return ReferenceResult(asked, general, saliency, threshold, mask, box, refined, final)
-
-    def window(self, image: Image.Image) -> tuple[float, float, float, float]:
-        """Where a centre crop of the resized image lies in the original."""
-        rule = self.processor.image_processor
-        if not rule.do_center_crop:
-            return 0, 0, image.width, image.height
-        scale = min(image.size) / rule.size["shortest_edge"]
-        width, height = int(image.width / scale), int(image.height / scale)
-        side = rule.crop_size["height"]
-        left, top = (width - side) // 2, (height - side) // 2
-        return (
-            left * image.width / width,
-            top * image.height / height,
-            (left + side) * image.width / width,
-            (top + side) * image.height / height,
-        )
+        return ReferenceResult(asked, general, grid, saliency, threshold, mask, box, refined, final)
 
 
 def fuse(q: Any, g: Any, grid: Any, size: Any, window: Any, s: Any) -> Any:

@@ -11,10 +11,10 @@ import torch
 import transformers
 from torch import nn
 
+from carve_export.families import find_family
 from carve_models.errors import CheckpointError, FamilyError
-from carve_models.family import Family
+from carve_models.family import Family, PatchFeatures
 from carve_models.manifest import DecoderSpec
-from carve_models.registry import family_of
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
@@ -34,14 +34,28 @@ class Checkpoint:
         """The Hugging Face configuration."""
         return self.model.config
 
+    @property
+    def image_token_id(self) -> int:
+        """The id that stands for an image token in Hugging Face prompts."""
+        return int(getattr(self.config, self.family.image_token))
+
+    @property
+    def image_token(self) -> str:
+        """The same as text."""
+        return str(self.tokenizer.convert_ids_to_tokens(self.image_token_id))
+
     def module(self, path: str) -> nn.Module:
         """Return the submodule at a family's dotted path."""
         module: nn.Module = self.model.get_submodule(path)
         return module
 
 
-def load_checkpoint(source: str) -> Checkpoint:
+def load_checkpoint(source: str, declared_family: str | None = None) -> Checkpoint:
     """Load a folder or hub id; weights from safetensors only, no remote code, no pickle.
+
+    Args:
+        source: the folder or hub id.
+        declared_family: see :func:`carve_export.families.find_family`.
 
     Raises:
         CheckpointError: it cannot be read, or uses attention that cannot be exported exactly.
@@ -52,9 +66,8 @@ def load_checkpoint(source: str) -> Checkpoint:
         # Without the explicit refusal transformers would ask on the terminal.
         safely = {"trust_remote_code": False}
         config = transformers.AutoConfig.from_pretrained(source, **safely)
-        architecture = (config.architectures or ["(none)"])[0]
-        family = family_of(architecture)
-        model, loading = getattr(transformers, architecture).from_pretrained(
+        family = find_family(config, declared_family)
+        model, loading = getattr(transformers, config.architectures[0]).from_pretrained(
             source,
             dtype=torch.float32,
             attn_implementation="eager",
@@ -105,7 +118,7 @@ def _require_complete(source: str, loading: dict[str, Any]) -> None:
 
 def _require_supported(checkpoint: Checkpoint) -> None:
     family, config = checkpoint.family, checkpoint.config
-    for path in vars(family.modules).values():
+    for path in filter(None, vars(family.modules).values()):
         try:
             checkpoint.module(path)
         except AttributeError:
@@ -164,6 +177,15 @@ def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> Deco
         vocab_size=text.vocab_size,
         context_length=_context_length(text),
         tapped_layers=tuple(sorted(set(tapped))),
-        image_token_id=getattr(checkpoint.config, family.image_token),
+        image_token_id=checkpoint.image_token_id,
         eos_token_ids=(eos,) if isinstance(eos, int) else tuple(eos),
+        positions=family.positions,
+        deepstack_layers=_deepstack_layers(checkpoint),
     )
+
+
+def _deepstack_layers(checkpoint: Checkpoint) -> int:
+    features = checkpoint.family.features
+    if not isinstance(features, PatchFeatures) or features.deepstack is None:
+        return 0
+    return len(getattr(checkpoint.config.vision_config, features.deepstack))

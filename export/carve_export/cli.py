@@ -1,4 +1,4 @@
-"""``carve-export``: a Hugging Face checkpoint in, a bundle out."""
+"""``carve-export``: a Hugging Face checkpoint in, a bundle out; ``verify`` compares the two."""
 
 from __future__ import annotations
 
@@ -13,15 +13,32 @@ from carve_models.cli import DefaultCommand, ErrorCommand, parse_layers
 from carve_models.errors import DependencyError, SettingsError
 from carve_models.manifest import OPSETS, Profile
 
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+_FAMILY = click.option(
+    "--family",
+    metavar="FILE.py:NAME",
+    help="Declaration of a family that this package does not know (docs/families.md).",
+)
+_TOLERANCE = click.option(
+    "--tolerance",
+    type=float,
+    default=1e-5,
+    show_default=True,
+    help="Largest difference from PyTorch, relative to the output's scale.",
+)
+
 
 @click.command(
     cls=DefaultCommand,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_HELP,
     epilog="""\b
 Examples:
   carve-export llava-hf/llava-1.5-7b-hf llava-bundle
   carve-export ./checkpoint ./bundle --profile portable --layers 20-25
   carve-export ./checkpoint ./bundle --settings settings.json --overwrite
+  carve-export verify ./bundle ./checkpoint --image photo.jpg
   carve-export prompt ./bundle questions.json "Is there a dog?"   (see prompt --help)
 
 \b
@@ -55,13 +72,8 @@ The settings file replaces prompts and default settings:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON file, see below.",
 )
-@click.option(
-    "--tolerance",
-    type=float,
-    default=1e-5,
-    show_default=True,
-    help="Largest difference from PyTorch, relative to the output's scale.",
-)
+@_FAMILY
+@_TOLERANCE
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
 @click.version_option(package_name="carve-vlm")
 def main(
@@ -71,6 +83,7 @@ def main(
     opset: int,
     layers: tuple[int, ...] | None,
     settings: Path | None,
+    family: str | None,
     tolerance: float,
     overwrite: bool,
 ) -> None:
@@ -80,7 +93,7 @@ def main(
     OUT. The work is done in a hidden folder beside OUT.
     """
     changes = _read_settings(settings)
-    _run(
+    _console().run_export(
         checkpoint,
         out,
         profile=profile,
@@ -88,12 +101,13 @@ def main(
         layers=layers,
         prompts=changes.prompts,
         defaults=changes.defaults,
+        family=family,
         tolerance=tolerance,
         overwrite=overwrite,
     )
 
 
-@click.command(cls=ErrorCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=ErrorCommand, context_settings=_HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("questions", nargs=-1, required=True)
@@ -109,6 +123,30 @@ def prompt(bundle: Path, out: Path, questions: tuple[str, ...]) -> None:
 
 
 main.subcommands["prompt"] = prompt
+
+
+@click.command("verify", cls=ErrorCommand, context_settings=_HELP)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("checkpoint")
+@click.option(
+    "--image",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Compare on this image; by default on a made-up one.",
+)
+@_FAMILY
+@_TOLERANCE
+def verify(
+    bundle: Path, checkpoint: str, image: Path | None, family: str | None, tolerance: float
+) -> None:
+    """Compare BUNDLE once more with the CHECKPOINT that it was made from.
+
+    The prompts for one image and for the pair run in PyTorch and in ONNX Runtime, in one shot and
+    in chunks over a cache. Exit code 1 if an output differs by more than the tolerance.
+    """
+    _console().run_verify(bundle, checkpoint, image=image, family=family, tolerance=tolerance)
+
+
+main.subcommands["verify"] = verify
 
 
 class _SettingsFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -129,14 +167,15 @@ def _read_settings(path: Path | None) -> _SettingsFile:
         ) from error
 
 
-def _run(checkpoint: str, out: Path, **options: Any) -> None:
+def _console() -> Any:
+    """Import what needs PyTorch, late."""
     # A terminated export cleans up as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        from carve_export.console import run_export
+        from carve_export import console
     except ImportError as error:
         raise DependencyError(
             f"the exporter cannot be imported ({error})",
             'install its extra: pip install "carve-vlm[cpu,export]"',
         ) from error
-    run_export(checkpoint, out, **options)
+    return console

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,38 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from carve_export.exporter import ExportOptions, ExportReport, export_bundle
+from carve_export.parity import Comparison, require_parity
+from carve_export.verify import verify_bundle
 
 
 def run_export(checkpoint: str, out: Path, **options: Any) -> None:
     """Export with progress; ``options`` are the fields of :class:`ExportOptions`."""
+    console = Console()
+    with _progress(console) as on_stage:
+        report = export_bundle(checkpoint, out, ExportOptions(**options), on_stage=on_stage)
+    _print_report(console, report)
+
+
+def run_verify(folder: Path, checkpoint: str, **options: Any) -> None:
+    """Compare a bundle with its checkpoint; ``options`` as for :func:`verify_bundle`.
+
+    Raises:
+        ParityError: an output differs by more than the tolerance.
+    """
+    console = Console()
+    with _progress(console) as on_stage:
+        comparisons = verify_bundle(folder, checkpoint, on_stage=on_stage, **options)
+    console.print(_table(comparisons))
+    require_parity(comparisons)
+    console.print(f"{folder} reproduces {checkpoint}", highlight=False)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Show stages while they run, with their times; the libraries stay quiet."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
-    console = Console()
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
         running: list[Any] = []
@@ -29,17 +55,29 @@ def run_export(checkpoint: str, out: Path, **options: Any) -> None:
                 progress.update(task, total=1, completed=1)
             running[:] = [progress.add_task(stage, total=None)]
 
-        report = export_bundle(checkpoint, out, ExportOptions(**options), on_stage=on_stage)
+        yield on_stage
         on_stage("done")
         progress.update(running[0], total=1, completed=1)
-    _print_report(console, report)
+
+
+def _table(comparisons: Sequence[Comparison]) -> Table:
+    columns = "graph", "output", "max |difference|", "allowed", "same argmax", "seconds"
+    table = Table(*columns, title="ONNX Runtime against PyTorch")
+    for row in comparisons:
+        same = {True: "yes", False: "no", None: ""}[row.same_argmax]
+        table.add_row(
+            row.graph,
+            row.name,
+            f"{row.difference:.2e}",
+            f"{row.tolerance * row.scale:.2e}",
+            same,
+            f"{row.seconds:.3f}",
+        )
+    return table
 
 
 def _print_report(console: Console, report: ExportReport) -> None:
-    table = Table("output", "max |difference|", "allowed", title="ONNX Runtime against PyTorch")
-    for row in report.comparisons:
-        table.add_row(row.name, f"{row.difference:.2e}", f"{row.tolerance * row.scale:.2e}")
-    console.print(table)
+    console.print(_table(report.comparisons))
     size = sum(entry.size for entry in report.manifest.files.values()) / 1e6
     console.print(f"{report.folder}: {len(report.manifest.files)} files, {size:.1f} MB")
     layers = ", ".join(map(str, report.manifest.decoder.tapped_layers))

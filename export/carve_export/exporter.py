@@ -8,21 +8,25 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from carve_export.checkpoint import Checkpoint, decoder_spec, load_checkpoint
-from carve_export.graphs import decoder_graph, embed_graph, vision_graph
-from carve_export.images import image_spec
-from carve_export.parity import Comparison, compare, reference
-from carve_export.prompts import change_layout, resolve_prompts
+from carve_export.graphs import decoder_graph, embed_graph
+from carve_export.images import image_spec, require_room
+from carve_export.parity import Comparison, compare, require_parity
+from carve_export.prompts import change_layout, literal_ids, resolve_prompts
+from carve_export.reference import references
 from carve_export.split import split_decoder
 from carve_export.steps.graphs import write_step_graphs
 from carve_export.trace import graph_entry, trace_graph
-from carve_models.errors import BundleError, CheckpointError, ExportError, SettingsError
+from carve_export.vision import vision_graph
+from carve_models.errors import BundleError, ExportError, SettingsError
 from carve_models.interface import require_interface
 from carve_models.manifest import (
+    DecoderSpec,
     FileEntry,
     Manifest,
     Profile,
@@ -67,6 +71,7 @@ class ExportOptions:
         layers: decoder layers whose attention the graph returns; the family's rule if ``None``.
         prompts: replaced texts of the family's prompt layout.
         defaults: default settings of the bundle that differ from the method's.
+        family: ``FILE.py:NAME`` of a family that is declared outside the package.
         tolerance: largest allowed difference from PyTorch, relative to the output's scale.
         overwrite: replace a bundle that is already there.
     """
@@ -76,6 +81,7 @@ class ExportOptions:
     layers: tuple[int, ...] | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    family: str | None = None
     tolerance: float = 1e-5
     overwrite: bool = False
 
@@ -114,16 +120,17 @@ def export_bundle(
     _require_free(target, options.overwrite)
     with _staging(target) as folder:
         on_stage("load the checkpoint")
-        checkpoint = load_checkpoint(source)
+        checkpoint = load_checkpoint(source, options.family)
         manifest = _describe(checkpoint, folder, options)
         text = Text(folder / TOKENIZER_FILE, manifest.decoder.control_ids)
         on_stage("run PyTorch for reference")
-        expected = reference(checkpoint, manifest, text)
+        expected = references(checkpoint, manifest, text)
         _trace(checkpoint, manifest, folder, on_stage)
         on_stage("hash the files")
         manifest = _complete(manifest, folder)
         on_stage("compare with PyTorch")
         comparisons = compare(Bundle(folder, manifest), expected, options.tolerance)
+        require_parity(comparisons)
         on_stage("write the bundle")
         write_manifest(folder, manifest)
         _publish(folder, target)
@@ -140,19 +147,15 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
     text = Text(folder / TOKENIZER_FILE, spec.control_ids)
     layout = change_layout(checkpoint.family.prompts, dict(options.prompts))
     defaults = Settings(layers=spec.tapped_layers).override(**options.defaults)
-    spec = replace(spec, exit_layers=_exit_layers(defaults.layers, spec.layers))
+    spec = replace(spec, exit_layers=_exit_layers(defaults.layers, spec))
     missing = sorted(set(defaults.layers) - set(spec.tapped_layers))
     if missing:
         raise SettingsError(
             f"the default layer {missing[0]} is not among the exposed {list(spec.tapped_layers)}",
             "add it to --layers",
         )
-    image = image_spec(checkpoint)
-    if image.tokens >= spec.context_length:
-        raise CheckpointError(
-            f"an image takes {image.tokens} of {spec.context_length} positions",
-            "use a model with a longer context",
-        )
+    image = image_spec(checkpoint, partial(literal_ids, checkpoint.tokenizer, text))
+    require_room(image, spec)
     return Manifest(
         family=checkpoint.family.name,
         profile=options.profile,
@@ -168,10 +171,13 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
     )
 
 
-def _exit_layers(used: tuple[int, ...], depth: int) -> int | None:
-    """Return where to split the decoder: above the deepest layer that is used by default."""
-    lower = max(used) + 1
-    return lower if lower < depth else None
+def _exit_layers(used: tuple[int, ...], spec: DecoderSpec) -> int | None:
+    """Return where to split the decoder: above the deepest layer that is used by default.
+
+    Layers that take features of the image stay together.
+    """
+    lower = max(max(used) + 1, spec.deepstack_layers)
+    return lower if lower < spec.layers else None
 
 
 def _trace(

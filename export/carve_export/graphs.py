@@ -1,22 +1,21 @@
-"""The three graphs of a bundle as modules, with example inputs and names for the trace.
+"""Token embedding and decoder as modules, with example inputs and names for the trace.
 
 | graph | inputs | outputs |
 | --- | --- | --- |
-| vision | ``pixel_values (B, 3, h, w)`` | ``image_features (B, N, hidden)`` |
 | embed | ``input_ids (B, S)`` | ``inputs_embeds (B, S, hidden)`` |
 | decoder | ``inputs_embeds (B, S, hidden)``, ``attention_mask (B, T)``, ``position_ids (B, S)``,
   ``past_key_values.i.{key,value} (B, Kv, P, D)`` | ``logits (B, 1, V)``,
   ``decoder_attentions.last_row (B, tapped layers, T)``, ``present.i.{key,value} (B, Kv, T, D)`` |
 
 ``T = P + S``, and ``P`` may be 0. ``last_row`` is the softmax over all keys for the last query,
-mean over heads, float32.
+mean over heads, float32. Under M-RoPE ``position_ids`` is (3, B, S); with DeepStack there is an
+input ``deepstack_embeds (B, K, S, hidden)``, added to the states behind the first K layers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -32,55 +31,20 @@ from carve_export.attention import (
     register_attention,
 )
 from carve_export.checkpoint import Checkpoint
+from carve_export.traceable import BATCH, EXAMPLE_BATCH, Traceable
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
-from carve_models.manifest import DecoderSpec, ImageSpec, Profile
+from carve_models.manifest import DecoderSpec, Profile
 
-_BATCH = Dim("batch_size")
 _SEQUENCE = Dim("sequence_length")
 _PAST = Dim("past_sequence_length")
 _TOTAL = Dim("total_sequence_length")
 
 # Example sizes: distinct and above one, so that the trace takes none of them for a constant.
-_EXAMPLE_BATCH, _EXAMPLE_SEQUENCE, _EXAMPLE_PAST = 2, 5, 7
+_EXAMPLE_SEQUENCE, _EXAMPLE_PAST = 5, 7
 
-
-@dataclass(frozen=True)
-class Traceable:
-    """A module with everything that a trace needs.
-
-    Attributes:
-        inner: names of further results, after ``outputs``, that the graph keeps to itself.
-    """
-
-    name: str
-    module: nn.Module
-    example: tuple[Any, ...]
-    dynamic_shapes: tuple[Any, ...]
-    inputs: list[str]
-    outputs: list[str]
-    inner: list[str] = field(default_factory=list)
-
-
-class VisionEncoder(nn.Module):
-    """Tower, selection of hidden states, projector: called directly, as ``forward`` would."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__()
-        modules, features = checkpoint.family.modules, checkpoint.family.features
-        self.tower = checkpoint.module(modules.vision_tower)
-        self.projector = checkpoint.module(modules.projector)
-        chosen = getattr(checkpoint.config, features.layer)
-        self.layers = [chosen] if isinstance(chosen, int) else list(chosen)
-        strategy = getattr(checkpoint.config, features.strategy)
-        self.first_token = 1 if strategy == features.drop_first else 0
-
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        """Return the image tokens."""
-        states = self.tower(pixel_values, output_hidden_states=True).hidden_states
-        selected = [states[layer][:, self.first_token :] for layer in self.layers]
-        features: Tensor = self.projector(torch.cat(selected, dim=-1))
-        return features
+#: Axes of ``position_ids`` under M-RoPE: time, row, column.
+_MROPE_AXES = 3
 
 
 class EmbedTokens(nn.Module):
@@ -119,8 +83,16 @@ class Decoder(nn.Module):
         attention_mask: Tensor,
         position_ids: Tensor,
         past_key_values: list[KeyValue],
+        deepstack_embeds: Tensor | None = None,
     ) -> tuple[Any, ...]:
         """Return logits, the tap (unless no layer is tapped), the cache, and the inner results."""
+        added = {}
+        if deepstack_embeds is not None:
+            self.text_model._deepstack_process = _add_features
+            added = {
+                "visual_pos_masks": attention_mask,  # only its presence counts
+                "deepstack_visual_embeds": deepstack_embeds.unbind(dim=1),
+            }
         mask = KeyMask(attention_mask, inputs_embeds.shape[1])
         recorder = Recorder(self.profile, sum(self.taps, ()), past_key_values, mask)
         with recording(recorder), self._states_at_cuts() as states:
@@ -129,6 +101,7 @@ class Decoder(nn.Module):
                 attention_mask=None,
                 position_ids=position_ids,
                 use_cache=False,
+                **added,
             ).last_hidden_state
         logits = self.lm_head(hidden[:, -1:])
         present = [recorder.present[layer] for layer in sorted(recorder.present)]
@@ -167,26 +140,19 @@ def row_name(part: DecoderPart, parts: Sequence[DecoderPart]) -> str:
     return names.LAST_ROW if alone else f"{names.LAST_ROW}.{part.name}"
 
 
-def vision_graph(checkpoint: Checkpoint, spec: ImageSpec) -> Traceable:
-    """Return the vision encoder, ready to trace."""
-    return Traceable(
-        name=names.VISION_ENCODER,
-        module=VisionEncoder(checkpoint),
-        example=(torch.randn(_EXAMPLE_BATCH, 3, *spec.size),),
-        dynamic_shapes=({0: _BATCH},),
-        inputs=[names.PIXEL_VALUES],
-        outputs=[names.IMAGE_FEATURES],
-    )
+def _add_features(states: Tensor, _: Tensor, features: Tensor) -> Tensor:
+    """Add features that already stand in their places: what transformers does with a mask."""
+    return states + features
 
 
 def embed_graph(checkpoint: Checkpoint) -> Traceable:
     """Return the token embedding, ready to trace."""
-    ids = torch.zeros(_EXAMPLE_BATCH, _EXAMPLE_SEQUENCE, dtype=torch.int64)
+    ids = torch.zeros(EXAMPLE_BATCH, _EXAMPLE_SEQUENCE, dtype=torch.int64)
     return Traceable(
         name=names.EMBED_TOKENS,
         module=EmbedTokens(checkpoint),
         example=(ids,),
-        dynamic_shapes=({0: _BATCH, 1: _SEQUENCE},),
+        dynamic_shapes=({0: BATCH, 1: _SEQUENCE},),
         inputs=[names.INPUT_IDS],
         outputs=[names.INPUTS_EMBEDS],
     )
@@ -199,30 +165,38 @@ def decoder_graph(
     register_attention()
     checkpoint.model.set_attn_implementation({"text_config": ATTENTION_NAME})
     total = _EXAMPLE_PAST + _EXAMPLE_SEQUENCE
-    cache_shape = (_EXAMPLE_BATCH, spec.key_value_heads, _EXAMPLE_PAST, spec.head_dim)
+    cache_shape = (EXAMPLE_BATCH, spec.key_value_heads, _EXAMPLE_PAST, spec.head_dim)
     # Each a tensor of its own: the trace would merge inputs that share one.
     past = [(torch.randn(cache_shape), torch.randn(cache_shape)) for _ in range(spec.layers)]
-    positions = torch.arange(_EXAMPLE_PAST, total).repeat(_EXAMPLE_BATCH, 1)
+    axes = (_MROPE_AXES,) if spec.positions == "mrope" else ()
+    positions = torch.arange(_EXAMPLE_PAST, total).repeat(*axes, EXAMPLE_BATCH, 1)
+    stacked = spec.deepstack_layers > 0
+    deepstack = torch.randn(
+        EXAMPLE_BATCH, spec.deepstack_layers, _EXAMPLE_SEQUENCE, spec.hidden_size
+    )
     return Traceable(
         name=names.DECODER,
         module=Decoder(checkpoint, profile, parts),
         example=(
-            torch.randn(_EXAMPLE_BATCH, _EXAMPLE_SEQUENCE, spec.hidden_size),
-            torch.ones(_EXAMPLE_BATCH, total, dtype=torch.int64),
+            torch.randn(EXAMPLE_BATCH, _EXAMPLE_SEQUENCE, spec.hidden_size),
+            torch.ones(EXAMPLE_BATCH, total, dtype=torch.int64),
             positions,
             past,
+            *([deepstack] if stacked else []),
         ),
         dynamic_shapes=(
-            {0: _BATCH, 1: _SEQUENCE},
-            {0: _BATCH, 1: _TOTAL},
-            {0: _BATCH, 1: _SEQUENCE},
-            [({0: _BATCH, 2: _PAST}, {0: _BATCH, 2: _PAST}) for _ in past],
+            {0: BATCH, 1: _SEQUENCE},
+            {0: BATCH, 1: _TOTAL},
+            {len(axes): BATCH, len(axes) + 1: _SEQUENCE},
+            [({0: BATCH, 2: _PAST}, {0: BATCH, 2: _PAST}) for _ in past],
+            *([{0: BATCH, 2: _SEQUENCE}] if stacked else []),
         ),
         inputs=[
             names.INPUTS_EMBEDS,
             names.ATTENTION_MASK,
             names.POSITION_IDS,
             *names.past_names(range(spec.layers)),
+            *([names.DEEPSTACK_EMBEDS] if stacked else []),
         ],
         outputs=[
             names.LOGITS,

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from carve_export.checkpoint import Checkpoint
-from carve_export.graphs import VisionEncoder
+from carve_export.reference import Reference
+from carve_models import names
 from carve_models.errors import ParityError
-from carve_models.manifest import Manifest
 from carve_runtime.bundle import Bundle
 from carve_runtime.cache import Counts
 from carve_runtime.decoder import Decoder
 from carve_runtime.engine import Engine
-from carve_runtime.text import Piece, Text
+from carve_runtime.stopwatch import Stopwatch
+from carve_runtime.stretch import Stretch
 
 Array = NDArray[np.float32]
-
-_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -30,16 +27,23 @@ class Comparison:
     """One compared output.
 
     Attributes:
+        graph: the graph that makes it.
         name: which.
         difference: largest absolute difference.
         scale: largest absolute value of the reference, at least 1.
         tolerance: allowed difference, relative to ``scale``.
+        seconds: time of the graph's runs.
+        same_argmax: whether the largest logits are those of the reference; ``None`` for what is
+            no logits.
     """
 
+    graph: str
     name: str
     difference: float
     scale: float
     tolerance: float
+    seconds: float = 0.0
+    same_argmax: bool | None = None
 
     @property
     def passed(self) -> bool:
@@ -47,92 +51,22 @@ class Comparison:
         return self.difference <= self.tolerance * self.scale
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What PyTorch computes, eagerly, for one prompt about a random image.
-
-    Attributes:
-        pixel_values: (1, 3, h, w).
-        pieces: the prompt.
-        features: (1, N, hidden).
-        embeds: (1, S, hidden), the prompt with the features in place.
-        logits: (S, V), of every position.
-        attention: (L, S, S), mean over heads, of the tapped layers.
-    """
-
-    pixel_values: Array
-    pieces: list[Piece]
-    features: Array
-    embeds: Array
-    logits: Array
-    attention: Array
-
-
-def reference(checkpoint: Checkpoint, manifest: Manifest, text: Text) -> Reference:
-    """Run the checkpoint as Hugging Face runs it: eager attention, one forward call."""
-    model, spec = checkpoint.model, manifest.decoder
-    random = np.random.default_rng(_SEED)
-    pixels = random.standard_normal((1, 3, *manifest.image.size)).astype(np.float32)
-    pieces = text.pieces(manifest.prompts.single, manifest.prompts.general)
-    image = np.full(manifest.image.tokens, spec.image_token_id)
-    ids = np.concatenate([image if isinstance(piece, int) else piece for piece in pieces])
-    input_ids = torch.from_numpy(ids[None])
-    captured: dict[str, Any] = {}
-
-    def capture(_: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        captured.update(kwargs)
-
-    text_model = checkpoint.module(checkpoint.family.modules.text_model)
-    handle = text_model.register_forward_pre_hook(capture, with_kwargs=True)
-    try:
-        with torch.no_grad():
-            features = VisionEncoder(checkpoint)(torch.from_numpy(pixels))
-            output = model(
-                input_ids=input_ids,
-                pixel_values=torch.from_numpy(pixels),
-                output_attentions=True,
-                use_cache=False,
-            )
-    finally:
-        handle.remove()
-    attention = [output.attentions[layer][0].mean(dim=0) for layer in spec.tapped_layers]
-    return Reference(
-        pixel_values=pixels,
-        pieces=pieces,
-        features=features.numpy(),
-        embeds=captured["inputs_embeds"].numpy(),
-        logits=output.logits[0].float().numpy(),
-        attention=torch.stack(attention).float().numpy(),
-    )
-
-
-def compare(bundle: Bundle, expected: Reference, tolerance: float) -> list[Comparison]:
-    """Run a bundle's graphs on the reference's inputs, one shot and chunked over a past.
+def compare(bundle: Bundle, expected: Sequence[Reference], tolerance: float) -> list[Comparison]:
+    """Run a bundle's graphs on the references' inputs, one shot and chunked over a past.
 
     A decoder that is split runs in its halves, and in one piece.
-
-    Raises:
-        ParityError: any output differs by more than ``tolerance`` times its scale.
     """
-    engine, counts = Engine(bundle), Counts()
+    engine = Engine(bundle)
     decoders = {"": engine.decoder}
     if bundle.manifest.decoder.exit_layers is not None:
         decoders[", in one piece"] = Engine(bundle, whole=True).decoder
-    features = engine.encode_image(expected.pixel_values, counts)
-    embeds = engine.embed(expected.pieces, [features])
-    rows = [
-        _difference("image features", features, expected.features, tolerance),
-        _difference("prompt embeddings", embeds, expected.embeds, tolerance),
+    return [
+        row for wanted in expected for row in _compare_prompt(engine, decoders, wanted, tolerance)
     ]
-    length = embeds.shape[1]
-    image_end = _image_end(expected.pieces, features.shape[1])
-    schedules = {
-        "one shot": [length],
-        "chunked": [image_end, length - 1, length],
-        "token by token at the end": [image_end, *range(image_end + 1, length + 1)],
-    }
-    for (how, decoder), (title, stops) in product(decoders.items(), schedules.items()):
-        rows += _run_chunks(decoder, expected, stops, title + how, tolerance)
+
+
+def require_parity(rows: Sequence[Comparison]) -> None:
+    """Raise :class:`ParityError` if any output differs by more than its tolerance."""
     failed = [row for row in rows if not row.passed]
     if failed:
         worst = failed[0]
@@ -141,38 +75,92 @@ def compare(bundle: Bundle, expected: Reference, tolerance: float) -> list[Compa
             f"(allowed {worst.tolerance * worst.scale:.3g})",
             "report the checkpoint's architecture; a larger --tolerance only hides it",
         )
+
+
+def _compare_prompt(
+    engine: Engine, decoders: Mapping[str, Decoder], expected: Reference, tolerance: float
+) -> list[Comparison]:
+    watch = Stopwatch()
+    with watch.stage(names.VISION_ENCODER):
+        images = [engine.encode_image(seen, Counts()) for seen in expected.images]
+    with watch.stage(names.EMBED_TOKENS):
+        prompt = engine.embed(expected.pieces, images)
+    times = watch.timings()
+    single = len(images) == 1
+    title = "" if single else f"{expected.title}, "
+    rows = [
+        _difference(
+            names.VISION_ENCODER,
+            f"{title}image features",
+            np.concatenate([image.tokens for image in images], axis=1),
+            np.concatenate(expected.features, axis=1),
+            tolerance,
+            times[names.VISION_ENCODER],
+        ),
+        _difference(
+            names.EMBED_TOKENS,
+            f"{title}prompt embeddings",
+            prompt.embeds,
+            expected.embeds,
+            tolerance,
+            times[names.EMBED_TOKENS],
+        ),
+    ]
+    length, prefix = prompt.length, expected.prefix_length
+    schedules = {"one shot": [length], "chunked": [prefix, length - 1, length]}
+    if single:
+        schedules["token by token at the end"] = [prefix, *range(prefix + 1, length + 1)]
+    for (how, decoder), (name, stops) in product(decoders.items(), schedules.items()):
+        rows += _run_chunks(decoder, prompt, expected, stops, f"{title}{name}{how}", tolerance)
     return rows
 
 
-def _image_end(pieces: list[Piece], image_tokens: int) -> int:
-    end = 0
-    for piece in pieces:
-        if isinstance(piece, int):
-            return end + image_tokens
-        end += len(piece)
-    return end
-
-
 def _run_chunks(
-    decoder: Decoder, expected: Reference, stops: list[int], title: str, tolerance: float
+    decoder: Decoder,
+    prompt: Stretch,
+    expected: Reference,
+    stops: list[int],
+    title: str,
+    tolerance: float,
 ) -> list[Comparison]:
     """Feed the prompt in chunks ending at ``stops``; compare at the end of each."""
     cache = decoder.empty(stops[-1])
-    logits, attention = [], []
-    start = 0
+    logits, attention, same = [], [], []
+    start, watch = 0, Stopwatch()
     for stop in stops:
-        step = decoder.step(expected.embeds[:, start:stop], cache, Counts())
-        logits.append(np.abs(step.logits - expected.logits[stop - 1]).max())
-        wanted = expected.attention[:, stop - 1, :stop]
-        attention.append(np.abs(step.attention - wanted).max())
+        with watch.stage(names.DECODER):
+            step = decoder.step(prompt.part(start, stop), cache, Counts())
+        wanted = expected.logits[stop - 1]
+        logits.append(np.abs(step.logits - wanted).max())
+        same.append(step.logits.argmax() == wanted.argmax())
+        attention.append(np.abs(step.attention - expected.attention[:, stop - 1, :stop]).max())
         cache, start = step.cache, stop
     scale = max(1.0, float(np.abs(expected.logits).max()))
+    seconds = watch.timings()[names.DECODER]
     return [
-        Comparison(f"logits, {title}", float(np.max(logits)), scale, tolerance),
-        Comparison(f"attention, {title}", float(np.max(attention)), 1.0, tolerance),
+        Comparison(
+            names.DECODER,
+            f"logits, {title}",
+            float(np.max(logits)),
+            scale,
+            tolerance,
+            seconds,
+            all(same),
+        ),
+        Comparison(
+            names.DECODER,
+            f"attention, {title}",
+            float(np.max(attention)),
+            1.0,
+            tolerance,
+            seconds,
+        ),
     ]
 
 
-def _difference(name: str, found: Array, wanted: Array, tolerance: float) -> Comparison:
+def _difference(
+    graph: str, name: str, found: Array, wanted: Array, tolerance: float, seconds: float
+) -> Comparison:
     scale = max(1.0, float(np.abs(wanted).max()))
-    return Comparison(name, float(np.abs(found - wanted).max()), scale, tolerance)
+    largest = float(np.abs(found - wanted).max())
+    return Comparison(graph, name, largest, scale, tolerance, seconds)

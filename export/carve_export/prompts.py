@@ -26,7 +26,7 @@ _PROBES = (
 
 
 def resolve_prompts(checkpoint: Checkpoint, text: Text, layout: PromptLayout) -> Prompts:
-    """Return the prompts as segments.
+    """Return the prompts as segments; a layout that is ``None`` comes from the chat template.
 
     Args:
         checkpoint: the checkpoint with its tokenizer.
@@ -35,13 +35,15 @@ def resolve_prompts(checkpoint: Checkpoint, text: Text, layout: PromptLayout) ->
 
     Raises:
         SettingsError: a layout without question, or with other images than it should have.
-        CheckpointError: its stretches, encoded one by one, differ from the whole prompt encoded
-            by the checkpoint's tokenizer.
+        CheckpointError: there is no chat template where one is needed; or a layout's stretches,
+            encoded one by one, differ from the whole prompt encoded by the checkpoint's tokenizer.
     """
+    single = layout.single or _chat_layout(checkpoint, images=1)
+    pair = layout.pair or _chat_layout(checkpoint, images=2)
     try:
         prompts = Prompts(
-            single=_segments(checkpoint.tokenizer, text, layout.single),
-            pair=_segments(checkpoint.tokenizer, text, layout.pair),
+            single=_segments(checkpoint.tokenizer, text, single),
+            pair=_segments(checkpoint.tokenizer, text, pair),
             suffix=layout.suffix,
             general=layout.general,
         )
@@ -49,10 +51,24 @@ def resolve_prompts(checkpoint: Checkpoint, text: Text, layout: PromptLayout) ->
         raise SettingsError(
             f"the prompt layouts do not fit: {error}", "see docs/method.md for an example"
         ) from error
-    for layout_text, segments in ((layout.single, prompts.single), (layout.pair, prompts.pair)):
+    for layout_text, segments in ((single, prompts.single), (pair, prompts.pair)):
         for probe in (*_PROBES, layout.general):
             _prove(checkpoint, text, layout_text, segments, probe)
     return prompts
+
+
+def _chat_layout(checkpoint: Checkpoint, images: int) -> str:
+    """Return the checkpoint's chat template, filled with images and then ``{text}``."""
+    if not checkpoint.tokenizer.chat_template:
+        raise CheckpointError(
+            "the checkpoint has no chat template",
+            'add chat_template.jinja, or give the prompts "single" and "pair" with --settings',
+        )
+    content = [{"type": "image"}] * images + [{"type": "text", "text": _TEXT}]
+    chat = checkpoint.tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+    return str(chat).replace(checkpoint.image_token, _IMAGE)
 
 
 def change_layout(layout: PromptLayout, changes: dict[str, str]) -> PromptLayout:
@@ -69,13 +85,30 @@ def change_layout(layout: PromptLayout, changes: dict[str, str]) -> PromptLayout
     return replace(layout, **changes)
 
 
-def _segments(tokenizer: Any, text: Text, layout: str) -> tuple[Segment, ...]:
-    """Split a layout at images and special tokens; only stretches with the question stay text."""
-    special = {
+def literal_ids(tokenizer: Any, text: Text, literal: str) -> tuple[int, ...]:
+    """Return the ids of a text whose special tokens are meant as such."""
+    special = _special_ids(tokenizer)
+    boundary = "|".join(map(re.escape, sorted(special, key=len, reverse=True)))
+    ids: list[int] = []
+    for part in re.split(f"({boundary})", literal):
+        if part in special:
+            ids.append(special[part])
+        elif part:
+            ids.extend(text.encode(part).tolist())
+    return tuple(ids)
+
+
+def _special_ids(tokenizer: Any) -> dict[str, int]:
+    return {
         token.content: index
         for index, token in tokenizer.added_tokens_decoder.items()
         if token.special and token.content != _IMAGE
     }
+
+
+def _segments(tokenizer: Any, text: Text, layout: str) -> tuple[Segment, ...]:
+    """Split a layout at images and special tokens; only stretches with the question stay text."""
+    special = _special_ids(tokenizer)
     boundary = "|".join(map(re.escape, [_IMAGE, *sorted(special, key=len, reverse=True)]))
     segments: list[Segment] = []
     literal = list(tokenizer("").input_ids)
@@ -91,13 +124,11 @@ def _segments(tokenizer: Any, text: Text, layout: str) -> tuple[Segment, ...]:
             flush()
             segments.append(Segment(image=images))
             images += 1
-        elif part in special:
-            literal.append(special[part])
         elif _TEXT in part:
             flush()
             segments.append(Segment(text=part))
         elif part:
-            literal.extend(text.encode(part).tolist())
+            literal.extend(literal_ids(tokenizer, text, part))
     flush()
     return tuple(segments)
 
@@ -105,12 +136,10 @@ def _segments(tokenizer: Any, text: Text, layout: str) -> tuple[Segment, ...]:
 def _prove(
     checkpoint: Checkpoint, text: Text, layout: str, segments: tuple[Segment, ...], probe: str
 ) -> None:
-    image_token = getattr(checkpoint.config, checkpoint.family.image_token)
     found: list[int] = []
     for piece in text.pieces(segments, probe):
-        found.extend([image_token] if isinstance(piece, int) else piece.tolist())
-    spelled = checkpoint.tokenizer.convert_ids_to_tokens(image_token)
-    whole = layout.replace(_IMAGE, spelled).replace(_TEXT, probe)
+        found.extend([checkpoint.image_token_id] if isinstance(piece, int) else piece.tolist())
+    whole = layout.replace(_IMAGE, checkpoint.image_token).replace(_TEXT, probe)
     wanted = checkpoint.tokenizer(whole).input_ids
     if found != wanted:
         raise CheckpointError(

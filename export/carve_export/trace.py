@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from carve_export.graphs import Traceable
+from carve_export.traceable import Traceable
 from carve_models.errors import CarveError, ExportError
 from carve_models.manifest import Graph, Tensor
 from carve_models.names import graph_file

@@ -3,7 +3,7 @@
 from carve_models.errors import CarveError
 from carve_models.family import Family
 from carve_models.manifest import Manifest, read_manifest, write_manifest
-from carve_models.registry import FAMILIES, family_named, family_of
+from carve_models.registry import FAMILIES, family_of
 from carve_models.settings import VARIANTS, Settings
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Family",
     "Manifest",
     "Settings",
-    "family_named",
     "family_of",
     "read_manifest",
     "write_manifest",

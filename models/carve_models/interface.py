@@ -7,39 +7,81 @@ from itertools import zip_longest
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError
-from carve_models.manifest import DecoderSpec, Graph, ImageSpec, Manifest, Tensor
+from carve_models.image_spec import FixedImage, NativeImage, TiledImage
+from carve_models.manifest import DecoderSpec, Graph, Manifest, Tensor
 
 _BATCH, _SEQUENCE = "batch_size", "sequence_length"
 _PAST, _TOTAL = "past_sequence_length", "total_sequence_length"
+_PATCHES, _TOKENS, _WINDOWS = "patches", "image_tokens", "windows"
 _IMAGE = Tensor(name="image", dtype="uint8", shape=("height", "width", 3))
+
+#: Row and column of a patch; entries of the position table that a patch lies between.
+_AXES, _CORNERS = 2, 4
+
+#: Axes of ``position_ids`` under M-RoPE: time, row, column.
+_MROPE_AXES = 3
 
 
 def expected_graphs(manifest: Manifest) -> dict[str, Graph]:
     """Return the interface of each graph; symbolic dimensions are names."""
-    image, decoder = manifest.image, manifest.decoder
+    decoder = manifest.decoder
     embeds = _float(names.INPUTS_EMBEDS, _BATCH, _SEQUENCE, decoder.hidden_size)
-    vision = Graph(
-        file=names.graph_file(names.VISION_ENCODER),
-        inputs=(_float(names.PIXEL_VALUES, _BATCH, 3, *image.size),),
-        outputs=(_float(names.IMAGE_FEATURES, _BATCH, image.tokens, decoder.hidden_size),),
-    )
     embed = Graph(
         file=names.graph_file(names.EMBED_TOKENS),
         inputs=(_int(names.INPUT_IDS, _BATCH, _SEQUENCE),),
         outputs=(embeds,),
     )
     graphs = {
-        names.VISION_ENCODER: vision,
+        names.VISION_ENCODER: _vision(manifest),
         names.EMBED_TOKENS: embed,
         **{part.name: decoder_graph(decoder, part) for part in (decoder.whole, *decoder.parts)},
         names.CARVE_REFINE: refine_interface(),
     }
-    if names.PREPROCESS in manifest.graphs:
-        graphs[names.PREPROCESS] = preprocess_interface(image)
+    if names.PREPROCESS in manifest.graphs and isinstance(manifest.image, FixedImage):
+        graphs[names.PREPROCESS] = preprocess_interface(manifest.image)
     return graphs
 
 
-def preprocess_interface(image: ImageSpec) -> Graph:
+def _vision(manifest: Manifest) -> Graph:
+    image, hidden = manifest.image, manifest.decoder.hidden_size
+    inputs: tuple[Tensor, ...]
+    match image:
+        case FixedImage():
+            inputs = (_float(names.PIXEL_VALUES, _BATCH, 3, *image.size),)
+            features = _float(names.IMAGE_FEATURES, _BATCH, image.fewest_tokens, hidden)
+        case TiledImage():
+            inputs = (_float(names.PIXEL_VALUES, _BATCH, 3, image.tile, image.tile),)
+            features = _float(names.IMAGE_FEATURES, _BATCH, image.tile_tokens, hidden)
+        case NativeImage():
+            inputs = _packed_inputs(image)
+            features = _float(names.IMAGE_FEATURES, 1, _TOKENS, hidden)
+    outputs = [features]
+    if depth := manifest.decoder.deepstack_layers:
+        outputs.append(_float(names.DEEPSTACK_FEATURES, 1, depth, _TOKENS, hidden))
+    return Graph(file=names.graph_file(names.VISION_ENCODER), inputs=inputs, outputs=tuple(outputs))
+
+
+def _packed_inputs(image: NativeImage) -> tuple[Tensor, ...]:
+    values = 3 * image.temporal_patch_size * image.patch_size**2
+    inputs = [
+        _float(names.PIXEL_VALUES, _PATCHES, values),
+        _int(names.PATCH_POSITIONS, _PATCHES, _AXES),
+    ]
+    if image.window_size is not None:
+        per_window = (image.window_size * image.merge_size) ** 2
+        inputs += [
+            _int(names.WINDOW_PATCHES, _WINDOWS, per_window),
+            _int(names.PATCH_SLOTS, _PATCHES),
+        ]
+    if image.position_side is not None:
+        inputs += [
+            _int(names.TABLE_INDICES, _PATCHES, _CORNERS),
+            _float(names.TABLE_WEIGHTS, _PATCHES, _CORNERS),
+        ]
+    return tuple(inputs)
+
+
+def preprocess_interface(image: FixedImage) -> Graph:
     """Return the interface of the graph that makes ``pixel_values`` of an image's bytes."""
     return Graph(
         file=names.graph_file(names.PREPROCESS),
@@ -78,6 +120,11 @@ def refine_interface() -> Graph:
     )
 
 
+def _position_shape(spec: DecoderSpec) -> tuple[int | str, ...]:
+    axes = (_MROPE_AXES,) if spec.positions == "mrope" else ()
+    return *axes, _BATCH, _SEQUENCE
+
+
 def decoder_graph(spec: DecoderSpec, part: DecoderPart) -> Graph:
     """Return the interface of the decoder or of one of its halves."""
 
@@ -90,14 +137,19 @@ def decoder_graph(spec: DecoderSpec, part: DecoderPart) -> Graph:
         result = _float(names.LOGITS, _BATCH, 1, spec.vocab_size)
     else:
         result = _float(part.gives, _BATCH, _SEQUENCE, spec.hidden_size)
+    deepstack = []
+    if spec.deepstack_layers and part.layers.start == 0:
+        shape = (_BATCH, spec.deepstack_layers, _SEQUENCE, spec.hidden_size)
+        deepstack.append(_float(names.DEEPSTACK_EMBEDS, *shape))
     rows = [_float(names.LAST_ROW, _BATCH, len(part.tapped), _TOTAL)] if part.tapped else []
     return Graph(
         file=names.graph_file(part.name),
         inputs=(
             states,
             _int(names.ATTENTION_MASK, _BATCH, _TOTAL),
-            _int(names.POSITION_IDS, _BATCH, _SEQUENCE),
+            _int(names.POSITION_IDS, *_position_shape(spec)),
             *cache(names.past_names(part.layers), _PAST),
+            *deepstack,
         ),
         outputs=(result, *rows, *cache(names.present_names(part.layers), _TOTAL)),
     )

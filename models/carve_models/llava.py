@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from carve_models.family import Family, LayerRule, Modules, PromptLayout, VisionFeatures
+from carve_models.family import (
+    Family,
+    FixedImages,
+    LayerRule,
+    Modules,
+    PromptLayout,
+    TowerFeatures,
+)
 
 LLAVA = Family(
     name="llava",
     title="LLaVA-1.5",
     architectures=("LlavaForConditionalGeneration",),
     vision_models=("clip_vision_model", "siglip_vision_model"),
-    square_padding_processors=("LlavaImageProcessor",),
-    image_token="image_token_id",
     modules=Modules(
         text_model="model.language_model",
         embed_tokens="model.language_model.embed_tokens",
@@ -18,11 +23,8 @@ LLAVA = Family(
         vision_tower="model.vision_tower",
         projector="model.multi_modal_projector",
     ),
-    features=VisionFeatures(
-        layer="vision_feature_layer",
-        strategy="vision_feature_select_strategy",
-        drop_first="default",
-    ),
+    features=TowerFeatures(layer="vision_feature_layer", strategy="vision_feature_select_strategy"),
+    images=FixedImages(square_padding_processors=("LlavaImageProcessor",)),
     prompts=PromptLayout(
         single="<image>\nUSER: {text}\nASSISTANT:",
         pair="<image><image>\nUSER: {text}\nASSISTANT:",

@@ -10,22 +10,17 @@ import msgspec
 
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError, SchemaError
+from carve_models.family import Positions
+from carve_models.image_spec import Count, ImageSpec, Index, TiledImage
 from carve_models.names import DECODER, MANIFEST_FILE
 from carve_models.settings import Settings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: First and last ONNX operator set that bundles are made in.
 OPSETS = (18, 23)
 
-#: Sizes and counts; the upper limit keeps a damaged manifest from asking for all memory.
-Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
-Pixels = Annotated[int, msgspec.Meta(ge=1, le=1 << 14)]
-Index = Annotated[int, msgspec.Meta(ge=0, le=1 << 32)]
-Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
-
 Profile = Literal["ort", "portable"]
-Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,55 +53,6 @@ class Graph:
     file: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageSpec:
-    """How a uint8 RGB image becomes ``pixel_values``, in the order of the fields.
-
-    The order and the arithmetic are those of Hugging Face's Pillow image processors.
-
-    Attributes:
-        pad_color: pad to a square with this colour first, or ``None``.
-        resize_to: resize to (height, width), or ``None``.
-        resize_shortest_edge: resize so that the shorter side has this length, or ``None``.
-        resample: Pillow's filter.
-        crop: crop the centre (height, width), padding with black what is smaller, or ``None``.
-        rescale_factor: multiplies the bytes.
-        mean: subtracted per channel after rescaling, or ``None``.
-        std: divides per channel, or ``None``.
-        size: (height, width) of ``pixel_values``.
-        grid: (rows, columns) of image tokens.
-        patch_size: side in pixels of ``pixel_values`` that one token covers.
-        max_aspect_ratio: longest accepted ratio of the sides of an input image.
-    """
-
-    pad_color: tuple[Byte, Byte, Byte] | None = None
-    resize_to: tuple[Pixels, Pixels] | None = None
-    resize_shortest_edge: Pixels | None = None
-    resample: Resample = "bicubic"
-    crop: tuple[Pixels, Pixels] | None = None
-    rescale_factor: float = 1 / 255
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-    size: tuple[Pixels, Pixels]
-    grid: tuple[Count, Count]
-    patch_size: Pixels
-    max_aspect_ratio: float = 200.0
-
-    def __post_init__(self) -> None:
-        if (self.crop or self.resize_to) != self.size:
-            raise ValueError(f"the image rule does not end at the size {self.size}")
-        covered = [side * self.patch_size for side in self.grid]
-        if any(side > limit for side, limit in zip(covered, self.size, strict=True)):
-            raise ValueError(f"the grid {self.grid} does not fit into the size {self.size}")
-        if self.std is not None and 0 in self.std:
-            raise ValueError("std contains 0")
-
-    @property
-    def tokens(self) -> int:
-        """Number of image tokens."""
-        return self.grid[0] * self.grid[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +126,9 @@ class DecoderSpec:
             :attr:`parts`; ``None`` if it is not.
         image_token_id: the id that stands for an image token in Hugging Face prompts.
         eos_token_ids: ids that end an answer.
+        positions: how position ids grow along a prompt.
+        deepstack_layers: layers to whose states features of the image are added; all of them in
+            the lower half.
     """
 
     layers: Count
@@ -193,6 +142,8 @@ class DecoderSpec:
     image_token_id: Index
     eos_token_ids: tuple[Index, ...]
     exit_layers: Count | None = None
+    positions: Positions = "sequential"
+    deepstack_layers: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
 
     def __post_init__(self) -> None:
         if sorted(set(self.tapped_layers)) != list(self.tapped_layers) or not self.tapped_layers:
@@ -204,6 +155,8 @@ class DecoderSpec:
         exit_layers = self.exit_layers
         if exit_layers is not None and not self.tapped_layers[0] < exit_layers < self.layers:
             raise ValueError(f"the decoder cannot be split after {self.exit_layers} layers")
+        if self.deepstack_layers > (exit_layers or self.layers):
+            raise ValueError(f"{self.deepstack_layers} layers take features of the image")
 
     @property
     def whole(self) -> DecoderPart:
@@ -243,7 +196,10 @@ class Manifest:
         if missing:
             raise ValueError(f"the default layer {missing[0]} is not tapped")
         used = self.prompts.single + self.prompts.pair
-        largest = max((token for segment in used for token in segment.ids or ()), default=0)
+        literal = [segment.ids or () for segment in used]
+        if isinstance(self.image, TiledImage):
+            literal += self.image.markup.all_ids()
+        largest = max((token for ids in literal for token in ids), default=0)
         if largest >= self.decoder.vocab_size:
             raise ValueError(f"the prompts use token {largest}, beyond the vocabulary")
 

@@ -1,36 +1,20 @@
-"""The families that are declared, looked up by name or by architecture."""
+"""The families that are declared, looked up by architecture."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
-from carve_models.errors import FamilyError
 from carve_models.family import Family
+from carve_models.idefics3 import IDEFICS3
+from carve_models.internvl import INTERNVL
 from carve_models.llava import LLAVA
+from carve_models.qwen2_5_vl import QWEN2_5_VL
+from carve_models.qwen3_vl import QWEN3_VL
 
-FAMILIES: tuple[Family, ...] = (LLAVA,)
+FAMILIES: tuple[Family, ...] = (LLAVA, QWEN2_5_VL, QWEN3_VL, IDEFICS3, INTERNVL)
 
 
-def family_named(name: str) -> Family:
-    """Return the family that a manifest names, or raise :class:`FamilyError`."""
+def family_of(architecture: str) -> Family | None:
+    """Return the family of a Hugging Face architecture, or ``None``."""
     for family in FAMILIES:
-        if family.name == name:
+        if architecture in family.architectures:
             return family
-    known = ", ".join(family.name for family in FAMILIES)
-    raise FamilyError(
-        f"the bundle is of the family {name!r}; this version knows {known}",
-        "upgrade carve-vlm or export the checkpoint again with this version",
-    )
-
-
-def family_of(architecture: str) -> Family:
-    """Return the family of a Hugging Face architecture, or raise :class:`FamilyError`."""
-    by_architecture = {name: family for family in FAMILIES for name in family.architectures}
-    if architecture in by_architecture:
-        return by_architecture[architecture]
-    nearest = get_close_matches(architecture, by_architecture, n=1, cutoff=0.0)[0]
-    raise FamilyError(
-        f"the checkpoint's architecture is {architecture!r}, which no declared family covers "
-        f"(nearest: {nearest})",
-        f"export one of {', '.join(by_architecture)}, or declare the family in carve_models",
-    )
+    return None

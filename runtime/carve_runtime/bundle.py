@@ -12,7 +12,6 @@ from carve_models.errors import BundleError
 from carve_models.interface import require_interface
 from carve_models.manifest import FileEntry, Manifest, read_manifest
 from carve_models.names import TOKENIZER_FILE
-from carve_models.registry import family_named
 
 DEFAULT_BUNDLE = "pocket"
 _CHUNK = 1 << 20
@@ -54,13 +53,11 @@ def open_bundle(folder: str | os.PathLike[str] | None = None, *, verify: bool = 
     Raises:
         BundleError: a missing, truncated, changed or unlisted file, or a malformed manifest.
         SchemaError: a manifest of another schema.
-        FamilyError: a family that this version does not know.
     """
     if folder is not None and not isinstance(folder, (str, os.PathLike)):
         raise BundleError(f"the bundle is {type(folder).__name__!r}", "give a folder's path")
     root = Path(folder) if folder is not None else default_bundle()
     manifest = read_manifest(root)
-    family_named(manifest.family)
     require_interface(manifest)
     for name in [TOKENIZER_FILE, *(graph.file for graph in manifest.graphs.values())]:
         if name not in manifest.files:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, fields
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from carve_runtime.graph import OrtValue
 
 if TYPE_CHECKING:
@@ -50,12 +53,14 @@ class Cache:
         length: positions that are filled.
         capacity: positions that the buffers have room for; ``None`` where each run makes new ones.
         parts: how many parts of the decoder have filled theirs.
+        next_position: the position id of what follows; not ``length`` under M-RoPE.
     """
 
     values: tuple[tuple[OrtValue, ...], ...]
     length: int
     capacity: int | None
     parts: int
+    next_position: int = 0
 
     def has_room(self, positions: int) -> bool:
         """Whether so many positions more can be written without a larger buffer."""
@@ -74,7 +79,9 @@ class Prefix:
     while another one runs gets a copy.
     """
 
-    def __init__(self, decoder: Decoder, cache: Cache, states: OrtValue) -> None:
+    def __init__(
+        self, decoder: Decoder, cache: Cache, states: OrtValue, positions: NDArray[np.int64]
+    ) -> None:
         """Take over a cache that nobody else continues.
 
         Args:
@@ -82,14 +89,21 @@ class Prefix:
             cache: the filled positions.
             states: what the last part that ran has returned for them: it lets the upper half
                 follow later.
+            positions: position ids of the filled positions.
         """
         self._decoder, self._cache, self._states = decoder, cache, states
+        self._positions = positions
         self._lock, self._lent = Lock(), False
 
     @property
     def length(self) -> int:
         """Positions of the prefix."""
         return self._cache.length
+
+    @property
+    def next_position(self) -> int:
+        """The position id of what follows."""
+        return self._cache.next_position
 
     @property
     def nbytes(self) -> int:
@@ -107,7 +121,9 @@ class Prefix:
         """
         with self._lock:
             if not lower:
-                self._cache = self._decoder.complete(self._cache, self._states, counts)
+                self._cache = self._decoder.complete(
+                    self._cache, self._states, self._positions, counts
+                )
             cache, mine = self._cache, False
             if cache.capacity is not None:
                 mine = not self._lent

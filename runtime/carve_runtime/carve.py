@@ -60,7 +60,6 @@ class Carve:
 
         Raises:
             BundleError: a file is missing, truncated, swapped or malformed.
-            FamilyError: the bundle is of an unknown family.
             DependencyError: ONNX Runtime is not installed.
             ProviderError: a provider is not available.
         """

@@ -22,7 +22,7 @@ from carve_models.settings import (
     require_range,
 )
 from carve_runtime.automatic import automatic_regularizer, general_explains
-from carve_runtime.preprocess import Window
+from carve_runtime.model_input import Window
 
 _SAME = 1e-6  # pixels
 

@@ -14,6 +14,7 @@ from carve_models.decoder_parts import DecoderPart
 from carve_runtime.bundle import Bundle
 from carve_runtime.cache import Cache, Counts
 from carve_runtime.graph import CPU, Array, Graph, OrtValue, SessionSettings
+from carve_runtime.stretch import Stretch
 
 #: Buffers have room for a multiple of so many positions: questions of like length share one.
 _BLOCK = 64
@@ -83,54 +84,54 @@ class Decoder:
                 filled = source.numpy()[:, :, : cache.length]
                 target.numpy()[:, :, : cache.length] = filled
                 counts.bytes_copied += filled.nbytes
-        return replace(larger, length=cache.length, parts=cache.parts)
+        return replace(cache, values=larger.values, capacity=larger.capacity)
 
-    def step(
-        self, embeds: Array | OrtValue, cache: Cache, counts: Counts, *, lower: bool = False
-    ) -> Step:
-        """Run (1, S, H) embeddings behind a cache.
+    def step(self, stretch: Stretch, cache: Cache, counts: Counts, *, lower: bool = False) -> Step:
+        """Run a stretch of a prompt behind a cache.
 
         Args:
-            embeds: the new positions.
+            stretch: the new positions.
             cache: what came before, from every part that is to run.
             counts: is added to.
             lower: stop after the lower half.
         """
-        new = _length(embeds)
-        counts.decoder_tokens += new
+        counts.decoder_tokens += stretch.length
         parts = range(1 if lower else len(self._parts))
-        return self._run(parts, embeds, cache, new, counts)
+        step = self._run(parts, stretch.embeds, stretch.positions, cache, counts, stretch.deepstack)
+        return step._replace(cache=replace(step.cache, next_position=stretch.next_position))
 
-    def complete(self, cache: Cache, states: OrtValue, counts: Counts) -> Cache:
+    def complete(
+        self, cache: Cache, states: OrtValue, positions: NDArray[np.int64], counts: Counts
+    ) -> Cache:
         """Fill what the upper half lacks.
 
         Args:
             cache: filled by the lower half alone, from position 0 on; another one is returned
                 as it is.
             states: (1, length, H), what the lower half returned.
+            positions: position ids of the filled positions.
             counts: is added to.
         """
         missing = range(cache.parts, len(self._parts))
         if not missing:
             return cache
         start = replace(cache, length=0)
-        return self._run(missing, states, start, cache.length, counts).cache
+        return self._run(missing, states, positions, start, counts).cache
 
     def _run(
         self,
         parts: range,
         states: Array | OrtValue,
+        positions: NDArray[np.int64],
         cache: Cache,
-        new: int,
         counts: Counts,
+        deepstack: NDArray[np.float32] | None = None,
     ) -> Step:
+        new = positions.shape[-1]
         total = cache.length + new
         mask = np.zeros((1, cache.capacity or total), np.int64)
         mask[:, :total] = 1
-        shared = {
-            names.ATTENTION_MASK: mask,
-            names.POSITION_IDS: np.arange(cache.length, total, dtype=np.int64)[None],
-        }
+        shared = {names.ATTENTION_MASK: mask, names.POSITION_IDS: positions}
         counts.decoder_runs += 1
         rows, values = [], list(cache.values)
         for index in parts:
@@ -138,7 +139,10 @@ class Decoder:
             past = dict(zip(names.past_names(part.layers), values[index], strict=True))
             present = names.present_names(part.layers)
             into = dict(zip(present, values[index], strict=True)) if self._in_place else {}
-            outputs = graph.run({part.takes: states, **shared, **past}, into)
+            feeds = {part.takes: states, **shared, **past}
+            if deepstack is not None and part.layers.start == 0:
+                feeds[names.DEEPSTACK_EMBEDS] = deepstack
+            outputs = graph.run(feeds, into)
             states = outputs[part.gives]
             if part.tapped:
                 rows.append(outputs[names.LAST_ROW].numpy()[0, :, :total])
@@ -147,13 +151,9 @@ class Decoder:
                 values[index] = tuple(outputs[name] for name in present)
                 counts.bytes_copied += cache.length * self._bytes_per_position(part)
         attention = np.concatenate(rows) if rows else np.empty((0, total), np.float32)
-        return Step(attention, Cache(tuple(values), total, cache.capacity, parts.stop), states)
+        longer = replace(cache, values=tuple(values), length=total, parts=parts.stop)
+        return Step(attention, longer, states)
 
     def _bytes_per_position(self, part: DecoderPart) -> int:
         floats = len(names.past_names(part.layers)) * math.prod(self._heads) * self._width
         return floats * np.dtype(np.float32).itemsize
-
-
-def _length(embeds: Array | OrtValue) -> int:
-    shape = embeds.shape if isinstance(embeds, np.ndarray) else embeds.shape()
-    return int(shape[1])

@@ -14,6 +14,14 @@ from carve_runtime.bundle import Bundle
 from carve_runtime.cache import Counts, Prefix
 from carve_runtime.decoder import Decoder
 from carve_runtime.graph import Graph, SessionSettings
+from carve_runtime.model_input import FEATURE, ModelInput
+from carve_runtime.stretch import (
+    Features,
+    Stretch,
+    prompt_ids,
+    prompt_positions,
+    spread_features,
+)
 from carve_runtime.text import Piece
 
 
@@ -23,8 +31,8 @@ class Pass:
 
     Attributes:
         ids: the answer's token ids, without the end-of-sequence id.
-        attention: (T, L, N) float32, of each step's last position to the image tokens of the
-            first image, for every tapped layer.
+        attention: (T, L, N) float32, of each step's last position to the tokens of the first
+            image's attention map, for every tapped layer.
         probability: of the answer, its end included: the product over the steps.
     """
 
@@ -52,25 +60,38 @@ class Engine:
         self._embed = Graph(bundle, names.EMBED_TOKENS, settings)
         self.decoder = Decoder(bundle, settings, whole=whole)
 
-    def encode_image(
-        self, pixel_values: NDArray[np.float32], counts: Counts
-    ) -> NDArray[np.float32]:
-        """Return the image tokens' embeddings, (1, N, H) float32."""
+    def encode_image(self, seen: ModelInput, counts: Counts) -> Features:
+        """Return an image's tokens."""
         counts.vision_runs += 1
-        outputs = self._vision.run({names.PIXEL_VALUES: pixel_values})
-        array: NDArray[np.float32] = outputs[names.IMAGE_FEATURES].numpy()
-        return array
+        outputs = self._vision.run(seen.feeds)
+        tokens = outputs[names.IMAGE_FEATURES].numpy().reshape(1, -1, self._spec.hidden_size)
+        if self._spec.deepstack_layers == 0:
+            return Features(seen, tokens)
+        return Features(seen, tokens, outputs[names.DEEPSTACK_FEATURES].numpy())
 
-    def embed(
-        self, pieces: Sequence[Piece], images: Sequence[NDArray[np.float32]]
-    ) -> NDArray[np.float32]:
-        """Return a prompt's embeddings, (1, S, H), image features in their places."""
-        parts = [
-            images[piece] if isinstance(piece, int) else self._embed_ids(piece)
-            for piece in pieces
-            if isinstance(piece, int) or len(piece)
-        ]
-        return np.concatenate(parts, axis=1)
+    def embed(self, pieces: Sequence[Piece], images: Sequence[Features], start: int = 0) -> Stretch:
+        """Return a stretch of a prompt, image features in their places.
+
+        Args:
+            pieces: token ids and indices into ``images``.
+            images: every image that the pieces name.
+            start: the position id of the first token.
+        """
+        seen = [image.seen for image in images]
+        used = [images[piece] for piece in pieces if isinstance(piece, int)]
+        ids = prompt_ids(pieces, seen)
+        embeds = np.empty((1, len(ids), self._spec.hidden_size), np.float32)
+        literal = ids != FEATURE
+        if literal.any():
+            embeds[:, literal] = self._embed_ids(ids[literal])
+        if used:
+            embeds[:, ~literal] = np.concatenate([image.tokens for image in used], axis=1)
+        positions, following = prompt_positions(pieces, seen, self._spec.positions, start)
+        deepstack = None
+        if layers := self._spec.deepstack_layers:
+            added = [image.deepstack for image in used if image.deepstack is not None]
+            deepstack = spread_features(ids, added, (layers, self._spec.hidden_size))
+        return Stretch(embeds, positions, following, deepstack)
 
     def _embed_ids(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         outputs = self._embed.run({names.INPUT_IDS: ids[None]})
@@ -78,68 +99,68 @@ class Engine:
         return array
 
     def prefill(
-        self, embeds: NDArray[np.float32], room: int, counts: Counts, *, lower: bool = False
+        self, beginning: Stretch, room: int, counts: Counts, *, lower: bool = False
     ) -> Prefix:
-        """Return the cache of a prompt's beginning, (1, P, H).
+        """Return the cache of a prompt's beginning.
 
         Args:
-            embeds: the embeddings.
+            beginning: the stretch.
             room: positions that passes are expected to need behind it; more can be had later.
             counts: is added to.
             lower: fill the lower half of the decoder only, for now.
         """
-        cache = self.decoder.empty(embeds.shape[1] + room)
-        step = self.decoder.step(embeds, cache, counts, lower=lower)
-        return Prefix(self.decoder, step.cache, step.states)
+        cache = self.decoder.empty(beginning.length + room)
+        step = self.decoder.step(beginning, cache, counts, lower=lower)
+        return Prefix(self.decoder, step.cache, step.states, beginning.positions)
 
     def attend(
-        self, embeds: NDArray[np.float32], prefix: Prefix, *, image_tokens: slice, counts: Counts
+        self, rest: Stretch, prefix: Prefix, *, map_tokens: NDArray[np.int64], counts: Counts
     ) -> NDArray[np.float32]:
         """Return one step's attention, (1, L, N), from the lower half of the decoder alone.
 
         Args:
-            embeds: (1, S, H), the rest of the prompt.
+            rest: the rest of the prompt.
             prefix: its beginning.
-            image_tokens: positions whose attention is returned.
+            map_tokens: (N,), tokens whose attention is returned.
             counts: is added to.
         """
-        with prefix.lend(embeds.shape[1], counts, lower=True) as cache:
-            step = self.decoder.step(embeds, cache, counts, lower=True)
-        return step.attention[None, :, image_tokens]
+        with prefix.lend(rest.length, counts, lower=True) as cache:
+            step = self.decoder.step(rest, cache, counts, lower=True)
+        return step.attention[None, :, map_tokens]
 
     def generate(
         self,
-        embeds: NDArray[np.float32],
+        rest: Stretch,
         prefix: Prefix,
         *,
         max_new_tokens: int,
-        image_tokens: slice,
+        map_tokens: NDArray[np.int64],
         counts: Counts,
         on_id: Callable[[int], None] | None = None,
     ) -> Pass:
         """Continue a prompt's beginning greedily until an end-of-sequence id or the limit.
 
         Args:
-            embeds: (1, S, H), the rest of the prompt.
+            rest: the rest of the prompt.
             prefix: its beginning; it stays as it is.
             max_new_tokens: most forward steps.
-            image_tokens: positions whose attention is returned.
+            map_tokens: (N,), tokens whose attention is returned.
             counts: is added to.
             on_id: receives each new id.
 
         Raises:
             PromptError: prompt and answer may need more positions than the model has.
         """
-        self.require_room(prefix.length + embeds.shape[1], max_new_tokens)
-        room = embeds.shape[1] + max_new_tokens - 1
+        self.require_room(prefix.length + rest.length, max_new_tokens)
+        room = rest.length + max_new_tokens - 1
         ids: list[int] = []
         rows: list[NDArray[np.float32]] = []
         probability = 1.0
         with prefix.lend(room, counts) as cache:
             while True:
-                step = self.decoder.step(embeds, cache, counts)
+                step = self.decoder.step(rest, cache, counts)
                 cache = step.cache
-                rows.append(step.attention[:, image_tokens])
+                rows.append(step.attention[:, map_tokens])
                 token = int(step.logits.argmax())
                 probability *= _probability(step.logits, token)
                 if token in self._spec.eos_token_ids:
@@ -149,7 +170,7 @@ class Engine:
                     on_id(token)
                 if len(rows) == max_new_tokens:
                     break
-                embeds = self._embed_ids(np.array([token], np.int64))
+                rest = self.embed([np.array([token], np.int64)], [], cache.next_position)
         return Pass(tuple(ids), np.stack(rows), probability)
 
     def require_room(self, prompt: int, max_new_tokens: int) -> None:

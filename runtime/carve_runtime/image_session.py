@@ -160,9 +160,9 @@ class ImageSession:
                 question_attention,
                 general_attention,
                 settings,
-                grid=self._model.manifest.image.grid,
+                grid=self._view.seen.grid,
                 image_size=(self._view.image.shape[1], self._view.image.shape[0]),
-                window=self._view.window,
+                window=self._view.seen.window,
             )
             refined = refine_pixels(self._view.image, mask, settings.max_refined_pixels)
         return _Refinement(general_attention, saliency, mask, refined)
@@ -201,6 +201,7 @@ class ImageSession:
             bbox=refined.box,
             refined_image=refined.image,
             refined_limited=refined.limited,
+            grid=self._view.seen.grid,
             question_attention=asked.attention,
             general_attention=refinement.general_attention,
             entropy=asked.entropy,

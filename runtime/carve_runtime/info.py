@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from carve_models import names
+from carve_models.image_spec import FixedImage, ImageSpec, NativeImage, TiledImage
 from carve_models.manifest import Segment
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle
@@ -22,8 +23,7 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
         ("family", manifest.family),
         ("source", manifest.source),
         ("profile", f"{manifest.profile}, opset {manifest.opset}"),
-        ("image", f"{image.size[1]} x {image.size[0]} pixels, {image.resample}"),
-        ("grid", f"{image.grid[0]} rows x {image.grid[1]} columns, {image.tokens} image tokens"),
+        ("image", f"{_spell_image(image)}, {image.resample}"),
         (
             "decoder",
             f"{decoder.layers} layers, {decoder.attention_heads} heads, "
@@ -49,6 +49,18 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _spell_image(image: ImageSpec) -> str:
+    match image:
+        case FixedImage():
+            size, grid = (" x ".join(map(str, pair)) for pair in (image.size[::-1], image.grid))
+            return f"{size} pixels, {grid} (rows x columns) = {image.fewest_tokens} tokens"
+        case NativeImage():
+            sides = f"multiples of {image.token_size}"
+            return f"{image.min_pixels} to {image.max_pixels} pixels in {sides}, a token each"
+        case TiledImage():
+            return f"tiles of {image.tile} x {image.tile} pixels and {image.tile_tokens} tokens"
 
 
 def _spell(segments: tuple[Segment, ...]) -> str:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from carve_models.settings import Settings
 from carve_runtime.contrast import fuse_contrast
-from carve_runtime.preprocess import Window
+from carve_runtime.model_input import Window
 from carve_runtime.regions import select_regions
 
 

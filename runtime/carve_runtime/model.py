@@ -17,9 +17,11 @@ from carve_runtime.cache import Counts, Prefix
 from carve_runtime.engine import Engine, Pass
 from carve_runtime.graph import SessionSettings
 from carve_runtime.image import RGB, ImageInput, load_image
-from carve_runtime.preprocess import Window, preprocess, require_aspect
+from carve_runtime.model_input import ModelInput
+from carve_runtime.preprocess import preprocess, require_aspect
 from carve_runtime.result import Stage, Token
 from carve_runtime.stopwatch import Stopwatch
+from carve_runtime.stretch import Features
 from carve_runtime.text import Piece, Text, question_text
 
 OnToken = Callable[[Token], None]
@@ -31,15 +33,18 @@ class View:
 
     Attributes:
         image: (H, W, 3) uint8.
-        window: the part of the image that the token grid covers.
-        features: (1, N, hidden) float32, the image tokens.
+        features: the image tokens, with the grid and the window of their map.
         prefix: the cache of the prompt up to and including the image.
     """
 
     image: RGB
-    window: Window
-    features: NDArray[np.float32]
+    features: Features
     prefix: Prefix
+
+    @property
+    def seen(self) -> ModelInput:
+        """What the vision encoder saw."""
+        return self.features.seen
 
 
 @dataclass(frozen=True)
@@ -134,15 +139,22 @@ class Model:
             room: positions that passes are expected to need behind the prefix, see :meth:`room`.
             work: is added to.
             lower: run the lower half of the decoder only, for now.
+
+        Raises:
+            PromptError: the image takes more positions than the model has.
         """
-        features, window = self._encode(image, work)
+        features = self._encode(image, work)
         with work.clock.stage("prefix"):
-            embeds = self._engine.embed(self._prefix, [features])
-            prefix = self._engine.prefill(embeds, room, work.counts, lower=lower)
-        return View(image, window, features, prefix)
+            beginning = self._engine.embed(self._prefix, [features])
+            self._engine.require_room(beginning.length, 1)
+            prefix = self._engine.prefill(beginning, room, work.counts, lower=lower)
+        return View(image, features, prefix)
 
     def room(self, question: str, *, pair: bool, max_new_tokens: int) -> int:
-        """Return the positions behind the prefix that the passes of one question may need."""
+        """Return the positions behind the prefix that the passes of one question may need.
+
+        A second image counts with the fewest tokens that it can have.
+        """
         texts = [self._single(question), self._single(self.manifest.prompts.general)]
         if pair:
             texts.append(self._pair(question))
@@ -164,15 +176,15 @@ class Model:
     ) -> Pass:
         """Answer about one image."""
         with work.clock.stage(stage):
-            return self._continue(view, self._single(question), [], stage, max_new_tokens, work)
+            return self._continue(view, self._single(question), None, stage, max_new_tokens, work)
 
     def attend(self, view: View, question: str, *, stage: Stage, work: Work) -> NDArray[np.float32]:
         """Return one step's attention, (1, L, N), from the lower half of the decoder."""
         with work.clock.stage(stage):
             return self._engine.attend(
-                self._engine.embed(self._single(question), []),
+                self._engine.embed(self._single(question), [], view.prefix.next_position),
                 view.prefix,
-                image_tokens=self._image_tokens(view),
+                map_tokens=_map_tokens(view),
                 counts=work.counts,
             )
 
@@ -187,25 +199,24 @@ class Model:
         work: Work,
     ) -> Pass:
         """Answer about the original, already looked at, and its refined image."""
-        features, _ = self._encode(refined, work)
-        images = [view.features, features]
+        second = self._encode(refined, work)
         with work.clock.stage(stage):
-            return self._continue(view, self._pair(question), images, stage, max_new_tokens, work)
+            return self._continue(view, self._pair(question), second, stage, max_new_tokens, work)
 
     def _require_room(self, question: str, *, pair: bool, max_new_tokens: int) -> None:
-        """Refuse a question that is empty or too long, before any graph runs."""
+        """Refuse a question that is empty or too long in any case, before any graph runs."""
         rest = self._pair(question) if pair else self._single(question)
         self._engine.require_room(self._positions([*self._prefix, *rest]), max_new_tokens)
 
     def _positions(self, pieces: Sequence[Piece]) -> int:
-        tokens = self.manifest.image.tokens
+        tokens = self.manifest.image.fewest_tokens
         return sum(tokens if isinstance(piece, int) else len(piece) for piece in pieces)
 
-    def _encode(self, image: RGB, work: Work) -> tuple[NDArray[np.float32], Window]:
+    def _encode(self, image: RGB, work: Work) -> Features:
         with work.clock.stage("preprocess"):
             seen = preprocess(image, self.manifest.image)
         with work.clock.stage("vision"):
-            return self._engine.encode_image(seen.pixel_values, work.counts), seen.window
+            return self._engine.encode_image(seen, work.counts)
 
     def _single(self, question: str) -> list[Piece]:
         return self._rest(self.manifest.prompts.single, question)
@@ -221,23 +232,25 @@ class Model:
         self,
         view: View,
         pieces: Sequence[Piece],
-        images: Sequence[NDArray[np.float32]],
+        second: Features | None,
         stage: Stage,
         max_new_tokens: int,
         work: Work,
     ) -> Pass:
+        images = [view.features] if second is None else [view.features, second]
         on_token, on_id = work.on_token, None
         if on_token is not None:
             on_id = self.text.streamer(lambda text: on_token(Token(stage, text)))
         return self._engine.generate(
-            self._engine.embed(pieces, images),
+            self._engine.embed(pieces, images, view.prefix.next_position),
             view.prefix,
             max_new_tokens=max_new_tokens,
-            image_tokens=self._image_tokens(view),
+            map_tokens=_map_tokens(view),
             counts=work.counts,
             on_id=on_id,
         )
 
-    def _image_tokens(self, view: View) -> slice:
-        """Return where the image stands: at the end of the prefix."""
-        return slice(view.prefix.length - self.manifest.image.tokens, view.prefix.length)
+
+def _map_tokens(view: View) -> NDArray[np.int64]:
+    """Return where the tokens of the image's map stand: the image is the end of the prefix."""
+    return view.prefix.length - len(view.seen.ids) + view.seen.map_tokens

@@ -59,6 +59,7 @@ class CarveResult:
         bbox: their half-open box (x0, y0, x1, y1) in pixels.
         refined_image: (h, w, 3) uint8, what the final pass looked at.
         refined_limited: whether ``max_refined_pixels`` reduced the refined image.
+        grid: (rows, columns) of the attention map, rows * columns = N.
         question_attention: (T_Q, L, N) float32 for the layers in ``settings.layers``.
         general_attention: (T_G, L, N) float32; T_G is 0 where ``settings.contrast`` is "off".
         entropy: attention entropy of the question pass's last step, in nats.
@@ -79,6 +80,7 @@ class CarveResult:
     bbox: Box
     refined_image: RGB
     refined_limited: bool
+    grid: tuple[int, int]
     question_attention: NDArray[np.float32]
     general_attention: NDArray[np.float32]
     entropy: float

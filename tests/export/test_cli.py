@@ -184,13 +184,16 @@ def test_an_occupied_place_is_refused(kind: str, checkpoint: Path, tmp_path: Pat
 BAD_CHECKPOINTS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown architecture": (
         {"architectures": ["LlavaNextForConditionalGeneration"], "model_type": "llava_next"},
-        r"'LlavaNextForConditionalGeneration'.*nearest: LlavaForConditionalGeneration.*\. Export",
+        r"'LlavaNextForConditionalGeneration'; nearest is LLaVA-1\.5, and all mod.*\. Declare it",
     ),
     "unknown model type": (
         {"architectures": ["OrchidModel"], "model_type": "orchid"},
         r"orchid.*\. ",
     ),
-    "no architecture": ({"architectures": None}, r"'\(none\)'.*\. Export one of Llava"),
+    "no architecture": (
+        {"architectures": None},
+        r"'\(none\)'.*\. Declare it.* one of Llava",
+    ),
 }
 
 

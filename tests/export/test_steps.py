@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from carve_export.steps.graphs import write_step_graphs
 from carve_models import names
+from carve_models.image_spec import FixedImage
 from carve_models.interface import refine_interface
-from carve_models.manifest import ImageSpec
 from carve_models.settings import Rule, Strategy
 from carve_runtime import fuse_contrast, load_image, select_regions
 from carve_runtime.preprocess import preprocess
@@ -288,15 +288,15 @@ def test_the_pixel_limit(limit: int, refine: Run) -> None:
 
 COMMON: dict[str, Any] = {"size": (56, 48), "grid": (4, 3), "patch_size": 14}
 SPECS = {
-    "resize": ImageSpec(resize_to=(56, 48), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), **COMMON),
-    "pad": ImageSpec(pad_color=(9, 200, 77), resize_to=(56, 48), **COMMON),
-    "crop": ImageSpec(resize_shortest_edge=60, crop=(56, 48), resample="lanczos", **COMMON),
-    "crop beyond": ImageSpec(resize_shortest_edge=51, crop=(56, 48), **COMMON),
-    "sliver": ImageSpec(resize_shortest_edge=60, crop=(56, 48), max_aspect_ratio=1.25, **COMMON),
-    "crop alone": ImageSpec(crop=(56, 48), **COMMON),
-    "bilinear": ImageSpec(resize_to=(56, 48), resample="bilinear", **COMMON),
-    "box": ImageSpec(resize_to=(56, 48), resample="box", **COMMON),
-    "hamming": ImageSpec(resize_to=(56, 48), resample="hamming", **COMMON),
+    "resize": FixedImage(resize_to=(56, 48), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), **COMMON),
+    "pad": FixedImage(pad_color=(9, 200, 77), resize_to=(56, 48), **COMMON),
+    "crop": FixedImage(resize_shortest_edge=60, crop=(56, 48), resample="lanczos", **COMMON),
+    "crop beyond": FixedImage(resize_shortest_edge=51, crop=(56, 48), **COMMON),
+    "sliver": FixedImage(resize_shortest_edge=60, crop=(56, 48), max_aspect_ratio=1.25, **COMMON),
+    "crop alone": FixedImage(crop=(56, 48), **COMMON),
+    "bilinear": FixedImage(resize_to=(56, 48), resample="bilinear", **COMMON),
+    "box": FixedImage(resize_to=(56, 48), resample="box", **COMMON),
+    "hamming": FixedImage(resize_to=(56, 48), resample="hamming", **COMMON),
 }
 
 
@@ -309,15 +309,15 @@ def test_preprocessing(name: str, tmp_path: Path) -> None:
     for image in (photo, photo[:41, :333], photo[:30, :20], photo[:2, :3]):
         wanted = preprocess(image, SPECS[name])
         pixel_values, window = exact({"image": image})
-        np.testing.assert_array_equal(pixel_values, wanted.pixel_values)
+        np.testing.assert_array_equal(pixel_values, wanted.feeds[names.PIXEL_VALUES])
         np.testing.assert_array_equal(window, wanted.window)
         pixel_values, _ = single({"image": image})
         std = np.min(SPECS[name].std or 1.0)
         level = SINGLE_BYTES / 255 / std + 1e-5
-        assert np.abs(pixel_values - wanted.pixel_values).max() <= level
+        assert np.abs(pixel_values - wanted.feeds[names.PIXEL_VALUES]).max() <= level
 
 
 def test_a_filter_that_is_no_convolution_has_no_graph(tmp_path: Path) -> None:
-    write_step_graphs(tmp_path, ImageSpec(resize_to=(56, 48), resample="nearest", **COMMON))
+    write_step_graphs(tmp_path, FixedImage(resize_to=(56, 48), resample="nearest", **COMMON))
     assert not (tmp_path / names.graph_file(names.PREPROCESS)).exists()
     assert (tmp_path / names.graph_file(names.CARVE_REFINE)).exists()

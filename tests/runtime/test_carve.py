@@ -46,7 +46,7 @@ def prompt_tokens(text: str) -> int:
 @pytest.mark.parametrize("final_prompt", ["pair", "refined"])
 def test_the_prefix_runs_once(pocket: Carve, variant: Variant, final_prompt: FinalPrompt) -> None:
     result = pocket.ask(SCENE, QUESTION, variant=variant, final_prompt=final_prompt)
-    image = pocket.manifest.image.tokens
+    image = pocket.manifest.image.fewest_tokens
     prefix = 1 + image  # beginning of sequence, then the image
     question, general = prompt_tokens(QUESTION), prompt_tokens(pocket.manifest.prompts.general)
     steps = [len(result.question_attention), len(result.general_attention)]
@@ -61,7 +61,7 @@ def test_the_prefix_runs_once(pocket: Carve, variant: Variant, final_prompt: Fin
 
 def test_a_session_computes_what_depends_on_the_image_once(pocket: Carve) -> None:
     questions = [entry["question"] for entry in ENTRIES if entry["image"] == SCENE.name]
-    image = pocket.manifest.image.tokens
+    image = pocket.manifest.image.fewest_tokens
     with pocket.open(SCENE) as session:
         for number, question in enumerate(questions):
             alone = pocket.ask(SCENE, question, final_prompt="pair")
@@ -115,7 +115,7 @@ def test_fields_of_a_result(pocket: Carve) -> None:
     assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
     assert result.refined_image.dtype == np.uint8
     assert not result.refined_limited
-    assert 0 < result.entropy <= np.log(pocket.manifest.image.tokens)
+    assert 0 < result.entropy <= np.log(pocket.manifest.image.fewest_tokens)
     stages = {"decode", "preprocess", "vision", "prefix", "question", "general", "refine", "final"}
     assert set(result.timings) == stages | {"total"}
     assert sum(result.timings[stage] for stage in stages) <= result.timings["total"]

@@ -167,7 +167,7 @@ def test_save_dir_holds_every_picture(tmp_path: Path) -> None:
 def test_info(tmp_path: Path) -> None:
     result = carve_run("info", POCKET)
     assert result.exit_code == 0, result.output
-    for expected in ("llava", "12 rows x 12 columns", "4 layers", "1024 positions", "mask_top_p"):
+    for expected in ("llava", "12 x 12 (rows x columns)", "4 layers", "1024 positions", "mask_top"):
         assert expected in result.stdout
     manifest = json.loads(carve_run("info", "default", "--json").stdout)
     assert manifest == json.loads((POCKET / "carve.json").read_text())
@@ -269,10 +269,10 @@ BAD_BUNDLES: dict[str, tuple[str, Callable[[bytes], bytes | None], str]] = {
     "swapped": ("onnx/embed_tokens.onnx", lambda data: data[::-1], r"its SHA-256 differs"),
     "schema": (
         "carve.json",
-        lambda data: data.replace(b'"schema_version": 1', b'"schema_version": 9'),
+        lambda data: data.replace(b'"schema_version": 2', b'"schema_version": 9'),
         r"schema version 9; .*\. Upgrade",
     ),
-    "family": ("carve.json", lambda data: data.replace(b'"llava"', b'"x"'), r"family 'x'; this"),
+    "image": ("carve.json", lambda data: data.replace(b'"fixed"', b'"x"'), r"Invalid value 'x'"),
 }
 
 

@@ -14,12 +14,14 @@ from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.cache import Cache, Counts, Prefix
 from carve_runtime.decoder import Decoder, Step
 from carve_runtime.graph import SessionSettings
+from carve_runtime.stretch import Stretch
 from tests.conftest import ExportOf
 from tests.support import POCKET, PROFILES
 
 ONE_THREAD = SessionSettings(threads=1)
 CASE = "llava-clip-gqa"
 LENGTH = 90
+POSITIONS = np.arange(LENGTH)[None]
 EQUAL = 1e-5  # relative to the scale, as for the parity with PyTorch
 
 
@@ -42,10 +44,20 @@ def embeddings(width: int, seed: int = 0, length: int = LENGTH) -> Any:
     return np.random.default_rng(seed).standard_normal((1, length, width)).astype(np.float32)
 
 
+def run_step(
+    decoder: Decoder, embeds: Any, cache: Cache, counts: Counts, *, lower: bool = False
+) -> Step:
+    """Run embeddings whose positions follow those of the cache."""
+    following = cache.next_position + embeds.shape[1]
+    positions = np.arange(cache.next_position, following)[None]
+    stretch = Stretch(embeds, positions, following)
+    return decoder.step(stretch, cache, counts, lower=lower)
+
+
 def run(decoder: Decoder, embeds: Any, stops: list[int], cache: Cache) -> list[Step]:
     steps = []
     for start, stop in zip([0, *stops], stops, strict=False):
-        steps.append(decoder.step(embeds[:, start:stop], cache, Counts()))
+        steps.append(run_step(decoder, embeds[:, start:stop], cache, Counts()))
         cache = steps[-1].cache
     return steps
 
@@ -87,12 +99,12 @@ def test_buffers_stay_where_they_are(halves: Decoder, spec: DecoderSpec) -> None
 def test_an_older_cache_rewinds(profile: Profile, bundles: dict[Profile, Bundle]) -> None:
     decoder = Decoder(bundles[profile], ONE_THREAD)
     width = bundles[profile].manifest.decoder.hidden_size
-    prefix = decoder.step(embeddings(width), decoder.empty(3 * LENGTH), Counts()).cache
+    prefix = run_step(decoder, embeddings(width), decoder.empty(3 * LENGTH), Counts()).cache
     one, other = embeddings(width, 1, 20), embeddings(width, 2, 33)
-    first = decoder.step(one, prefix, Counts())
+    first = run_step(decoder, one, prefix, Counts())
     logits, attention = first.logits.copy(), first.attention.copy()
-    decoder.step(other, prefix, Counts())
-    again = decoder.step(one, prefix, Counts())
+    run_step(decoder, other, prefix, Counts())
+    again = run_step(decoder, one, prefix, Counts())
     np.testing.assert_array_equal(again.logits, logits)
     np.testing.assert_array_equal(again.attention, attention)
 
@@ -103,16 +115,16 @@ def test_a_prefix_serves_passes_that_overlap(
 ) -> None:
     decoder = Decoder(bundles[profile], ONE_THREAD)
     spec, counts = bundles[profile].manifest.decoder, Counts()
-    step = decoder.step(embeddings(spec.hidden_size), decoder.empty(2 * LENGTH), Counts())
-    prefix = Prefix(decoder, step.cache, step.states)
+    step = run_step(decoder, embeddings(spec.hidden_size), decoder.empty(2 * LENGTH), Counts())
+    prefix = Prefix(decoder, step.cache, step.states, POSITIONS)
     one, other = embeddings(spec.hidden_size, 1, 20), embeddings(spec.hidden_size, 2, 33)
     with prefix.lend(20, counts) as cache:
-        alone = decoder.step(one, cache, Counts()).logits.copy()
+        alone = run_step(decoder, one, cache, Counts()).logits.copy()
     assert counts.bytes_copied == 0
     with prefix.lend(20, counts) as first, prefix.lend(33, counts) as second:
-        mine = decoder.step(one[:, :10], first, Counts()).cache
-        decoder.step(other, second, Counts())
-        found = decoder.step(one[:, 10:], mine, Counts()).logits
+        mine = run_step(decoder, one[:, :10], first, Counts()).cache
+        run_step(decoder, other, second, Counts())
+        found = run_step(decoder, one[:, 10:], mine, Counts()).logits
     np.testing.assert_allclose(found, alone, rtol=0, atol=EQUAL * max(1, np.abs(alone).max()))
     assert counts.bytes_copied == (prefix_bytes(spec) if profile == "ort" else 0)
 
@@ -123,8 +135,8 @@ def prefix_bytes(spec: DecoderSpec, layers: int | None = None) -> int:
 
 
 def test_a_prefix_grows_once(halves: Decoder, spec: DecoderSpec) -> None:
-    step = halves.step(embeddings(spec.hidden_size), halves.empty(LENGTH), Counts())
-    prefix, counts = Prefix(halves, step.cache, step.states), Counts()
+    step = run_step(halves, embeddings(spec.hidden_size), halves.empty(LENGTH), Counts())
+    prefix, counts = Prefix(halves, step.cache, step.states, POSITIONS), Counts()
     small = prefix.nbytes
     for _ in range(2):
         with prefix.lend(10 * LENGTH, counts) as cache:
@@ -138,8 +150,8 @@ def test_concatenation_is_counted(bundles: dict[Profile, Bundle]) -> None:
         decoder = Decoder(bundles[profile], ONE_THREAD)  # type: ignore[index]
         spec, counts = bundles[profile].manifest.decoder, Counts()  # type: ignore[index]
         embeds = embeddings(spec.hidden_size, length=LENGTH + 1)
-        cache = decoder.step(embeds[:, :LENGTH], decoder.empty(LENGTH + 1), counts).cache
-        decoder.step(embeds[:, LENGTH:], cache, counts)
+        cache = run_step(decoder, embeds[:, :LENGTH], decoder.empty(LENGTH + 1), counts).cache
+        run_step(decoder, embeds[:, LENGTH:], cache, counts)
         assert counts.bytes_copied == copied * prefix_bytes(spec)
         assert counts.decoder_tokens == LENGTH + 1
         assert counts.layer_tokens == (LENGTH + 1) * spec.layers
@@ -148,23 +160,23 @@ def test_concatenation_is_counted(bundles: dict[Profile, Bundle]) -> None:
 def test_the_upper_half_follows_later(halves: Decoder, spec: DecoderSpec) -> None:
     assert spec.exit_layers is not None
     embeds, rest = embeddings(spec.hidden_size), embeddings(spec.hidden_size, 1, 20)
-    whole = halves.step(embeds, halves.empty(2 * LENGTH), Counts())
-    wanted = halves.step(rest, whole.cache, Counts())
+    whole = run_step(halves, embeds, halves.empty(2 * LENGTH), Counts())
+    wanted = run_step(halves, rest, whole.cache, Counts())
 
     counts = Counts()
-    lower = halves.step(embeds, halves.empty(2 * LENGTH), counts, lower=True)
+    lower = run_step(halves, embeds, halves.empty(2 * LENGTH), counts, lower=True)
     assert counts.layer_tokens == LENGTH * spec.exit_layers
     rows = sum(layer < spec.exit_layers for layer in spec.tapped_layers)
     np.testing.assert_array_equal(lower.attention, whole.attention[:rows])
-    prefix = Prefix(halves, lower.cache, lower.states)
+    prefix = Prefix(halves, lower.cache, lower.states, POSITIONS)
     with prefix.lend(20, counts, lower=True) as cache:
-        early = halves.step(rest, cache, counts, lower=True)
+        early = run_step(halves, rest, cache, counts, lower=True)
     np.testing.assert_array_equal(early.attention, wanted.attention[:rows])
     assert counts.layer_tokens == (LENGTH + 20) * spec.exit_layers
     for _ in range(2):  # the upper half runs over the prefix once
         counts = Counts()
         with prefix.lend(20, counts) as cache:
-            found = halves.step(rest, cache, counts)
+            found = run_step(halves, rest, cache, counts)
     np.testing.assert_array_equal(found.logits, wanted.logits)
     np.testing.assert_array_equal(found.attention, wanted.attention)
     assert counts.layer_tokens == 20 * spec.layers

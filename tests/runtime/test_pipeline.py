@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,10 +16,12 @@ import yaml
 from PIL import Image
 
 from carve_models import Settings
+from carve_models.family import PromptLayout
+from carve_models.manifest import Profile
 from carve_runtime import Carve, fuse_contrast, refine_image, select_regions
 from tests.conftest import CheckpointOf, ExportOf
-from tests.reference import GENERAL, Reference
-from tests.support import PHOTOS, POCKET, PROFILES, SCENES, TESTS
+from tests.reference import GENERAL, Reference, ReferenceResult
+from tests.support import CASES, PHOTOS, POCKET, SCENES, TESTS
 
 RUNS = [
     (model, changes)
@@ -25,6 +30,9 @@ RUNS = [
 ]
 BORDERLINE = 1e-6  # relative to the threshold, as for the goldens
 ATTENTION = 1e-5
+SUFFIX = PromptLayout().suffix
+# Sizes beside the photographs': a centre crop that begins inside a pixel, a strip, a tower.
+SIZES = [(250, 187), (167, 301), (300, 60), (40, 240)]
 QUESTIONS = ["What is this?", "Where is the blue circle?", "Is there a dog?", "How many?", "Why"]
 
 
@@ -37,40 +45,44 @@ class Subject:
     pairs: list[tuple[Path, str]]
 
 
+SubjectOf = Callable[[str], Subject]
+
+
 @pytest.fixture(scope="module")
-def subjects(
+def subject_of(
     pocket: Carve,
     checkpoint_of: CheckpointOf,
     export_of: ExportOf,
     tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, Subject]:
-    scenes = json.loads((SCENES / "questions.json").read_text())
+) -> SubjectOf:
     photos = sorted(PHOTOS.glob("*.jpg"))
-    for width, height in ((250, 187), (167, 301)):  # the centre crop begins inside a pixel
-        path = tmp_path_factory.mktemp("photos") / f"{width}x{height}.png"
-        Image.open(photos[0]).resize((width, height)).save(path)
-        photos.append(path)
-    name = "llava-clip-gqa"
-    pairs = [(photo, question) for photo in photos for question in QUESTIONS]
-    random_weights = {profile: Carve.load(export_of(name, profile).folder) for profile in PROFILES}
-    suffix = random_weights["ort"].manifest.prompts.suffix
-    reference = Reference(checkpoint_of(name), suffix)
-    return {
-        "pocket": Subject(
-            pocket,
-            Reference(POCKET / "checkpoint", ""),
-            [(SCENES / entry["image"], entry["question"]) for entry in scenes],
-        ),
-        f"{name} ort": Subject(random_weights["ort"], reference, pairs),
-        f"{name} portable": Subject(random_weights["portable"], reference, pairs),
-    }
+    folder = tmp_path_factory.mktemp("photos")
+    for width, height in SIZES:
+        photos.append(folder / f"{width}x{height}.png")
+        Image.open(photos[0]).resize((width, height)).save(photos[-1])
+
+    @cache
+    def reference(name: str) -> Reference:
+        return Reference(checkpoint_of(name), SUFFIX, CASES[name].family)
+
+    @cache
+    def subject(model: str) -> Subject:
+        if model == "pocket":
+            scenes = json.loads((SCENES / "questions.json").read_text())
+            pairs = [(SCENES / entry["image"], entry["question"]) for entry in scenes]
+            return Subject(pocket, Reference(POCKET / "checkpoint", ""), pairs)
+        name, profile = model.split()
+        vlm = Carve.load(export_of(name, cast(Profile, profile)).folder)
+        return Subject(vlm, reference(name), list(itertools.product(photos, QUESTIONS)))
+
+    return subject
 
 
 @pytest.mark.parametrize(("model", "changes"), RUNS, ids=[f"{m}-{c}" for m, c in RUNS])
 def test_pipeline_equals_the_reference(
-    model: str, changes: dict[str, Any], subjects: dict[str, Subject]
+    model: str, changes: dict[str, Any], subject_of: SubjectOf
 ) -> None:
-    subject = subjects[model]
+    subject = subject_of(model)
     unequal = 0
     assert len(subject.pairs) >= 20
     for path, question in subject.pairs:
@@ -85,17 +97,17 @@ def check_pair(
 ) -> tuple[int, int]:
     vlm = subject.vlm
     settings = vlm.manifest.defaults.override(**changes)
-    grid = vlm.manifest.image.grid
     image = Image.open(path).convert("RGB")
-    wanted = subject.reference.ask(image, question, grid, settings)
+    wanted = subject.reference.ask(image, question, settings)
     result = vlm.ask(path, question, **changes)
+    assert result.grid == wanted.grid
 
     limit = settings.max_new_tokens
     assert result.plain_token_ids == tuple(wanted.question.ids)
     general = vlm.plain(path, GENERAL, max_new_tokens=limit)
     assert list(general.token_ids) == wanted.general.ids
 
-    mask, box, refined = refine_reference(wanted, grid, image, settings, vlm, subject.reference)
+    mask, box, refined = refine_reference(wanted, image, settings, subject.reference)
     borderline = np.abs(wanted.saliency - wanted.threshold) <= BORDERLINE * wanted.threshold
     differing = mask != wanted.mask
     assert not (differing & ~borderline).any()
@@ -127,23 +139,21 @@ def check_pair(
 
 
 def refine_reference(
-    wanted: Any,
-    grid: tuple[int, int],
+    wanted: ReferenceResult,
     image: Image.Image,
     settings: Settings,
-    vlm: Carve,
     reference: Reference,
 ) -> Any:
     """Run the product's steps 3 to 7 on the reference's attention."""
     saliency = fuse_contrast(
         wanted.question.attention,
         wanted.general.attention,
-        grid=grid,
+        grid=wanted.grid,
         image_size=image.size,
         layers=settings.layers,
         steps=settings.steps,
         regularizer=settings.regularizer,
-        window=reference.window(image) if settings.geometry == "input" else None,
+        window=reference.views.window(image) if settings.geometry == "input" else None,
     )
     mask = select_regions(
         saliency,

@@ -18,8 +18,9 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 
 from carve_export.images import image_spec
 from carve_models.errors import CheckpointError
+from carve_models.image_spec import FixedImage
 from carve_models.llava import LLAVA
-from carve_models.manifest import ImageSpec
+from carve_models.names import PIXEL_VALUES
 from carve_runtime import Carve, fuse_contrast, load_image, select_regions
 from carve_runtime.preprocess import preprocess
 from tests.conftest import ExportOf
@@ -55,12 +56,18 @@ PROCESSORS = {
 }
 
 
-def spec_of(name: str) -> ImageSpec:
+def spec_of(name: str) -> FixedImage:
     """Return the rule that the exporter reads off a processor."""
     processor = PROCESSORS[name]
     cropped = getattr(processor, "do_center_crop", False)
     size = processor.crop_size if cropped else processor.size
-    return image_spec(fake(processor, size["height"]))
+    spec = image_spec(fake(processor, size["height"]), no_markup)
+    assert isinstance(spec, FixedImage)
+    return spec
+
+
+def no_markup(text: str) -> tuple[int, ...]:
+    raise AssertionError(text)
 
 
 def fake(processor: Any, side: int) -> Any:
@@ -69,10 +76,14 @@ def fake(processor: Any, side: int) -> Any:
     return SimpleNamespace(image_processor=processor, config=config, family=LLAVA)
 
 
+def pixel_values(pixels: Array, spec: FixedImage) -> Array:
+    return preprocess(pixels, spec).feeds[PIXEL_VALUES]
+
+
 def assert_same(pixels: Array, name: str) -> None:
     """Compare with Hugging Face's processor; a Pillow image, whose channels are never guessed."""
     wanted = PROCESSORS[name](Image.fromarray(pixels), return_tensors="np")["pixel_values"]
-    found = preprocess(pixels, spec_of(name)).pixel_values
+    found = pixel_values(pixels, spec_of(name))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
 
@@ -103,19 +114,19 @@ def test_pixel_values_at_any_size(name: str, height: int, width: int) -> None:
 )
 def test_rules_that_do_not_fit_the_tower_are_refused(processor: Any, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
-        image_spec(fake(processor, 48))
+        image_spec(fake(processor, 48), no_markup)
 
 
-def touched_tokens(pixels: Array, plain: Array, spec: ImageSpec) -> Array:
+def touched_tokens(pixels: Array, plain: Array, spec: FixedImage) -> Array:
     """Return which tokens of the grid see the patch, found in pixel_values alone."""
-    change = preprocess(pixels, spec).pixel_values - preprocess(plain, spec).pixel_values
+    change = pixel_values(pixels, spec) - pixel_values(plain, spec)
     rows, columns = spec.grid
     change = np.abs(change[0]).max(axis=0)[: rows * PATCH, : columns * PATCH]
     tokens = change.reshape(rows, PATCH, columns, PATCH).max(axis=(1, 3))
     return np.asarray(tokens > SHADE * max(change.max(), 1.0))
 
 
-def look_at(tokens: Array, pixels: Array, spec: ImageSpec, released: bool) -> tuple[Array, Array]:
+def look_at(tokens: Array, pixels: Array, spec: FixedImage, released: bool) -> tuple[Array, Array]:
     """Return saliency and mask of hand-made attention on some tokens."""
     question = np.where(tokens.ravel(), 1.0, 0.01).astype(np.float32)[None, None]
     saliency = fuse_contrast(
@@ -175,7 +186,7 @@ def test_the_mask_covers_the_patch(
     assert not (mask & ~near).any()
 
 
-def lines_that_matter(size: tuple[int, int], axis: int, spec: ImageSpec) -> Array:
+def lines_that_matter(size: tuple[int, int], axis: int, spec: FixedImage) -> Array:
     """Return which rows (axis 0) or columns (axis 1) of an image change pixel_values at all."""
     plain = np.full((*size, 3), GREY, np.uint8)
     found = []
@@ -245,11 +256,11 @@ def test_both_geometries_of_a_bundle_that_crops(export_of: ExportOf) -> None:
 
 def test_a_sliver_does_not_grow_to_gigapixels() -> None:
     """A refined image may be thin; the centre crop sees its middle alone, and only that grows."""
-    spec = ImageSpec(
+    spec = FixedImage(
         resize_shortest_edge=48, crop=(48, 48), size=(48, 48), grid=(6, 6), patch_size=8
     )
     sliver = np.zeros((4, 200_000, 3), np.uint8)
     sliver[:, 99_998:100_002] = 255
     seen = preprocess(sliver, spec)
     assert seen.window == (99_998, 0, 100_002, 4)
-    assert seen.pixel_values[..., 8:-8].min() == pytest.approx(1, abs=0.01)
+    assert seen.feeds[PIXEL_VALUES][..., 8:-8].min() == pytest.approx(1, abs=0.01)

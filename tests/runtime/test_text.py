@@ -22,8 +22,9 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
+from carve_export.checkpoint import Checkpoint
 from carve_export.prompts import resolve_prompts
-from carve_models import FAMILIES
+from carve_models.llava import LLAVA
 from carve_runtime import Carve, PromptError
 from carve_runtime.text import Text
 from tests.conftest import ExportOf
@@ -107,11 +108,10 @@ def test_llama_like_tokenizers(scheme: str, special: bool, tmp_path: Path) -> No
     """The prompt's stretches give the ids of the whole; truncation and padding are off."""
     path, tokenizer = llama_like(tmp_path, scheme, special)
     image = tokenizer.convert_tokens_to_ids("<image>")
-    (family,) = FAMILIES
-    config = SimpleNamespace(**{family.image_token: image})
-    checkpoint: Any = SimpleNamespace(tokenizer=tokenizer, config=config, family=family)
+    model = SimpleNamespace(config=SimpleNamespace(image_token_id=image))
+    checkpoint = Checkpoint("", LLAVA, model, tokenizer, None)
     text = Text(path, (image, 2))
-    prompts = resolve_prompts(checkpoint, text, family.prompts)
+    prompts = resolve_prompts(checkpoint, text, LLAVA.prompts)
     assert len(text.encode("a " * 500)) > 500
     pieces = text.pieces(prompts.single, "Is <image> </s> there?")
     assert [piece for piece in pieces if isinstance(piece, int)] == [0]

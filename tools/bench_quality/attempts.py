@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from carve_models.manifest import Manifest
 from carve_models.settings import Settings
 from carve_runtime.locate import locate
-from tools.bench_quality.looks import Look
+from tools.bench_quality.looks import Look, fixed_grid
 from tools.pocket.scenes import Item
 
 Mask: TypeAlias = "NDArray[np.bool_]"
@@ -69,7 +69,7 @@ class Carved:
             look.question[:, rows],
             general,
             settings,
-            grid=manifest.image.grid,
+            grid=fixed_grid(manifest),
             image_size=look.case.image.size,
             window=look.window,
         )[1]

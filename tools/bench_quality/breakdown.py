@@ -99,7 +99,7 @@ def entropy_by_layer(study: Study) -> Table:
         means = [np.mean([entropy_of(look, [row]) for look in looks]) for row in range(len(tapped))]
         rows.append([group, *(round(float(mean), 2) for mean in means)])
     columns = ("questions", *(f"layer {layer}" for layer in tapped))
-    largest = np.log(study.bench.manifest.image.tokens)
+    largest = np.log(study.bench.manifest.image.fewest_tokens)
     note = f"Nats, of the question pass's last step; an even spread has {largest:.2f}."
     return Table("entropy_layers", "Attention entropy by layer", columns, rows, note)
 

@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from carve_models.image_spec import FixedImage
 from carve_models.manifest import Manifest
 from carve_runtime.model import Model, View, Work
-from carve_runtime.preprocess import Window
+from carve_runtime.model_input import Window
 from tools.bench_quality.workers import in_order
 from tools.pocket.cases import Case
 
@@ -100,7 +101,7 @@ class _Looker:
                 one.probability,
                 one.attention,
                 general,
-                view.window,
+                view.seen.window,
             )
             for case, one in zip(cases, asked, strict=True)
         ]
@@ -113,6 +114,12 @@ def look_at(model: Model, case: Case) -> View:
     """Return a case's picture as the model holds it, with room for a question about a pair."""
     room = model.room_for(case.question, model.manifest.defaults.override(final_prompt="pair"))
     return model.look(np.asarray(case.image), room, Work())
+
+
+def fixed_grid(manifest: Manifest) -> tuple[int, int]:
+    """Return the (rows, columns) of image tokens of a bundle in which every image has the same."""
+    assert isinstance(manifest.image, FixedImage), "the benchmark needs images of one size"
+    return manifest.image.grid
 
 
 def decode(model: Model, answer: Any) -> str:

@@ -26,7 +26,7 @@ from carve_runtime import fuse_contrast
 from carve_runtime.bundle import open_bundle
 from tools.bench_quality.attempts import Carved
 from tools.bench_quality.bench import Bench
-from tools.bench_quality.looks import Look
+from tools.bench_quality.looks import Look, fixed_grid
 from tools.bench_quality.study import Size, Study, percent, plainly_right
 from tools.pocket.cases import Group
 from tools.pocket.console import start_log
@@ -116,7 +116,7 @@ def _pointing(study: Study, group: Group, settings: Settings) -> float:
 
 def points_at_target(study: Study, look: Look, settings: Settings) -> bool:
     """Return whether the strongest token is the target's or next to it."""
-    rows, columns = study.bench.manifest.image.grid
+    rows, columns = fixed_grid(study.bench.manifest)
     tapped = study.bench.manifest.decoder.tapped_layers
     saliency = fuse_contrast(
         look.question,

@@ -17,8 +17,9 @@ from carve_export.steps.refine import refine_image
 from carve_export.steps.regions import Choice, select_regions
 from carve_export.steps.resample import FILTERS, Op, Value, scalars
 from carve_models import names
+from carve_models.image_spec import FixedImage, ImageSpec
 from carve_models.interface import preprocess_interface, refine_interface
-from carve_models.manifest import Graph, ImageSpec, Tensor
+from carve_models.manifest import Graph, Tensor
 
 #: ScatterElements with ``min`` came with this operator set; later ones bring nothing needed here.
 _OPSET = 18
@@ -28,10 +29,11 @@ _IR_VERSION = 8  # the first that knows the operator set: the widest choice of r
 def write_step_graphs(folder: Path, spec: ImageSpec) -> None:
     """Write the graphs under a bundle's folder.
 
-    ``preprocess.onnx`` is left out where the filter cannot be expressed (``nearest``).
+    ``preprocess.onnx`` is made for images of one size, and left out where the filter cannot be
+    expressed (``nearest``).
     """
     _write(folder, names.CARVE_REFINE, refine_interface(), _refine)
-    if spec.resample in FILTERS:
+    if isinstance(spec, FixedImage) and spec.resample in FILTERS:
         _write(
             folder,
             names.PREPROCESS,

@@ -15,10 +15,10 @@ from carve_export.steps.resample import (
     vector,
     whole,
 )
-from carve_models.manifest import ImageSpec
+from carve_models.image_spec import FixedImage
 
 
-def preprocess(op: Op, image: Value, spec: ImageSpec) -> tuple[Value, Value]:
+def preprocess(op: Op, image: Value, spec: FixedImage) -> tuple[Value, Value]:
     """Return ``pixel_values`` (1, 3, h, w) float32, and the window of the grid (4,) float64.
 
     Args:
@@ -62,7 +62,7 @@ def _half(op: Op, space: Value) -> Value:
 
 
 def _resized_size(
-    op: Op, height: Value, width: Value, spec: ImageSpec
+    op: Op, height: Value, width: Value, spec: FixedImage
 ) -> tuple[Value, Value] | None:
     if spec.resize_to is not None:
         new_height, new_width = (constant(op, side, np.int64) for side in spec.resize_to)
@@ -123,7 +123,7 @@ def _center_crop(
     return crop, edges[1], edges[0]
 
 
-def _normalize(op: Op, pixels: Value, spec: ImageSpec) -> Value:
+def _normalize(op: Op, pixels: Value, spec: FixedImage) -> Value:
     values = op.Cast(op.Mul(real(op, pixels), spec.rescale_factor), to=ir.DataType.FLOAT)
     if spec.mean is not None and spec.std is not None:
         values = op.Sub(values, constant(op, list(spec.mean), np.float32))

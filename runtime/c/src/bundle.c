@@ -6,7 +6,7 @@
 
 #include "json.h"
 
-enum { SCHEMA_VERSION = 1, MANIFEST_LIMIT = 1 << 26 };
+enum { SCHEMA_VERSION = 2, MANIFEST_LIMIT = 1 << 26 };
 
 static const char *const graph_names[GRAPH_COUNT] = {
     [GRAPH_PREPROCESS] = "preprocess",

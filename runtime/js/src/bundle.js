@@ -1,7 +1,7 @@
 /** Read a bundle's manifest and check every file before it is used. */
 import { CarveError, require } from "./errors.js";
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 export const TOKENIZER_FILE = "tokenizer.json";
 export const GRAPHS = {
   preprocess: "preprocess",

@@ -19,7 +19,7 @@ from transformers import (
 
 from carve_export import ExportOptions, export_bundle
 from carve_models.errors import CheckpointError
-from tests.checkpoints import byte_level_tokenizer
+from tests.checkpoints.tokenizer import byte_level_tokenizer
 from tests.support import POCKET
 from tools.pocket.architecture import GRID, IMAGE_TOKENS, PATCH
 from tools.pocket.cases import cases

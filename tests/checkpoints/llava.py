@@ -1,4 +1,4 @@
-"""Random-weight checkpoints in the Hugging Face format, built from the recipes in cases/."""
+"""LLaVA-1.5 with random weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoConfig,
     CLIPVisionConfig,
@@ -20,41 +19,12 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
+from tests.checkpoints.tokenizer import byte_level_tokenizer
+
 TOWERS = {
     "clip": (CLIPVisionConfig, CLIPImageProcessorPil),
     "siglip": (SiglipVisionConfig, SiglipImageProcessorPil),
 }
-SPECIAL = ["<pad>", "<s>", "</s>", "<image>"]
-CORPUS = [
-    "USER: What letter is on the red square?\nASSISTANT: a single word or phrase.",
-    "Write a general description of the image. Answer the question using yes or no.",
-    "Is there a dog in the picture? Where is the blue circle, and how many are there?",
-]
-
-
-def byte_level_tokenizer() -> PreTrainedTokenizerFast:
-    """Return a small byte-level BPE tokenizer that prepends ``<s>``."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=SPECIAL,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        extra_special_tokens={"image_token": "<image>"},
-        clean_up_tokenization_spaces=False,
-    )
 
 
 def llava_config(recipe: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
@@ -99,6 +69,3 @@ def make_llava(recipe: dict[str, Any], folder: Path) -> Path:
     processor.save_pretrained(folder)
     processor.image_processor.save_pretrained(folder)
     return folder
-
-
-MAKERS = {"llava": make_llava}
