@@ -61,10 +61,11 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
 
 
 def _table(comparisons: Sequence[Comparison]) -> Table:
-    columns = "graph", "output", "max |difference|", "allowed", "same argmax", "seconds"
-    table = Table(*columns, title="ONNX Runtime against PyTorch")
+    table = Table(title="ONNX Runtime against PyTorch")
+    for column in ("graph", "output", "max |diff|", "allowed", "argmax", "seconds"):
+        table.add_column(column, no_wrap=column != "output")
     for row in comparisons:
-        same = {True: "yes", False: "no", None: ""}[row.same_argmax]
+        same = {True: "equal", False: "differs", None: ""}[row.same_argmax]
         table.add_row(
             row.graph,
             row.name,

@@ -97,9 +97,15 @@ def _gaps(modules: set[str], config: Any, family: Family) -> list[str]:
     """Return what a model lacks of a family's declaration."""
     paths = [path for path in vars(family.modules).values() if path is not None]
     gaps = [f"the model has no module {path!r}" for path in paths if path not in modules]
-    vision = getattr(getattr(config, "vision_config", None), "model_type", None)
-    if vision not in family.vision_models:
-        gaps.append(f"its vision tower is a {vision!r}")
+    vision = getattr(config, "vision_config", None)
+    tower = getattr(vision, "model_type", None)
+    if tower not in family.vision_models:
+        gaps.append(f"its vision tower is a {tower!r}")
+    gaps += [
+        f"its vision_config has no {field}"
+        for field in family.vision_fields
+        if not hasattr(vision, field)
+    ]
     if not hasattr(config, family.image_token):
         gaps.append(f"its configuration has no {family.image_token}")
     return gaps

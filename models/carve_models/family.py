@@ -198,3 +198,11 @@ class Family:
     positions: Positions = "sequential"
     prompts: PromptLayout
     layers: LayerRule
+
+    @property
+    def vision_fields(self) -> tuple[str, ...]:
+        """Fields of ``vision_config`` that the declaration refers to."""
+        named = [self.features.deepstack] if isinstance(self.features, PatchFeatures) else []
+        if isinstance(self.images, NativeImages):
+            named += [self.images.window_size, self.images.position_table]
+        return tuple(field for field in named if field is not None)

@@ -334,7 +334,8 @@ def test_damaged_bundles(damage: Any, message: str, library: Library, tmp_path: 
     [
         (lambda m: m.update(schema_version=9), libcarve.UNSUPPORTED, "schema version 9"),
         (lambda m: m["graphs"].pop("preprocess"), libcarve.UNSUPPORTED, "no graph preprocess"),
-        (lambda m: m["image"].pop("grid"), libcarve.UNSUPPORTED, "no fixed grid"),
+        (lambda m: m["image"].update(kind="tiled"), libcarve.UNSUPPORTED, "of the kind 'tiled'"),
+        (lambda m: m["image"].pop("grid"), libcarve.BUNDLE, "grid"),
         (lambda m: m["defaults"].update(mask_top_p="auto"), libcarve.UNSUPPORTED, "automatic"),
         (lambda m: m["defaults"].update(early_exit=True), libcarve.UNSUPPORTED, "automatic"),
         (

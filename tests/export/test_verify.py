@@ -30,7 +30,7 @@ def test_a_bundle_reproduces_its_checkpoint(
     result = verify(export_of(NAME, "ort").folder, checkpoint_of(NAME), *options)
     assert result.exit_code == 0, result.output
     assert "reproduces" in result.stdout
-    for column in ("graph", "difference", "allowed", "argmax", "seconds"):
+    for column in ("graph", "max |diff|", "allowed", "argmax", "seconds"):
         assert column in result.stdout
     for graph in ("vision", "embed", "decoder"):
         assert graph in result.stdout

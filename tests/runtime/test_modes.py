@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from carve_models.image_spec import FixedImage
 from carve_runtime import (
     Carve,
     CarveResult,
@@ -143,7 +144,9 @@ def test_the_crop_is_taken_from_the_original(pocket: Carve) -> None:
     image = np.zeros((900, 1200, 3), np.uint8)
     image[:, ::2] = 255
     result = pocket.ask(image, QUESTION)
-    assert max(pocket.manifest.image.size) < 900
+    spec = pocket.manifest.image
+    assert isinstance(spec, FixedImage)
+    assert max(spec.size) < 900
     refined, box = refine_image(image, result.mask)
     assert box == result.bbox
     np.testing.assert_array_equal(result.refined_image, refined)

@@ -270,12 +270,16 @@ static carve_status read_graphs(scope *owner, const cJSON *json, manifest *m) {
 static carve_status read_image(const cJSON *json, manifest *m) {
     const int64_t most = 1 << 12;
     const cJSON *image, *grid;
+    const char *kind;
     TRY(json_object(json, "image", &image));
-    grid = json_optional(image, "grid");
-    if (!cJSON_IsArray(grid)) {
-        return failure(CARVE_UNSUPPORTED, "The bundle's images have no fixed grid of tokens. "
-                                          "Use the Python runtime for this bundle.");
+    TRY(json_text(image, "kind", &kind));
+    if (strcmp(kind, "fixed") != 0) {
+        return failure(CARVE_UNSUPPORTED,
+                       "The bundle's images are of the kind '%s', this library reads 'fixed'. "
+                       "Use the Python runtime for this bundle.",
+                       kind);
     }
+    TRY(json_array(image, "grid", &grid));
     for (int i = 0; i < 2; i++) TRY(json_int_of(cJSON_GetArrayItem(grid, i), 1, most, &m->grid[i]));
     m->max_aspect_ratio = 200;
     if (json_optional(image, "max_aspect_ratio")) {

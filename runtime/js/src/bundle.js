@@ -51,13 +51,16 @@ function requireSupported(manifest) {
       `The manifest has no ${key}. Export the checkpoint again.`,
     );
   }
+  const { kind, grid } = manifest.image;
+  require(
+    kind === "fixed",
+    "unsupported",
+    `The bundle's images are of the kind '${kind}', this library reads 'fixed'. ` +
+      "Use the Python runtime.",
+  );
+  require(Array.isArray(grid), "bundle", "The manifest has no grid. Export the checkpoint again.");
   const absent = Object.values(GRAPHS).find((name) => !manifest.graphs[name]);
   require(!absent, "unsupported", `The bundle has no graph ${absent}. Export it again.`);
-  require(
-    Array.isArray(manifest.image.grid),
-    "unsupported",
-    "The bundle's images have no fixed grid of tokens. Use the Python runtime.",
-  );
   requireDecoder(manifest);
 }
 

@@ -71,11 +71,16 @@ const damage = {
     "unsupported",
     /no graph carve_refine/,
   ],
-  "no fixed grid": [
-    () => edited((manifest) => delete manifest.image.grid),
+  "images of another kind": [
+    () =>
+      edited(({ image, graphs }) => {
+        image.kind = "native";
+        delete graphs.preprocess;
+      }),
     "unsupported",
-    /no fixed grid/,
+    /of the kind 'native'/,
   ],
+  "no grid": [() => edited(({ image }) => delete image.grid), "bundle", /no grid/],
   "automatic settings": [
     () => edited(({ defaults }) => (defaults.mask_top_p = "auto")),
     "unsupported",

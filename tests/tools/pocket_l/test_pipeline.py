@@ -19,6 +19,7 @@ from transformers import (
 
 from carve_export import ExportOptions, export_bundle
 from carve_models.errors import CheckpointError
+from carve_models.image_spec import FixedImage
 from tests.checkpoints.tokenizer import byte_level_tokenizer
 from tests.support import POCKET
 from tools.pocket.architecture import GRID, IMAGE_TOKENS, PATCH
@@ -133,7 +134,9 @@ def test_the_checkpoint_can_be_exported(built: Path, tmp_path: Path) -> None:
     )
     report = export_bundle(str(folder), tmp_path / "bundle", options)
     assert report.manifest.decoder.tapped_layers == (LAYERS - 1,)
-    assert report.manifest.image.grid == (GRID, GRID)
+    image = report.manifest.image
+    assert isinstance(image, FixedImage)
+    assert image.grid == (GRID, GRID)
 
 
 def test_patches_are_described_in_words(tiny_llama: Path) -> None:

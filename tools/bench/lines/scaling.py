@@ -9,11 +9,12 @@ import numpy as np
 
 from carve_runtime.bundle import open_bundle
 from carve_runtime.cache import Cache, Counts
-from carve_runtime.decoder import Decoder
+from carve_runtime.decoder import Decoder, Step
 from carve_runtime.graph import SessionSettings
 from tools.bench.context import Context
 from tools.bench.figures import Figure
 from tools.bench.measure import interleave, spread
+from tools.bench.stretches import stretch
 
 _SUFFIX = 20
 _MANY = 8
@@ -49,8 +50,8 @@ class _Terms:
     def of(self, image: int, question: int) -> dict[str, list[float]]:
         """Return the seconds of each term for so many image tokens and question tokens."""
         cache = self._decoder.empty(2 * image + question + 1)
-        prefix = self._decoder.step(self._embeds(image), cache, Counts()).cache
-        asked = self._decoder.step(self._embeds(question), prefix, Counts()).cache
+        prefix = self._run(image, cache)().cache
+        asked = self._run(question, prefix)().cache
         ways = {
             "prefix": self._run(image, cache),
             "question": self._run(question, prefix),
@@ -59,13 +60,9 @@ class _Terms:
         }
         return interleave(ways, self._rounds)
 
-    def _run(self, positions: int, cache: Cache) -> Callable[[], object]:
-        embeds = self._embeds(positions)
-        return lambda: self._decoder.step(embeds, cache, Counts())
-
-    def _embeds(self, positions: int) -> np.ndarray:
-        random = np.random.default_rng(0)
-        return random.standard_normal((1, positions, self._spec.hidden_size), np.float32) / 10
+    def _run(self, positions: int, cache: Cache) -> Callable[[], Step]:
+        after = stretch(self._spec, positions, cache.length)
+        return lambda: self._decoder.step(after, cache, Counts())
 
 
 def _dominates(by_tokens: dict[int, dict[str, list[float]]]) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from carve_models import names
 from carve_runtime.bundle import open_bundle
 from carve_runtime.cache import Cache, Counts
 from carve_runtime.decoder import Decoder
 from carve_runtime.graph import SessionSettings
 from tools.bench.peers.base import PREFILL, PREFIX, SUFFIX
-from tools.bench.raw_decoder import feeds
+from tools.bench.stretches import stretch
 from tools.bench.subjects import Subject
 
 
@@ -21,15 +20,13 @@ class Ours:
         bundle = open_bundle(subject.bundle)
         spec = bundle.manifest.decoder
         self._decoder = Decoder(bundle, SessionSettings())
-        self._embeds = {
-            length: feeds(spec, length)[names.INPUTS_EMBEDS]
-            for length in (1, SUFFIX, PREFIX, PREFILL)
-        }
+        starts = {PREFILL: 0, PREFIX: 0, SUFFIX: PREFIX, 1: PREFIX}
+        self._stretches = {new: stretch(spec, new, past) for new, past in starts.items()}
         self._empty = self._decoder.empty(PREFILL)
         self._prefix = self._run(PREFIX, self._decoder.empty(PREFILL))
 
     def _run(self, positions: int, cache: Cache) -> Cache:
-        return self._decoder.step(self._embeds[positions], cache, Counts()).cache
+        return self._decoder.step(self._stretches[positions], cache, Counts()).cache
 
     def prefill(self) -> None:
         """See :class:`Peer`."""

@@ -1,0 +1,15 @@
+"""Random stretches of a prompt, as this project's decoder takes them."""
+
+from __future__ import annotations
+
+from carve_models import names
+from carve_models.manifest import DecoderSpec
+from carve_runtime.stretch import Stretch
+from tools.bench.raw_decoder import feeds
+
+
+def stretch(spec: DecoderSpec, new: int, past: int = 0) -> Stretch:
+    """Return ``new`` positions that follow ``past`` ones, one after another."""
+    inputs = feeds(spec, new)
+    positions = inputs[names.POSITION_IDS] + past
+    return Stretch(inputs[names.INPUTS_EMBEDS], positions, past + new)
