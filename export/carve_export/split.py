@@ -20,7 +20,7 @@ from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import ExportError
 from carve_models.interface import decoder_graph
-from carve_models.manifest import DecoderSpec, Tensor
+from carve_models.manifest import DecoderSpec, Graph, Tensor
 
 
 def split_decoder(folder: Path, spec: DecoderSpec) -> None:
@@ -61,10 +61,11 @@ def _cut(model: onnx.ModelProto, spec: DecoderSpec, part: DecoderPart) -> onnx.M
     outputs = [known_as.get(tensor.name, tensor.name) for tensor in interface.outputs]
     inputs = {tensor.name for tensor in interface.inputs}
     nodes = nodes_between(model.graph, inputs, outputs)
-    renamed = {name: tensor for tensor, name in known_as.items()} | _stand_ins(spec, part)
+    renamed = {name: tensor for tensor, name in known_as.items()}
+    sizes = _Sizes(decoder_graph(spec, spec.whole), interface)
     used = {name for node in nodes for name in node.input}
     graph = onnx.helper.make_graph(
-        [_rename(node, renamed) for node in nodes],
+        [_rename(sizes.asked_of_its_own(node), renamed) for node in nodes],
         part.name,
         [_value(tensor) for tensor in interface.inputs],
         [_value(tensor) for tensor in interface.outputs],
@@ -76,12 +77,25 @@ def _cut(model: onnx.ModelProto, spec: DecoderSpec, part: DecoderPart) -> onnx.M
     return half
 
 
-def _stand_ins(spec: DecoderSpec, part: DecoderPart) -> dict[str, str]:
-    """Return inputs of its own for those of the whole that a part asks for their shape alone."""
-    first = names.past_names(part.layers[:1])
-    others = [layer for layer in range(spec.layers) if layer not in part.layers]
-    caches = zip(names.past_names(others), first * len(others), strict=True)
-    return {names.INPUTS_EMBEDS: part.takes, **dict(caches)}
+class _Sizes:
+    """Where a part finds the sizes that the whole reads off inputs that the part does not have."""
+
+    def __init__(self, whole: Graph, part: Graph) -> None:
+        own = {tensor.name for tensor in part.inputs}
+        self._foreign = {tensor.name: tensor for tensor in whole.inputs if tensor.name not in own}
+        self._places = {
+            size: (tensor.name, axis)
+            for tensor in part.inputs
+            for axis, size in enumerate(tensor.shape)
+        }
+
+    def asked_of_its_own(self, node: onnx.NodeProto) -> onnx.NodeProto:
+        """Return the node, reading the same size off an input of the part."""
+        if node.op_type != "Shape" or node.input[0] not in self._foreign:
+            return node
+        axis = next(entry.i for entry in node.attribute if entry.name == "start")
+        name, start = self._places[self._foreign[node.input[0]].shape[axis]]
+        return onnx.helper.make_node("Shape", [name], node.output, start=start, end=start + 1)
 
 
 def nodes_between(
