@@ -6,12 +6,14 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from carve_export import ExportOptions, ExportReport, export_bundle
 from carve_models.manifest import Profile
 from carve_runtime import Carve
+from carve_runtime.bundle import open_bundle
 from tests.checkpoints import MAKERS
 from tests.support import CASES, POCKET
 
@@ -19,6 +21,19 @@ torch.set_num_threads(1)  # the models are tiny: threads would only wait for eac
 
 CheckpointOf = Callable[[str], Path]
 ExportOf = Callable[[str, Profile], ExportReport]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a machine with a GPU say so."""
+    parser.addoption("--gpu", action="store_true", help="run the tests that need an NVIDIA GPU")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU, by name, unless there is one."""
+    if not config.getoption("--gpu"):
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU: pytest --gpu"))
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +60,17 @@ def export_of(tmp_path_factory: pytest.TempPathFactory, checkpoint_of: Checkpoin
         return export_bundle(str(checkpoint_of(name)), out, options)
 
     return export
+
+
+@pytest.fixture(scope="session")
+def pocket_portable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export pocket in the profile ``portable``, once."""
+    settings = msgspec.json.decode((POCKET / "settings.json").read_bytes())
+    out = tmp_path_factory.mktemp("bundle") / "pocket-portable"
+    layers = open_bundle(POCKET).manifest.decoder.tapped_layers
+    options = ExportOptions(profile="portable", layers=layers, **settings)
+    export_bundle(str(POCKET / "checkpoint"), out, options)
+    return out
 
 
 @pytest.fixture(scope="session")

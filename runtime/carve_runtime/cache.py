@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from carve_runtime.graph import OrtValue
+from carve_runtime.graph import Value
 
 if TYPE_CHECKING:
     from carve_runtime.decoder import Decoder
@@ -56,7 +57,7 @@ class Cache:
         next_position: the position id of what follows; not ``length`` under M-RoPE.
     """
 
-    values: tuple[tuple[OrtValue, ...], ...]
+    values: tuple[tuple[Value, ...], ...]
     length: int
     capacity: int | None
     parts: int
@@ -69,7 +70,8 @@ class Cache:
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers, the room included."""
-        return sum(value.numpy().nbytes for part in self.values for value in part)
+        sizes = (math.prod(value.shape()) for part in self.values for value in part)
+        return sum(sizes) * np.dtype(np.float32).itemsize
 
 
 class Prefix:
@@ -80,7 +82,7 @@ class Prefix:
     """
 
     def __init__(
-        self, decoder: Decoder, cache: Cache, states: OrtValue, positions: NDArray[np.int64]
+        self, decoder: Decoder, cache: Cache, states: Value, positions: NDArray[np.int64]
     ) -> None:
         """Take over a cache that nobody else continues.
 

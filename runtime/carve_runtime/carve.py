@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from carve_models.manifest import Manifest
 from carve_models.settings import SettingsChanges, Variant
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.graph import CPU, SessionSettings
+from carve_runtime.graph import BackendName, ProviderName, SessionSettings
 from carve_runtime.image import ImageInput
 from carve_runtime.image_session import ImageSession
 from carve_runtime.model import Model, OnToken, Work
@@ -44,7 +44,9 @@ class Carve:
         folder: str | os.PathLike[str] | None = None,
         *,
         verify: bool = True,
-        providers: Sequence[str] = (CPU,),
+        backend: BackendName = "ort",
+        provider: ProviderName | None = None,
+        device: str | None = None,
         threads: int | None = None,
         image_cache_bytes: int = IMAGE_CACHE_BYTES,
     ) -> Carve:
@@ -53,17 +55,22 @@ class Carve:
         Args:
             folder: a folder that ``carve-export`` wrote.
             verify: compare the files' SHA-256 sums; sizes are compared in any case.
-            providers: ONNX Runtime execution providers, best first.
-            threads: threads of one graph run; ONNX Runtime's choice, one a core, if ``None``.
+            backend: what runs the graphs.
+            provider: ONNX Runtime's execution provider, "cpu" if ``None``.
+            device: of the backend or provider, see :class:`carve_runtime.graph.SessionSettings`.
+            threads: threads of one graph run; the backend's choice if ``None``.
             image_cache_bytes: keep what was computed of the images last asked about, so that
                 another question about one of them does not look at it again; 0 keeps nothing.
 
         Raises:
             BundleError: a file is missing, truncated, swapped or malformed.
-            DependencyError: ONNX Runtime is not installed.
-            ProviderError: a provider is not available.
+            DependencyError: the backend is not installed.
+            ProviderError: the provider or device is not available.
+            SettingsError: an unknown backend or provider, or one that does not go with the others.
         """
-        settings = SessionSettings(providers=providers, threads=threads)
+        settings = SessionSettings(
+            backend=backend, provider=provider, device=device, threads=threads
+        )
         return cls(open_bundle(folder, verify=verify), settings, image_cache_bytes)
 
     @property

@@ -25,9 +25,11 @@ from carve_models.settings import (
 from carve_runtime.bundle import open_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.doctor import examine
+from carve_runtime.graph import SessionSettings
 from carve_runtime.info import describe
 from carve_runtime.picture import draw_result, save_picture, save_pictures
 from carve_runtime.result import CarveResult, PlainResult, Token
+from carve_runtime.session_options import session_options
 
 _DEFAULT = "default"
 _PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
@@ -90,7 +92,7 @@ Examples:
 @click.option("--adaptive", is_flag=True, default=None, help="Keep plain answers that are sure.")
 @click.option("--sure-probability", type=float, help="Least probability, for --adaptive.")
 @click.option("--focused-entropy", type=float, help="Largest entropy, for --adaptive.")
-@click.option("--threads", type=int, help="Threads of one graph run.")
+@session_options
 @click.option("--plain", is_flag=True, help="Give the plain answer alone.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write the overview picture here.")
 @click.option("--save-dir", type=click.Path(path_type=Path), help="Write every picture here.")
@@ -100,7 +102,7 @@ def ask(
     bundle: str,
     image: Path,
     questions: tuple[str, ...],
-    threads: int | None,
+    session: SessionSettings,
     plain: bool,
     picture: Path | None,
     save_dir: Path | None,
@@ -118,7 +120,7 @@ def ask(
         _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
     _require_one(questions, picture=picture, save_dir=save_dir)
     _require_writable(picture, save_dir)
-    vlm = Carve.load(_folder(bundle), verify=not no_verify, threads=threads)
+    vlm = Carve(open_bundle(_folder(bundle), verify=not no_verify), session)
     reports = []
     for question in questions:
         if len(questions) > 1 and not as_json:
@@ -149,7 +151,7 @@ def info(bundle: str, as_json: bool) -> None:
 
 @main.command(epilog="\b\nExample:\n  carve-run doctor")
 def doctor() -> None:
-    """Check the installation: ONNX Runtime, its providers, the default bundle."""
+    """Check the installation: backends, their providers and devices, the default bundle."""
     healthy, lines = examine()
     click.echo("\n".join(lines))
     sys.exit(0 if healthy else 1)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
+from carve_runtime.backends import load_graph
 from carve_runtime.bundle import Bundle
 from carve_runtime.cache import Cache, Counts
-from carve_runtime.graph import CPU, Array, Graph, OrtValue, SessionSettings
+from carve_runtime.graph import Array, SessionSettings, Value
 from carve_runtime.stretch import Stretch
 
 #: Buffers have room for a multiple of so many positions: questions of like length share one.
@@ -31,7 +32,7 @@ class Step(NamedTuple):
 
     attention: NDArray[np.float32]
     cache: Cache
-    states: OrtValue
+    states: Value
 
     @property
     def logits(self) -> NDArray[np.float32]:
@@ -43,25 +44,26 @@ class Step(NamedTuple):
 class Decoder:
     """The decoder of a bundle. Threads may share it: all state is in the cache.
 
-    In the profile ``ort``, on a CPU, past and present are the same buffers: ONNX Runtime's
-    GroupQueryAttention appends in place. The profile ``portable`` concatenates, which makes new
-    buffers; they are bound, and go into the next run as they are.
+    In the profile ``ort``, with ONNX Runtime on a CPU, past and present are the same buffers: its
+    GroupQueryAttention appends in place. All others concatenate, which makes new buffers; they stay
+    where they are, on a device too, and go into the next run as they are.
     """
 
     def __init__(self, bundle: Bundle, settings: SessionSettings, *, whole: bool = False) -> None:
-        """Load the decoder's graphs; errors as in :class:`carve_runtime.graph.Graph`.
+        """Load the decoder's graphs; errors as in :func:`carve_runtime.backends.load_graph`.
 
         Args:
             bundle: the bundle.
-            settings: for ONNX Runtime.
+            settings: who runs them.
             whole: load the decoder in one piece, even if there are halves.
         """
         spec = bundle.manifest.decoder
         self._parts = [
-            (part, Graph(bundle, part.name, settings))
+            (part, load_graph(bundle, part.name, settings))
             for part in ((spec.whole,) if whole else spec.parts)
         ]
-        self._in_place = bundle.manifest.profile == "ort" and list(settings.providers) == [CPU]
+        can_share = all(graph.in_place for _, graph in self._parts)
+        self._in_place = bundle.manifest.profile == "ort" and can_share
         self._heads = (1, spec.key_value_heads)
         self._width = spec.head_dim
 
@@ -101,7 +103,7 @@ class Decoder:
         return step._replace(cache=replace(step.cache, next_position=stretch.next_position))
 
     def complete(
-        self, cache: Cache, states: OrtValue, positions: NDArray[np.int64], counts: Counts
+        self, cache: Cache, states: Value, positions: NDArray[np.int64], counts: Counts
     ) -> Cache:
         """Fill what the upper half lacks.
 
@@ -121,7 +123,7 @@ class Decoder:
     def _run(
         self,
         parts: range,
-        states: Array | OrtValue,
+        states: Array | Value,
         positions: NDArray[np.int64],
         cache: Cache,
         counts: Counts,
@@ -134,16 +136,18 @@ class Decoder:
         shared = {names.ATTENTION_MASK: mask, names.POSITION_IDS: positions}
         counts.decoder_runs += 1
         rows, values = [], list(cache.values)
+        handed_on = self._parts[parts.start][1].value(states)
         for index in parts:
             part, graph = self._parts[index]
             past = dict(zip(names.past_names(part.layers), values[index], strict=True))
             present = names.present_names(part.layers)
             into = dict(zip(present, values[index], strict=True)) if self._in_place else {}
-            feeds = {part.takes: states, **shared, **past}
+            feeds = {part.takes: handed_on, **shared, **past}
             if deepstack is not None and part.layers.start == 0:
                 feeds[names.DEEPSTACK_EMBEDS] = deepstack
-            outputs = graph.run(feeds, into)
-            states = outputs[part.gives]
+            keep = present if part.is_last else [part.gives, *present]
+            outputs = graph.run(feeds, into, keep)
+            handed_on = outputs[part.gives]
             if part.tapped:
                 rows.append(outputs[names.LAST_ROW].numpy()[0, :, :total])
             counts.layer_tokens += new * len(part.layers)
@@ -152,7 +156,7 @@ class Decoder:
                 counts.bytes_copied += cache.length * self._bytes_per_position(part)
         attention = np.concatenate(rows) if rows else np.empty((0, total), np.float32)
         longer = replace(cache, values=tuple(values), length=total, parts=parts.stop)
-        return Step(attention, longer, states)
+        return Step(attention, longer, handed_on)
 
     def _bytes_per_position(self, part: DecoderPart) -> int:
         floats = len(names.past_names(part.layers)) * math.prod(self._heads) * self._width

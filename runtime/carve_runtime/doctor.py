@@ -6,8 +6,8 @@ import platform
 from importlib import metadata
 
 from carve_models.errors import CarveError
+from carve_runtime.backends import BACKENDS
 from carve_runtime.bundle import open_bundle
-from carve_runtime.graph import import_onnxruntime
 
 #: Distributions that install the same ``onnxruntime`` package and overwrite each other.
 ONNXRUNTIME_DISTRIBUTIONS = (
@@ -29,12 +29,17 @@ def examine() -> tuple[bool, list[str]]:
             f"{' and '.join(installed)} are both installed and overwrite each other. "
             f"Uninstall all of them, then install the one you want."
         )
-    try:
-        runtime = import_onnxruntime()
-        providers = ", ".join(runtime.get_available_providers())
-        lines.append(f"ok    ONNX Runtime {runtime.__version__}: {providers}")
-    except CarveError as error:
-        problems.append(str(error))
+    found, missing = [], []
+    for backend in BACKENDS.values():
+        try:
+            found.append(f"ok    {backend.describe()}")
+        except CarveError as error:
+            missing.append(str(error))
+    lines += found
+    if found:
+        lines += [f"--    {backend}" for backend in missing]
+    else:
+        problems += missing
     try:
         bundle = open_bundle()
         lines.append(f"ok    default bundle {bundle.folder}, {len(bundle.manifest.files)} files")

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from carve_models import names
 from carve_models.errors import PromptError
+from carve_runtime.backends import load_graph
 from carve_runtime.bundle import Bundle
 from carve_runtime.cache import Counts, Prefix
 from carve_runtime.decoder import Decoder
-from carve_runtime.graph import Graph, SessionSettings
+from carve_runtime.graph import SessionSettings
 from carve_runtime.model_input import FEATURE, ModelInput
 from carve_runtime.stretch import (
     Features,
@@ -47,17 +48,17 @@ class Engine:
     def __init__(
         self, bundle: Bundle, settings: SessionSettings | None = None, *, whole: bool = False
     ) -> None:
-        """Load the graphs; errors as in :class:`carve_runtime.graph.Graph`.
+        """Load the graphs; errors as in :func:`carve_runtime.backends.load_graph`.
 
         Args:
             bundle: the bundle.
-            settings: for ONNX Runtime.
+            settings: who runs them.
             whole: load the decoder in one piece, even if there are halves.
         """
         settings = settings or SessionSettings()
         self._spec = bundle.manifest.decoder
-        self._vision = Graph(bundle, names.VISION_ENCODER, settings)
-        self._embed = Graph(bundle, names.EMBED_TOKENS, settings)
+        self._vision = load_graph(bundle, names.VISION_ENCODER, settings)
+        self._embed = load_graph(bundle, names.EMBED_TOKENS, settings)
         self.decoder = Decoder(bundle, settings, whole=whole)
 
     def encode_image(self, seen: ModelInput, counts: Counts) -> Features:

@@ -1,152 +1,110 @@
-"""Run the graphs of a bundle with ONNX Runtime, keeping outputs where they are."""
+"""What runs a graph: one protocol that every backend keeps, and how one is chosen."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
-from carve_models.errors import BundleError, DependencyError, ProviderError, RunError
-from carve_models.interface import require_tensors
+from carve_models.errors import SettingsError
 from carve_models.manifest import Tensor
-from carve_models.settings import require_count
-from carve_runtime.bundle import Bundle
+from carve_models.settings import require_choice, require_count
 
-#: A tensor that stays in ONNX Runtime's memory; ``.numpy()`` reads it.
-OrtValue: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]
 
-CPU = "CPUExecutionProvider"
-_ERRORS_ONLY = 3
-_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+BackendName = Literal["ort", "openvino"]
+ProviderName = Literal["cpu", "cuda", "tensorrt", "nv_tensorrt_rtx", "openvino"]
+
+
+class Value(Protocol):
+    """A tensor where its backend keeps it: in host memory or on a device."""
+
+    def numpy(self) -> Array:
+        """Return it as an array; one that lies on a device is copied."""
+        ...
+
+    def shape(self) -> Sequence[int]:
+        """Return its sizes."""
+        ...
+
+
+class Graph(Protocol):
+    """One loaded graph. Threads may share it: a run keeps no state."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether an output may be written into the buffer of an input, see :meth:`run`."""
+        ...
+
+    def run(
+        self,
+        feeds: Mapping[str, Array | Value],
+        into: Mapping[str, Value] | None = None,
+        keep: Collection[str] = (),
+    ) -> dict[str, Value]:
+        """Run once and return every output by name.
+
+        Args:
+            feeds: inputs by name; values of an earlier run are not moved.
+            into: values that receive outputs in place of new ones; the caller keeps them. One may
+                be an input too, where the graph's operators allow it.
+            keep: outputs that stay where they were computed, to be inputs of another run.
+
+        Raises:
+            RunError: the backend failed, or a size is beyond what the graph was built for.
+        """
+        ...
+
+    def value(self, array: Array | Value) -> Value:
+        """Return an array as a value, without copying it where that can be."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionSettings:
-    """How ONNX Runtime runs the graphs.
+    """Who runs the graphs, and how.
 
     Attributes:
-        providers: execution providers, best first.
-        threads: threads of one graph run; ONNX Runtime's choice, one a core, if ``None``.
+        backend: ONNX Runtime or OpenVINO.
+        provider: ONNX Runtime's execution provider, "cpu" if ``None``.
+        device: which device of the backend or provider: a number for CUDA, a name such as "GPU"
+            for OpenVINO; the first one if ``None``.
+        threads: threads of one graph run on a CPU; the backend's choice if ``None``.
     """
 
-    providers: Sequence[str] = (CPU,)
+    backend: BackendName = "ort"
+    provider: ProviderName | None = None
+    device: str | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.providers, str) or not self.providers:
-            raise ProviderError(
-                f"providers is {self.providers!r}", f'give a list such as ["{CPU}"]'
-            )
+        require_choice("backend", self.backend, BackendName)
+        if self.provider is not None:
+            require_choice("provider", self.provider, ProviderName)
+            if self.backend != "ort":
+                raise SettingsError(
+                    f"provider {self.provider} is ONNX Runtime's, and backend is {self.backend}",
+                    "leave the provider out, or choose the backend ort",
+                )
         if self.threads is not None:
             require_count("threads", self.threads)
 
-
-def import_onnxruntime() -> ModuleType:
-    """Import ONNX Runtime late: the algorithm alone does not need it.
-
-    Raises:
-        DependencyError: it is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise DependencyError(
-            f"ONNX Runtime cannot be imported ({error})",
-            'install one of the extras: pip install "carve-vlm[cpu]" or "carve-vlm[gpu]"',
-        ) from error
-    module: ModuleType = onnxruntime
-    return module
-
-
-class Graph:
-    """One loaded graph. Threads may share it: a run keeps no state."""
-
-    def __init__(self, bundle: Bundle, name: str, settings: SessionSettings) -> None:
-        """Load a graph and compare its interface with the manifest's.
+    def device_number(self) -> int:
+        """Return the number of a CUDA device, 0 if none was chosen.
 
         Raises:
-            BundleError: ONNX Runtime cannot load the file, or its interface is another one.
-            ProviderError: a provider that this ONNX Runtime does not have.
+            SettingsError: it is no number.
         """
-        self._ort = import_onnxruntime()
-        providers = list(settings.providers)
-        available = self._ort.get_available_providers()
-        missing = [provider for provider in providers if provider not in available]
-        if missing:
-            raise ProviderError(
-                f"ONNX Runtime has no {missing[0]} here (available: {', '.join(available)})",
-                "choose an available provider or install the package that brings it",
-            )
-        self.spec = bundle.manifest.graphs[name]
-        path = bundle.path(self.spec.file)
-        options = self._ort.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        if settings.threads is not None:
-            options.intra_op_num_threads = settings.threads
-        try:
-            self._session = self._ort.InferenceSession(
-                os.fspath(path), options, providers=providers
-            )
-        except Exception as error:  # ONNX Runtime's own classes derive from Exception only
-            reason = str(error).splitlines()[0]
-            raise BundleError(
-                f"{path} cannot be loaded: {reason}", "export the checkpoint again"
-            ) from error
-        if self._session.get_providers()[: len(providers)] != providers:
-            raise ProviderError(
-                f"ONNX Runtime could not start {providers[0]} and took "
-                f"{self._session.get_providers()[0]}",
-                "run carve-run doctor, and check the provider's own libraries",
-            )
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        require_tensors(self.spec.file, "inputs", _tensors(inputs), self.spec.inputs)
-        require_tensors(self.spec.file, "outputs", _tensors(outputs), self.spec.outputs)
-
-    def run(
-        self, feeds: Mapping[str, Array | OrtValue], into: Mapping[str, OrtValue] | None = None
-    ) -> dict[str, OrtValue]:
-        """Run once and return every output by name.
-
-        Args:
-            feeds: inputs by name; neither arrays nor values of an earlier run are copied.
-            into: values that receive outputs in place of new ones; the caller keeps them. One may
-                be an input too, where the graph's operators allow it.
-        """
-        binding = self._session.io_binding()
-        for name, feed in feeds.items():
-            binding.bind_ortvalue_input(name, self.value(feed))
-        into = into or {}
-        wanted = [tensor.name for tensor in self.spec.outputs]
-        for name in wanted:
-            if name in into:
-                binding.bind_ortvalue_output(name, into[name])
-            else:
-                binding.bind_output(name)
-        try:
-            self._session.run_with_iobinding(binding)
-        except Exception as error:  # as above; out of memory, for instance
-            reason = str(error).splitlines()[0]
-            raise RunError(
-                f"ONNX Runtime failed in {self.spec.file}: {reason}",
-                "free memory, or check the bundle with carve-run info",
-            ) from error
-        return dict(zip(wanted, binding.get_outputs(), strict=True))
-
-    def value(self, array: Array | OrtValue) -> OrtValue:
-        """Return a value that shares the array's memory; a value is returned as it is."""
-        if not isinstance(array, np.ndarray):
-            return array
-        return self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+        if self.device is None:
+            return 0
+        if not self.device.isdecimal():
+            raise SettingsError(f"device is {self.device!r}", "number the CUDA devices from 0")
+        return int(self.device)
 
 
-def _tensors(nodes: Sequence[Any]) -> tuple[Tensor, ...]:
-    return tuple(
-        Tensor(name=node.name, dtype=_DTYPES.get(node.type, node.type), shape=tuple(node.shape))
-        for node in nodes
-    )
+def in_order(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return tensors in the order of the manifest's; a backend may have an order of its own."""
+    rank = {tensor.name: index for index, tensor in enumerate(wanted)}
+    return tuple(sorted(found, key=lambda tensor: rank.get(tensor.name, len(rank))))

@@ -20,7 +20,6 @@ from carve_runtime import (
     CarveError,
     ImageError,
     PromptError,
-    ProviderError,
     SchemaError,
     SettingsError,
 )
@@ -224,11 +223,6 @@ def test_links_that_leave_the_bundle(bundle: Path, name: str) -> None:
     (bundle / name).rename(outside)
     (bundle / name).symlink_to(outside)
     refused(bundle, BundleError, r"is a link that leaves the bundle\. Copy the file itself")
-
-
-def test_a_provider_that_is_not_here() -> None:
-    message = r"no OrchidExecutionProvider here \(available: .*CPUExecutionProvider.*\. Choose"
-    refused(POCKET, ProviderError, message, providers=["OrchidExecutionProvider"])
 
 
 BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [

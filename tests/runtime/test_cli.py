@@ -180,7 +180,7 @@ def test_doctor() -> None:
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert all(line.startswith("ok ") for line in lines)
-    for expected in ("Python", "ONNX Runtime", "default bundle"):
+    for expected in ("Python", "ONNX Runtime", "OpenVINO 20", "default bundle"):
         assert sum(expected in line for line in lines) == 1
 
 
@@ -212,6 +212,11 @@ WRONG_USE = {
         [*ASK, "--plain", "--save-dir", "x"],
         r"--save-dir .*with --plain",
     ),
+    "backend": ([*ASK, "--backend", "x"], r"'x' is not one of 'ort', 'openvino'"),
+    "provider elsewhere": (
+        [*ASK, "--backend", "openvino", "--provider", "cpu"],
+        r"provider cpu is ONNX Runtime's, .*\. Leave the provider out",
+    ),
     "plain with layers": ([*ASK, "--plain", "--layers", "1"], r"--layers .*with --plain"),
 }
 
@@ -227,6 +232,11 @@ FAILURES = {
     "no picture": (["ask", "default", __file__, QUESTION], r"is not an image .*\. Give a JPEG"),
     "no bundle": (["ask", "missing", SCENE, QUESTION], r"missing is not a bundle: .*\. Give the"),
     "no question": (["ask", "default", SCENE, " "], r"question is empty\. Ask something"),
+    "no provider": ([*ASK, "--provider", "cuda"], r"no CUDAExecutionProvider here .*\. Choose"),
+    "no device": (
+        [*ASK, "--backend", "openvino", "--device", "NPU"],
+        r"no device NPU here \(available: CPU.*\. Choose",
+    ),
     "long question": (["ask", "default", SCENE, "what " * 999], r"1024\. Shorten the question"),
 }
 

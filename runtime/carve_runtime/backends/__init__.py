@@ -1,0 +1,33 @@
+"""Backends: each loads a bundle's graphs as :class:`carve_runtime.graph.Graph`.
+
+A backend's packages are imported when it is asked for. One that is missing is an error that names
+what is there and what to install; no backend or provider stands in for another.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from carve_runtime.backends import openvino, ort
+from carve_runtime.bundle import Bundle
+from carve_runtime.graph import BackendName, Graph, SessionSettings
+
+
+class _Backend(Protocol):
+    def load_graph(self, bundle: Bundle, name: str, settings: SessionSettings) -> Graph: ...
+
+    def describe(self) -> str: ...
+
+
+BACKENDS: dict[BackendName, _Backend] = {"ort": ort, "openvino": openvino}
+
+
+def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
+    """Load one graph and compare its interface with the manifest's.
+
+    Raises:
+        BundleError: the backend cannot load the file, or its interface is another one.
+        DependencyError: the backend is not installed.
+        ProviderError: the provider or device is not there.
+    """
+    return BACKENDS[settings.backend].load_graph(bundle, name, settings)

@@ -1,0 +1,169 @@
+"""OpenVINO, which reads a bundle's ONNX files directly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from carve_models.errors import BundleError, DependencyError, ProviderError, RunError
+from carve_models.interface import require_tensors
+from carve_models.manifest import Graph as GraphSpec
+from carve_models.manifest import Tensor
+from carve_runtime.bundle import Bundle
+from carve_runtime.graph import Array, Graph, SessionSettings, Value, in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+_CPU = "CPU"
+_DTYPES = {"f32": "float32", "i64": "int64"}
+
+#: A plug-in may default to bfloat16, or to float16 on a GPU: logits are then off by more than 1.
+_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO.
+
+    Raises:
+        DependencyError: it is not installed.
+    """
+    try:
+        return import_module("openvino")
+    except ImportError as error:
+        raise DependencyError(
+            f"OpenVINO cannot be imported ({error})",
+            'install its extra: pip install "carve-vlm[openvino]"',
+        ) from error
+
+
+def describe() -> str:
+    """Return OpenVINO's version and its devices."""
+    openvino = import_openvino()
+    devices = ", ".join(openvino.Core().available_devices)
+    return f"OpenVINO {openvino.__version__.split('-')[0]}: {devices}"
+
+
+def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
+    """Load a graph, see :func:`carve_runtime.backends.load_graph`."""
+    return OpenVinoGraph(bundle, name, settings)
+
+
+@dataclass(frozen=True)
+class ArrayValue:
+    """A tensor in host memory."""
+
+    array: Array
+
+    def numpy(self) -> Array:
+        """See :class:`carve_runtime.graph.Value`."""
+        return self.array
+
+    def shape(self) -> Sequence[int]:
+        """See :class:`carve_runtime.graph.Value`."""
+        return self.array.shape
+
+
+class OpenVinoGraph:
+    """A graph in OpenVINO.
+
+    Each run takes an idle request, or makes one where threads run at once. Outputs are copied out
+    of it: a request that is used again keeps its memory, which saves more than the copies cost.
+    """
+
+    def __init__(self, bundle: Bundle, name: str, settings: SessionSettings) -> None:
+        self._openvino = import_openvino()
+        self.spec: GraphSpec = bundle.manifest.graphs[name]
+        core, device = self._openvino.Core(), settings.device or _CPU
+        if device not in core.available_devices:
+            raise ProviderError(
+                f"OpenVINO has no device {device} here "
+                f"(available: {', '.join(core.available_devices)})",
+                "choose an available device, or install its driver",
+            )
+        hints: dict[str, Any] = dict(_PRECISION)
+        if settings.threads is not None and device == _CPU:
+            hints["INFERENCE_NUM_THREADS"] = settings.threads
+        path = bundle.path(self.spec.file)
+        try:
+            self._model = core.compile_model(os.fspath(path), device, hints)
+        except RuntimeError as error:
+            raise BundleError(
+                f"{path} cannot be loaded: {_reason(error)}", "export the checkpoint again"
+            ) from error
+        self._idle: list[Any] = []
+        for kind, ports, wanted in (
+            ("inputs", self._model.inputs, self.spec.inputs),
+            ("outputs", self._model.outputs, self.spec.outputs),
+        ):
+            found = in_order([_tensor(port, wanted) for port in ports], wanted)
+            require_tensors(self.spec.file, kind, found, wanted)
+
+    @property
+    def in_place(self) -> bool:
+        """See :class:`Graph`."""
+        return False
+
+    def run(
+        self,
+        feeds: Mapping[str, Array | Value],
+        into: Mapping[str, Value] | None = None,
+        keep: Collection[str] = (),
+    ) -> dict[str, Value]:
+        """See :class:`Graph`."""
+        with self._request() as request:
+            arrays = {name: self.value(feed).numpy() for name, feed in feeds.items()}
+            try:
+                for name, array in arrays.items():
+                    request.set_tensor(name, self._openvino.Tensor(array, shared_memory=True))
+                request.infer()
+            except RuntimeError as error:
+                raise RunError(
+                    f"OpenVINO failed in {self.spec.file}: {_reason(error)}",
+                    "free memory, or check the bundle with carve-run info",
+                ) from error
+            return {
+                tensor.name: ArrayValue(np.array(request.get_tensor(tensor.name).data))
+                for tensor in self.spec.outputs
+            }
+
+    def value(self, array: Array | Value) -> Value:
+        """See :class:`Graph`."""
+        if not isinstance(array, np.ndarray):
+            return array
+        return ArrayValue(np.ascontiguousarray(array))
+
+    @contextmanager
+    def _request(self) -> Iterator[Any]:
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._model.create_infer_request()
+        yield request
+        self._idle.append(request)  # one that failed is dropped
+
+
+def _tensor(port: Any, wanted: Sequence[Tensor]) -> Tensor:
+    """Return a port; sizes that OpenVINO cannot tell beforehand are taken from the manifest's."""
+    dtype, shape = port.element_type.get_type_name(), port.partial_shape
+    listed = next((tensor.shape for tensor in wanted if tensor.name == port.any_name), ())
+    if len(listed) != len(shape):
+        listed = ("?",) * len(shape)
+    sizes = (
+        known if size.is_dynamic else size.get_length()
+        for size, known in zip(shape, listed, strict=True)
+    )
+    return Tensor(name=port.any_name, dtype=_DTYPES.get(dtype, dtype), shape=tuple(sizes))
+
+
+def _reason(error: RuntimeError) -> str:
+    """Return the line that says most: OpenVINO begins with places in its own source."""
+    lines = [line for line in str(error).splitlines() if line and " at src/" not in line]
+    return lines[-1] if lines else str(error)

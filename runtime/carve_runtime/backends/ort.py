@@ -1,0 +1,228 @@
+"""ONNX Runtime, with any of its execution providers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from carve_models.errors import BundleError, DependencyError, ProviderError, RunError, SettingsError
+from carve_models.interface import require_tensors
+from carve_models.manifest import Graph as GraphSpec
+from carve_models.manifest import Tensor
+from carve_runtime.bundle import Bundle
+from carve_runtime.graph import Array, Graph, ProviderName, SessionSettings, Value
+
+_ERRORS_ONLY = 3
+_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+
+
+@dataclass(frozen=True)
+class _Provider:
+    """One execution provider.
+
+    Attributes:
+        name: ONNX Runtime's name.
+        install: what brings it.
+        memory: where outputs can stay; ``None`` where that is the host's memory.
+        rest: the provider that runs what this one refuses, before the CPU does.
+        plugin: module of a plug-in that brings it to any ONNX Runtime.
+        metadata: the plug-in's name for its devices.
+    """
+
+    name: str
+    install: str
+    memory: str | None = None
+    rest: str | None = None
+    plugin: str | None = None
+    metadata: str = ""
+
+    def options(self, settings: SessionSettings) -> dict[str, str]:
+        """Return the provider's options for the chosen device."""
+        if self.memory is not None:
+            return {"device_id": str(settings.device_number())}
+        if self.plugin is not None:  # OpenVINO, whose default is bfloat16 on CPUs that have it
+            return {"device_type": settings.device or "CPU", "precision": "FP32"}
+        if settings.device is not None:
+            raise SettingsError(
+                f"device is {settings.device!r}, and the provider cpu has no devices",
+                "leave the device out, or choose another provider",
+            )
+        return {}
+
+
+_CUDA = "CUDAExecutionProvider"
+PROVIDERS: dict[ProviderName, _Provider] = {
+    "cpu": _Provider("CPUExecutionProvider", "the extra cpu: pip install 'carve-vlm[cpu]'"),
+    "cuda": _Provider(_CUDA, "the extra gpu: pip install 'carve-vlm[gpu]'", memory="cuda"),
+    "tensorrt": _Provider(
+        "TensorrtExecutionProvider",
+        "the extra gpu, and TensorRT's libraries: pip install 'carve-vlm[gpu]' tensorrt",
+        memory="cuda",
+        rest=_CUDA,
+    ),
+    "nv_tensorrt_rtx": _Provider(
+        "NvTensorRTRTXExecutionProvider",
+        "its plug-in: pip install onnxruntime-ep-nv-tensorrt-rtx",
+        memory="cuda",
+        plugin="onnxruntime_ep_nv_tensorrt_rtx",
+    ),
+    "openvino": _Provider(
+        "OpenVINOExecutionProvider",
+        "its plug-in: pip install onnxruntime-ep-openvino (Intel's processors), "
+        "or onnxruntime-openvino in place of onnxruntime",
+        plugin="onnxruntime_ep_openvino",
+        metadata="ov_device",
+    ),
+}
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime late: the algorithm alone does not need it.
+
+    Raises:
+        DependencyError: it is not installed.
+    """
+    try:
+        return import_module("onnxruntime")
+    except ImportError as error:
+        raise DependencyError(
+            f"ONNX Runtime cannot be imported ({error})",
+            'install one of the extras: pip install "carve-vlm[cpu]" or "carve-vlm[gpu]"',
+        ) from error
+
+
+def describe() -> str:
+    """Return ONNX Runtime's version and its providers."""
+    ort = import_onnxruntime()
+    return f"ONNX Runtime {ort.__version__}: {', '.join(ort.get_available_providers())}"
+
+
+def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
+    """Load a graph, see :func:`carve_runtime.backends.load_graph`."""
+    return OrtGraph(bundle, name, settings)
+
+
+class OrtGraph:
+    """A graph in ONNX Runtime; its values are ``OrtValue``."""
+
+    def __init__(self, bundle: Bundle, name: str, settings: SessionSettings) -> None:
+        self._ort = import_onnxruntime()
+        self.spec: GraphSpec = bundle.manifest.graphs[name]
+        self._provider = PROVIDERS[settings.provider or "cpu"]
+        self._device = settings.device_number() if self._provider.memory else 0
+        options = self._ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        if settings.threads is not None:
+            options.intra_op_num_threads = settings.threads
+        providers = self._choose(options, settings)
+        path = bundle.path(self.spec.file)
+        try:
+            self._session = self._ort.InferenceSession(
+                os.fspath(path), options, providers=providers
+            )
+        except Exception as error:  # ONNX Runtime's own classes derive from Exception only
+            reason = str(error).splitlines()[0]
+            raise BundleError(
+                f"{path} cannot be loaded: {reason}", "export the checkpoint again"
+            ) from error
+        if self._session.get_providers()[0] != self._provider.name:
+            raise ProviderError(
+                f"ONNX Runtime could not start {self._provider.name} and took "
+                f"{self._session.get_providers()[0]}",
+                "run carve-run doctor, and check the provider's own libraries",
+            )
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        require_tensors(self.spec.file, "inputs", _tensors(inputs), self.spec.inputs)
+        require_tensors(self.spec.file, "outputs", _tensors(outputs), self.spec.outputs)
+
+    @property
+    def in_place(self) -> bool:
+        """See :class:`Graph`; tried with the CPU's GroupQueryAttention alone."""
+        return self._provider is PROVIDERS["cpu"]
+
+    def run(
+        self,
+        feeds: Mapping[str, Array | Value],
+        into: Mapping[str, Value] | None = None,
+        keep: Collection[str] = (),
+    ) -> dict[str, Value]:
+        """See :class:`Graph`."""
+        binding = self._session.io_binding()
+        for name, feed in feeds.items():
+            binding.bind_ortvalue_input(name, self.value(feed))
+        into = into or {}
+        wanted = [tensor.name for tensor in self.spec.outputs]
+        for name in wanted:
+            if name in into:
+                binding.bind_ortvalue_output(name, into[name])
+            elif name in keep and self._provider.memory is not None:
+                binding.bind_output(name, self._provider.memory, self._device)
+            else:
+                binding.bind_output(name)
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:  # as above; out of memory, for instance
+            reason = str(error).splitlines()[0]
+            raise RunError(
+                f"ONNX Runtime failed in {self.spec.file}: {reason}",
+                "free memory, or check the bundle with carve-run info",
+            ) from error
+        return dict(zip(wanted, binding.get_outputs(), strict=True))
+
+    def value(self, array: Array | Value) -> Value:
+        """See :class:`Graph`; the value shares the array's memory."""
+        if not isinstance(array, np.ndarray):
+            return array
+        value: Value = self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+        return value
+
+    def _choose(self, options: Any, settings: SessionSettings) -> list[Any] | None:
+        """Return the providers of a session; of a plug-in, put the device into its options.
+
+        Raises:
+            ProviderError: the provider is not there.
+        """
+        provider, chosen = self._provider, self._provider.options(settings)
+        available = self._ort.get_available_providers()
+        if provider.name in available:
+            rest = [(provider.rest, chosen)] if provider.rest in available else []
+            return [(provider.name, chosen), *rest]
+        devices = self._plugin_devices(settings)
+        if not devices:
+            raise ProviderError(
+                f"ONNX Runtime {self._ort.__version__} has no {provider.name} here "
+                f"(available: {', '.join(available)})",
+                f"choose an available provider, or install {provider.install}",
+            )
+        options.add_provider_for_devices(devices[:1], {})
+        return None
+
+    def _plugin_devices(self, settings: SessionSettings) -> list[Any]:
+        """Return the chosen device of the provider's plug-in, if it is installed and finds one."""
+        provider = self._provider
+        if provider.plugin is None:
+            return []
+        try:
+            plugin = import_module(provider.plugin)
+        except ImportError:
+            return []
+        if not any(device.ep_name == provider.name for device in self._ort.get_ep_devices()):
+            self._ort.register_execution_provider_library(provider.name, plugin.get_library_path())
+        found = [one for one in self._ort.get_ep_devices() if one.ep_name == provider.name]
+        if provider.memory is not None:
+            return found[self._device :]
+        wanted = settings.device or "CPU"
+        return [one for one in found if one.ep_metadata.get(provider.metadata) == wanted]
+
+
+def _tensors(nodes: Sequence[Any]) -> tuple[Tensor, ...]:
+    return tuple(
+        Tensor(name=node.name, dtype=_DTYPES.get(node.type, node.type), shape=tuple(node.shape))
+        for node in nodes
+    )

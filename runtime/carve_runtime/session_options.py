@@ -1,0 +1,50 @@
+"""The options of every command that runs a bundle: who runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, get_args
+
+import click
+
+from carve_runtime.graph import BackendName, ProviderName, SessionSettings
+
+_OPTIONS = (
+    click.option(
+        "--backend",
+        type=click.Choice(get_args(BackendName)),
+        default="ort",
+        show_default=True,
+        help="What runs the graphs.",
+    ),
+    click.option(
+        "--provider",
+        type=click.Choice(get_args(ProviderName)),
+        help="ONNX Runtime's execution provider; cpu if none is named.",
+    ),
+    click.option("--device", help='Of the backend or provider: a number, or OpenVINO\'s "GPU".'),
+    click.option("--threads", type=int, help="Threads of one graph run."),
+)
+
+
+def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options; it receives them as ``session``, a :class:`SessionSettings`."""
+
+    @wraps(command)
+    def with_session(
+        *arguments: Any,
+        backend: BackendName,
+        provider: ProviderName | None,
+        device: str | None,
+        threads: int | None,
+        **others: Any,
+    ) -> Any:
+        session = SessionSettings(
+            backend=backend, provider=provider, device=device, threads=threads
+        )
+        return command(*arguments, session=session, **others)
+
+    for option in reversed(_OPTIONS):
+        with_session = option(with_session)
+    return with_session

@@ -1,0 +1,179 @@
+"""Every backend keeps one protocol: it computes what ONNX Runtime's CPU provider does, anywhere."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from carve_models import names
+from carve_models.manifest import DecoderSpec
+from carve_runtime import Carve, CarveResult, RunError
+from carve_runtime.backends import load_graph
+from carve_runtime.bundle import Bundle, open_bundle
+from carve_runtime.cache import Cache, Counts, Prefix
+from carve_runtime.decoder import Decoder, Step
+from carve_runtime.graph import Graph, SessionSettings
+from tests.backends import backends, session
+from tests.support import POCKET, SCENES, mask_overlap
+
+ENTRIES = json.loads((SCENES / "questions.json").read_text())
+LENGTH = 90
+CUTS = (40, 41, 77, LENGTH)
+REST = 20
+EQUAL = 1e-4  # relative to the scale
+OVERLAP = 0.99
+
+
+@pytest.fixture(scope="module")
+def bundle(pocket_portable: Path) -> Bundle:
+    return open_bundle(pocket_portable)
+
+
+@pytest.fixture(scope="module")
+def spec(bundle: Bundle) -> DecoderSpec:
+    return bundle.manifest.decoder
+
+
+@pytest.fixture(scope="module", params=backends())
+def settings(request: pytest.FixtureRequest) -> SessionSettings:
+    return session(request.param)
+
+
+@pytest.fixture(scope="module")
+def decoder(bundle: Bundle, settings: SessionSettings) -> Decoder:
+    return Decoder(bundle, settings)
+
+
+@pytest.fixture(scope="module")
+def vision(bundle: Bundle, settings: SessionSettings) -> Graph:
+    return load_graph(bundle, names.VISION_ENCODER, settings)
+
+
+@cache
+def embeddings(width: int, seed: int = 0, length: int = LENGTH) -> Any:
+    return np.random.default_rng(seed).standard_normal((1, length, width)).astype(np.float32)
+
+
+def run(decoder: Decoder, embeds: Any, stops: tuple[int, ...]) -> list[Step]:
+    steps: list[Step] = []
+    cache = decoder.empty(stops[-1])
+    for start, stop in zip((0, *stops), stops, strict=False):
+        steps.append(decoder.step(embeds[:, start:stop], cache, Counts()))
+        cache = steps[-1].cache
+    return steps
+
+
+def assert_equal(found: Step, wanted: Step) -> None:
+    scale = max(1.0, float(np.abs(wanted.logits).max()))
+    np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=EQUAL * scale)
+    np.testing.assert_allclose(found.attention, wanted.attention, rtol=0, atol=EQUAL)
+
+
+@pytest.mark.parametrize("stops", [(LENGTH,), CUTS])
+def test_the_decoder(
+    bundle: Bundle, decoder: Decoder, spec: DecoderSpec, stops: tuple[int, ...]
+) -> None:
+    embeds = embeddings(spec.hidden_size)
+    reference = Decoder(bundle, SessionSettings(threads=1), whole=True)
+    wanted = run(reference, embeds, stops)
+    for found, expected in zip(run(decoder, embeds, stops), wanted, strict=True):
+        assert_equal(found, expected)
+
+
+def test_an_older_cache_rewinds(decoder: Decoder, spec: DecoderSpec) -> None:
+    prefix = run(decoder, embeddings(spec.hidden_size), (LENGTH,))[0].cache
+    one, other = (embeddings(spec.hidden_size, seed, REST) for seed in (1, 2))
+    first = decoder.step(one, prefix, Counts())
+    logits, attention = first.logits.copy(), first.attention.copy()
+    kept = cache_arrays(first.cache)
+    decoder.step(other, prefix, Counts())
+    again = decoder.step(one, prefix, Counts())
+    np.testing.assert_array_equal(again.logits, logits)
+    np.testing.assert_array_equal(again.attention, attention)
+    for before, after in zip(kept, cache_arrays(first.cache), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def cache_arrays(cache: Cache) -> list[Any]:
+    return [value.numpy().copy() for part in cache.values for value in part]
+
+
+def test_the_upper_half_follows_later(decoder: Decoder, spec: DecoderSpec) -> None:
+    embeds, rest = embeddings(spec.hidden_size), embeddings(spec.hidden_size, 1, REST)
+    whole = run(decoder, embeds, (LENGTH,))[0]
+    wanted = decoder.step(rest, whole.cache, Counts())
+    lower = decoder.step(embeds, decoder.empty(LENGTH), Counts(), lower=True)
+    prefix = Prefix(decoder, lower.cache, lower.states)
+    with prefix.lend(REST, Counts()) as cache:
+        assert_equal(decoder.step(rest, cache, Counts()), wanted)
+
+
+def test_a_run_keeps_no_state(vision: Graph, bundle: Bundle) -> None:
+    """Earlier outputs stay as they are, and threads may share a graph."""
+    shape = (1, 3, *bundle.manifest.image.size)
+    images = [np.random.default_rng(seed).random(shape, np.float32) for seed in range(8)]
+
+    def features(image: Any) -> Any:
+        return vision.run({names.PIXEL_VALUES: image})[names.IMAGE_FEATURES].numpy()
+
+    alone = [features(image) for image in images]
+    copies = [array.copy() for array in alone]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(features, images))
+    for first, copy, other in zip(alone, copies, together, strict=True):
+        np.testing.assert_array_equal(first, copy)
+        np.testing.assert_allclose(other, copy, rtol=0, atol=EQUAL)
+
+
+def test_values_go_from_run_to_run(vision: Graph, bundle: Bundle) -> None:
+    image = np.random.default_rng(0).random((1, 3, *bundle.manifest.image.size), np.float32)
+    value = vision.value(image)
+    assert tuple(value.shape()) == image.shape
+    np.testing.assert_array_equal(value.numpy(), image)
+    assert vision.value(value) is value
+    kept = vision.run({names.PIXEL_VALUES: value}, keep=[names.IMAGE_FEATURES])
+    plain = vision.run({names.PIXEL_VALUES: image})
+    for outputs in (kept, plain):
+        features = outputs[names.IMAGE_FEATURES]
+        assert tuple(features.shape()) == features.numpy().shape
+    one, other = (outputs[names.IMAGE_FEATURES].numpy() for outputs in (kept, plain))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_inputs_that_do_not_fit(vision: Graph, bundle: Bundle) -> None:
+    """A typed error, and the graph works on."""
+    good = np.zeros((1, 3, *bundle.manifest.image.size), np.float32)
+    for bad in (good[:, :2], good[..., :-1], good.astype(np.float64)):
+        with pytest.raises(RunError, match=r"vision_encoder\.onnx.*\. "):
+            vision.run({names.PIXEL_VALUES: bad})
+    assert names.IMAGE_FEATURES in vision.run({names.PIXEL_VALUES: good})
+
+
+@pytest.fixture(scope="module")
+def answers(pocket: Carve) -> list[CarveResult]:
+    return [pocket.ask(SCENES / entry["image"], entry["question"]) for entry in ENTRIES]
+
+
+def test_answers_and_masks(
+    settings: SessionSettings, bundle: Bundle, answers: list[CarveResult]
+) -> None:
+    vlm = Carve(bundle, settings)
+    for entry, wanted in zip(ENTRIES, answers, strict=True):
+        found = vlm.ask(SCENES / entry["image"], entry["question"])
+        assert (found.plain_answer, found.answer) == (wanted.plain_answer, wanted.answer)
+        assert mask_overlap(found.mask, wanted.mask) >= OVERLAP
+
+
+@pytest.mark.parametrize("settings", backends()[1:], indirect=True)
+def test_the_profile_ort_elsewhere(settings: SessionSettings, answers: list[CarveResult]) -> None:
+    """Fused attention too, where it is known: the default bundle answers the same."""
+    image, question = SCENES / ENTRIES[0]["image"], ENTRIES[0]["question"]
+    found, wanted = Carve(open_bundle(POCKET), settings).ask(image, question), answers[0]
+    assert (found.plain_answer, found.answer) == (wanted.plain_answer, wanted.answer)
+    assert mask_overlap(found.mask, wanted.mask) >= OVERLAP
