@@ -195,7 +195,7 @@ def test_answers_of_another_run_are_refused(tmp_path: Path, pocket: Carve) -> No
     before = (out / "pope" / "default.jsonl").read_bytes()
     result = run("--pope", data, "--out", out)
     assert result.exit_code == 1
-    assert "default.jsonl is of another run, with mask_top_p 0.3 instead of 0.05" in result.output
+    assert f"with mask_top_p 0.3 instead of {defaults.mask_top_p}" in result.output
     assert "Choose another folder with --out, or delete the file" in result.output
     assert (out / "pope" / "default.jsonl").read_bytes() == before
     path = tmp_path / "answers.jsonl"
