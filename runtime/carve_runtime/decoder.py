@@ -142,7 +142,7 @@ class Decoder:
             past = dict(zip(names.past_names(part.layers), values[index], strict=True))
             present = names.present_names(part.layers)
             into = dict(zip(present, values[index], strict=True)) if self._in_place else {}
-            feeds = {part.takes: handed_on, **shared, **past}
+            feeds: dict[str, Array | Value] = {part.takes: handed_on, **shared, **past}
             if deepstack is not None and part.layers.start == 0:
                 feeds[names.DEEPSTACK_EMBEDS] = deepstack
             keep = present if part.is_last else [part.gives, *present]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,11 +9,11 @@ from hypothesis import strategies as st
 
 from carve_models.manifest import DecoderSpec, Profile
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.cache import Cache, Counts, Prefix
-from carve_runtime.decoder import Decoder, Step
+from carve_runtime.cache import Counts, Prefix
+from carve_runtime.decoder import Decoder
 from carve_runtime.graph import SessionSettings
-from carve_runtime.stretch import Stretch
 from tests.conftest import ExportOf
+from tests.decoding import assert_equal, embeddings, run, run_step
 from tests.support import POCKET, PROFILES
 
 ONE_THREAD = SessionSettings(threads=1)
@@ -38,34 +36,6 @@ def halves() -> Decoder:
 @pytest.fixture(scope="module")
 def spec() -> DecoderSpec:
     return open_bundle(POCKET).manifest.decoder
-
-
-def embeddings(width: int, seed: int = 0, length: int = LENGTH) -> Any:
-    return np.random.default_rng(seed).standard_normal((1, length, width)).astype(np.float32)
-
-
-def run_step(
-    decoder: Decoder, embeds: Any, cache: Cache, counts: Counts, *, lower: bool = False
-) -> Step:
-    """Run embeddings whose positions follow those of the cache."""
-    following = cache.next_position + embeds.shape[1]
-    positions = np.arange(cache.next_position, following)[None]
-    stretch = Stretch(embeds, positions, following)
-    return decoder.step(stretch, cache, counts, lower=lower)
-
-
-def run(decoder: Decoder, embeds: Any, stops: list[int], cache: Cache) -> list[Step]:
-    steps = []
-    for start, stop in zip([0, *stops], stops, strict=False):
-        steps.append(run_step(decoder, embeds[:, start:stop], cache, Counts()))
-        cache = steps[-1].cache
-    return steps
-
-
-def assert_equal(found: Step, wanted: Step) -> None:
-    scale = max(1.0, float(np.abs(wanted.logits).max()))
-    np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=EQUAL * scale)
-    np.testing.assert_allclose(found.attention, wanted.attention, rtol=0, atol=EQUAL)
 
 
 @settings(deadline=None, max_examples=20)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from carve_runtime.cache import Cache, Counts, Prefix
 from carve_runtime.decoder import Decoder, Step
 from carve_runtime.graph import Graph, SessionSettings
 from tests.backends import backends, session
+from tests.conftest import ExportOf
+from tests.decoding import assert_equal, embeddings, run, run_step
 from tests.support import POCKET, SCENES, mask_overlap
 
 ENTRIES = json.loads((SCENES / "questions.json").read_text())
@@ -55,45 +56,32 @@ def vision(bundle: Bundle, settings: SessionSettings) -> Graph:
     return load_graph(bundle, names.VISION_ENCODER, settings)
 
 
-@cache
-def embeddings(width: int, seed: int = 0, length: int = LENGTH) -> Any:
-    return np.random.default_rng(seed).standard_normal((1, length, width)).astype(np.float32)
-
-
-def run(decoder: Decoder, embeds: Any, stops: tuple[int, ...]) -> list[Step]:
-    steps: list[Step] = []
-    cache = decoder.empty(stops[-1])
-    for start, stop in zip((0, *stops), stops, strict=False):
-        steps.append(decoder.step(embeds[:, start:stop], cache, Counts()))
-        cache = steps[-1].cache
-    return steps
-
-
-def assert_equal(found: Step, wanted: Step) -> None:
-    scale = max(1.0, float(np.abs(wanted.logits).max()))
-    np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=EQUAL * scale)
-    np.testing.assert_allclose(found.attention, wanted.attention, rtol=0, atol=EQUAL)
-
-
 @pytest.mark.parametrize("stops", [(LENGTH,), CUTS])
 def test_the_decoder(
     bundle: Bundle, decoder: Decoder, spec: DecoderSpec, stops: tuple[int, ...]
 ) -> None:
     embeds = embeddings(spec.hidden_size)
     reference = Decoder(bundle, SessionSettings(threads=1), whole=True)
-    wanted = run(reference, embeds, stops)
-    for found, expected in zip(run(decoder, embeds, stops), wanted, strict=True):
-        assert_equal(found, expected)
+    wanted = run(reference, embeds, stops, reference.empty(LENGTH))
+    for found, expected in zip(
+        run(decoder, embeds, stops, decoder.empty(LENGTH)), wanted, strict=True
+    ):
+        assert_equal(found, expected, EQUAL)
+
+
+def prefill(decoder: Decoder, spec: DecoderSpec) -> Step:
+    embeds = embeddings(spec.hidden_size, length=LENGTH)
+    return run(decoder, embeds, [LENGTH], decoder.empty(LENGTH))[0]
 
 
 def test_an_older_cache_rewinds(decoder: Decoder, spec: DecoderSpec) -> None:
-    prefix = run(decoder, embeddings(spec.hidden_size), (LENGTH,))[0].cache
+    prefix = prefill(decoder, spec).cache
     one, other = (embeddings(spec.hidden_size, seed, REST) for seed in (1, 2))
-    first = decoder.step(one, prefix, Counts())
+    first = run_step(decoder, one, prefix, Counts())
     logits, attention = first.logits.copy(), first.attention.copy()
     kept = cache_arrays(first.cache)
-    decoder.step(other, prefix, Counts())
-    again = decoder.step(one, prefix, Counts())
+    run_step(decoder, other, prefix, Counts())
+    again = run_step(decoder, one, prefix, Counts())
     np.testing.assert_array_equal(again.logits, logits)
     np.testing.assert_array_equal(again.attention, attention)
     for before, after in zip(kept, cache_arrays(first.cache), strict=True):
@@ -106,18 +94,23 @@ def cache_arrays(cache: Cache) -> list[Any]:
 
 def test_the_upper_half_follows_later(decoder: Decoder, spec: DecoderSpec) -> None:
     embeds, rest = embeddings(spec.hidden_size), embeddings(spec.hidden_size, 1, REST)
-    whole = run(decoder, embeds, (LENGTH,))[0]
-    wanted = decoder.step(rest, whole.cache, Counts())
-    lower = decoder.step(embeds, decoder.empty(LENGTH), Counts(), lower=True)
-    prefix = Prefix(decoder, lower.cache, lower.states)
+    whole = prefill(decoder, spec)
+    wanted = run_step(decoder, rest, whole.cache, Counts())
+    lower = run_step(decoder, embeds, decoder.empty(LENGTH), Counts(), lower=True)
+    prefix = Prefix(decoder, lower.cache, lower.states, np.arange(LENGTH)[None])
     with prefix.lend(REST, Counts()) as cache:
-        assert_equal(decoder.step(rest, cache, Counts()), wanted)
+        assert_equal(run_step(decoder, rest, cache, Counts()), wanted, EQUAL)
+
+
+def pixels(bundle: Bundle, seed: int = 0) -> Any:
+    shape = bundle.manifest.graphs[names.VISION_ENCODER].inputs[0].shape
+    sizes = [size if isinstance(size, int) else 1 for size in shape]
+    return np.random.default_rng(seed).random(sizes, np.float32)
 
 
 def test_a_run_keeps_no_state(vision: Graph, bundle: Bundle) -> None:
     """Earlier outputs stay as they are, and threads may share a graph."""
-    shape = (1, 3, *bundle.manifest.image.size)
-    images = [np.random.default_rng(seed).random(shape, np.float32) for seed in range(8)]
+    images = [pixels(bundle, seed) for seed in range(8)]
 
     def features(image: Any) -> Any:
         return vision.run({names.PIXEL_VALUES: image})[names.IMAGE_FEATURES].numpy()
@@ -132,7 +125,7 @@ def test_a_run_keeps_no_state(vision: Graph, bundle: Bundle) -> None:
 
 
 def test_values_go_from_run_to_run(vision: Graph, bundle: Bundle) -> None:
-    image = np.random.default_rng(0).random((1, 3, *bundle.manifest.image.size), np.float32)
+    image = pixels(bundle)
     value = vision.value(image)
     assert tuple(value.shape()) == image.shape
     np.testing.assert_array_equal(value.numpy(), image)
@@ -148,7 +141,7 @@ def test_values_go_from_run_to_run(vision: Graph, bundle: Bundle) -> None:
 
 def test_inputs_that_do_not_fit(vision: Graph, bundle: Bundle) -> None:
     """A typed error, and the graph works on."""
-    good = np.zeros((1, 3, *bundle.manifest.image.size), np.float32)
+    good = pixels(bundle)
     for bad in (good[:, :2], good[..., :-1], good.astype(np.float64)):
         with pytest.raises(RunError, match=r"vision_encoder\.onnx.*\. "):
             vision.run({names.PIXEL_VALUES: bad})
@@ -177,3 +170,14 @@ def test_the_profile_ort_elsewhere(settings: SessionSettings, answers: list[Carv
     found, wanted = Carve(open_bundle(POCKET), settings).ask(image, question), answers[0]
     assert (found.plain_answer, found.answer) == (wanted.plain_answer, wanted.answer)
     assert mask_overlap(found.mask, wanted.mask) >= OVERLAP
+
+
+def test_another_family(settings: SessionSettings, export_of: ExportOf) -> None:
+    """Any resolution, windows, M-RoPE: the default runtime's answers and masks here too."""
+    bundle = open_bundle(export_of("qwen2_5_vl", "portable").folder)
+    vlm, usual = Carve(bundle, settings), Carve(bundle, SessionSettings(threads=1))
+    for entry in ENTRIES[::8]:
+        image, question = SCENES / entry["image"], entry["question"]
+        found, wanted = vlm.ask(image, question), usual.ask(image, question)
+        assert (found.plain_answer, found.answer) == (wanted.plain_answer, wanted.answer)
+        assert mask_overlap(found.mask, wanted.mask) >= OVERLAP
