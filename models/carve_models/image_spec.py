@@ -6,9 +6,12 @@ the key ``kind`` tells the classes apart.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
+
+from carve_models.errors import SettingsError
 
 #: Sizes and counts; the upper limit keeps a damaged manifest from asking for all memory.
 Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
@@ -77,6 +80,15 @@ class FixedImage(_Rule, frozen=True, kw_only=True, tag="fixed"):
         """Fewest positions that an image takes in a prompt; here every image's."""
         return self.grid[0] * self.grid[1]
 
+    def within(self, pixels: int) -> FixedImage:
+        """Refuse: there is but one size."""
+        height, width = self.size
+        raise SettingsError(
+            f"at most {pixels} pixels were asked for, this model sees every image at "
+            f"{width} x {height}",
+            "leave scout_pixels and final_pixels out, or use a model of dynamic resolution",
+        )
+
 
 class NativeImage(_Rule, frozen=True, kw_only=True, tag="native"):
     """An image keeps its aspect ratio; its patches are packed into a row (Qwen-VL).
@@ -119,6 +131,16 @@ class NativeImage(_Rule, frozen=True, kw_only=True, tag="native"):
     def fewest_tokens(self) -> int:
         """Fewest positions that an image takes in a prompt."""
         return max(1, self.min_pixels // self.token_size**2)
+
+    def within(self, pixels: int) -> NativeImage:
+        """Return the rule for images of at most so many pixels.
+
+        Raises:
+            SettingsError: that is less than one token.
+        """
+        _require_pixels(pixels, self.token_size)
+        fewest, most = min(self.min_pixels, pixels), min(self.max_pixels, pixels)
+        return msgspec.structs.replace(self, min_pixels=fewest, max_pixels=most)
 
 
 class TileMarkup(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +219,28 @@ class TiledImage(_Rule, frozen=True, kw_only=True, tag="tiled"):
     def fewest_tokens(self) -> int:
         """Fewest positions that an image takes in a prompt."""
         return self.tile_tokens
+
+    def within(self, pixels: int) -> TiledImage:
+        """Return the rule for tiles of at most so many pixels in all, beside the view of the whole.
+
+        Raises:
+            SettingsError: that is less than one tile.
+        """
+        _require_pixels(pixels, self.tile)
+        if self.longest_edge is not None:
+            side = math.isqrt(pixels) // self.tile * self.tile
+            return msgspec.structs.replace(self, longest_edge=min(self.longest_edge, side))
+        most = min(self.max_tiles, pixels // self.tile**2)
+        return msgspec.structs.replace(self, max_tiles=most, min_tiles=min(self.min_tiles, most))
+
+
+def _require_pixels(pixels: int, side: int) -> None:
+    if pixels < side**2:
+        raise SettingsError(
+            f"at most {pixels} pixels were asked for, the smallest image of this model has "
+            f"{side} x {side}",
+            f"give scout_pixels and final_pixels of {side**2} at least",
+        )
 
 
 ImageSpec: TypeAlias = FixedImage | NativeImage | TiledImage

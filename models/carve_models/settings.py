@@ -90,6 +90,8 @@ class SettingsChanges(TypedDict, total=False):
     final_prompt: FinalPrompt | None
     max_new_tokens: int | None
     max_refined_pixels: int | None
+    scout_pixels: int | None
+    final_pixels: int | None
     early_exit: bool | None
     adaptive: bool | None
     sure_probability: float | None
@@ -117,6 +119,9 @@ class Settings:
         max_new_tokens: upper limit of forward steps of each pass.
         max_refined_pixels: upper limit of the magnified image; ``None`` is four times the
             original's pixels.
+        scout_pixels: most pixels of the image that the attention passes see, for models of dynamic
+            resolution; ``None`` is the model's own limit.
+        final_pixels: most pixels of the refined image that the final pass sees, likewise.
         early_exit: stop the attention passes above the deepest layer that they need (paper, C.7).
             They then give no plain answer; ``steps`` must be ``first``.
         adaptive: keep the plain answer, and do no more, where it is sure and focused.
@@ -137,6 +142,8 @@ class Settings:
     final_prompt: FinalPrompt = "pair"
     max_new_tokens: int = 32
     max_refined_pixels: int | None = None
+    scout_pixels: int | None = None
+    final_pixels: int | None = None
     early_exit: bool = False
     adaptive: bool = False
     sure_probability: float | None = None
@@ -158,8 +165,9 @@ class Settings:
         require_range("outlier_percent", self.outlier_percent, 0.0, 100.0)
         require_or_auto(require_range, "regularizer", self.regularizer, 0.0)
         require_count("max_new_tokens", self.max_new_tokens)
-        if self.max_refined_pixels is not None:
-            require_count("max_refined_pixels", self.max_refined_pixels)
+        for name in ("max_refined_pixels", "scout_pixels", "final_pixels"):
+            if getattr(self, name) is not None:
+                require_count(name, getattr(self, name))
         if self.sure_probability is not None:
             require_range("sure_probability", self.sure_probability, 0.0, 1.0)
         if self.focused_entropy is not None:
@@ -184,6 +192,12 @@ class Settings:
                 "adaptive has no thresholds in this bundle",
                 "give sure_probability and focused_entropy",
             )
+
+    @property
+    def refined_limit(self) -> int | None:
+        """Most pixels of the refined image: no more than the final pass sees, if that is set."""
+        limits = (self.max_refined_pixels, self.final_pixels)
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def override(self, *, variant: Variant | None = None, **changes: Any) -> Settings:
         """Return a copy with a named variant applied first, then single settings.

@@ -83,17 +83,21 @@ class Carve:
         """Bytes held for images asked about before."""
         return self._sessions.nbytes
 
-    def open(self, image: ImageInput) -> ImageSession:
+    def open(self, image: ImageInput, *, scout_pixels: int | None = None) -> ImageSession:
         """Look at an image once, to ask several questions about it.
 
         Args:
             image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array.
+            scout_pixels: the setting of that name, for all questions; the bundle's if ``None``.
 
         Raises:
             ImageError: the image cannot be read.
+            SettingsError: the model cannot see the image in so few pixels.
         """
-        room = self._model.room_for(self.manifest.prompts.general, self.manifest.defaults)
-        with self._session(image, room, Work()) as session:
+        general = self.manifest.prompts.general
+        settings = self._model.settings(general, None, {"scout_pixels": scout_pixels})
+        room = self._model.room_for(general, settings)
+        with self._session(image, room, Work(), scout_pixels=settings.scout_pixels) as session:
             return session
 
     def plain(
@@ -152,18 +156,27 @@ class Carve:
         settings = self._model.settings(question, variant, changes)
         work = Work(on_token)
         room = self._model.room_for(question, settings)
-        with self._session(image, room, work, lower=settings.early_exit) as session:
+        scout, lower = settings.scout_pixels, settings.early_exit
+        with self._session(image, room, work, lower=lower, scout_pixels=scout) as session:
             return session.answer_through_carve(question, settings, work)
 
     @contextmanager
     def _session(
-        self, image: ImageInput, room: int, work: Work, *, lower: bool = False
+        self,
+        image: ImageInput,
+        room: int,
+        work: Work,
+        *,
+        lower: bool = False,
+        scout_pixels: int | None = None,
     ) -> Iterator[ImageSession]:
         """Find the image's session, or look at it, and keep the session afterwards."""
         pixels = self._model.decode(image, work)
-        key = image_key(pixels)
+        key = image_key(pixels, scout_pixels)
         session = self._sessions.get(key)
         if session is None:
-            session = ImageSession(self._model, pixels, room, work, lower=lower)
+            session = ImageSession(
+                self._model, pixels, room, work, lower=lower, scout_pixels=scout_pixels
+            )
         yield session
         self._sessions.put(key, session)

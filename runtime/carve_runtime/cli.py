@@ -88,6 +88,8 @@ Examples:
 @click.option("--final-prompt", type=click.Choice(get_args(FinalPrompt)), help="The final pass.")
 @click.option("--max-new-tokens", type=int, help="Most forward steps of each pass.")
 @click.option("--max-refined-pixels", type=int, help="Most pixels of the refined image.")
+@click.option("--scout-pixels", type=int, help="Most pixels that the attention passes see.")
+@click.option("--final-pixels", type=int, help="Most pixels that the final pass sees of the crop.")
 @click.option("--early-exit", is_flag=True, default=None, help="Skip the plain answer, see docs.")
 @click.option("--adaptive", is_flag=True, default=None, help="Keep plain answers that are sure.")
 @click.option("--sure-probability", type=float, help="Least probability, for --adaptive.")
@@ -272,7 +274,7 @@ def _report(fields: dict[str, Any]) -> None:
     if fields.get("skipped"):
         click.echo(f"CARVE  skipped: {fields['skipped']}")
     elif "bbox" in fields:
-        limited = ", limited by --max-refined-pixels" if fields["refined_limited"] else ""
+        limited = ", limited" if fields["refined_limited"] else ""
         width, height = fields["refined_size"]
         click.echo(f"box    {fields['bbox']} scaled to {width} x {height}{limited}")
     click.echo(f"time   {fields['timings']['total']:.2f} s")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from carve_models.errors import SettingsError
 from carve_models.settings import Settings, SettingsChanges, Variant
 from carve_runtime.adaptive import reason_to_skip
 from carve_runtime.contrast import needed_general_steps
@@ -58,11 +59,19 @@ class ImageSession:
     """
 
     def __init__(
-        self, model: Model, image: RGB, room: int, work: Work, *, lower: bool = False
+        self,
+        model: Model,
+        image: RGB,
+        room: int,
+        work: Work,
+        *,
+        lower: bool = False,
+        scout_pixels: int | None = None,
     ) -> None:
         """Look at an (H, W, 3) uint8 image; arguments as for :meth:`Model.look`."""
         self._model = model
-        self._view = model.look(image, room, work, lower=lower)
+        self._scout_pixels = scout_pixels
+        self._view = model.look(image, room, work, lower=lower, max_pixels=scout_pixels)
         self._general: _General | None = None
 
     def __enter__(self) -> ImageSession:
@@ -98,8 +107,19 @@ class ImageSession:
         on_token: OnToken | None = None,
         **changes: Unpack[SettingsChanges],
     ) -> CarveResult:
-        """Answer as :meth:`carve_runtime.Carve.ask` does."""
+        """Answer as :meth:`carve_runtime.Carve.ask` does.
+
+        Raises:
+            SettingsError: also if ``scout_pixels`` is not what the session was opened with.
+        """
+        changes.setdefault("scout_pixels", self._scout_pixels)
         settings = self._model.settings(question, variant, changes)
+        if settings.scout_pixels != self._scout_pixels:
+            raise SettingsError(
+                f"scout_pixels is {settings.scout_pixels}, the image was opened with "
+                f"{self._scout_pixels}",
+                "open the image with the scout_pixels that the questions need",
+            )
         return self.answer_through_carve(question, settings, Work(on_token))
 
     def answer_plainly(
@@ -164,7 +184,7 @@ class ImageSession:
                 image_size=(self._view.image.shape[1], self._view.image.shape[0]),
                 window=self._view.seen.window,
             )
-            refined = refine_pixels(self._view.image, mask, settings.max_refined_pixels)
+            refined = refine_pixels(self._view.image, mask, settings.refined_limit)
         return _Refinement(general_attention, saliency, mask, refined)
 
     def _no_refinement(self, question_attention: NDArray[np.float32]) -> _Refinement:
@@ -230,8 +250,14 @@ class ImageSession:
         limit = settings.max_new_tokens
         if settings.final_prompt == "pair":
             return self._model.answer_pair(
-                self._view, refined, question, stage="final", max_new_tokens=limit, work=work
+                self._view,
+                refined,
+                question,
+                stage="final",
+                max_new_tokens=limit,
+                work=work,
+                max_pixels=settings.final_pixels,
             )
         room = self._model.room(question, pair=False, max_new_tokens=limit)
-        second = self._model.look(refined, room, work)
+        second = self._model.look(refined, room, work, max_pixels=settings.final_pixels)
         return self._model.answer(second, question, stage="final", max_new_tokens=limit, work=work)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.errors import SettingsError
+from carve_models.image_spec import ImageSpec
 from carve_models.manifest import Manifest, Segment
 from carve_models.names import TOKENIZER_FILE
 from carve_models.settings import Settings, SettingsChanges, Variant
@@ -79,6 +80,8 @@ class Model:
         settings = self.manifest.defaults.override(variant=variant, **changes)
         self.rows(settings.layers)
         self._require_exit(settings)
+        for pixels in (settings.scout_pixels, settings.final_pixels):
+            self._rule(pixels)
         pair = settings.final_prompt == "pair"
         self._require_room(question, pair=pair, max_new_tokens=settings.max_new_tokens)
         return settings
@@ -104,6 +107,11 @@ class Model:
                 "or export the checkpoint with other --layers",
             )
         return [decoder.tapped_layers.index(layer) for layer in layers]
+
+    def _rule(self, pixels: int | None) -> ImageSpec:
+        """Return the rule for images of at most so many pixels; the model's own if ``None``."""
+        spec = self.manifest.image
+        return spec if pixels is None else spec.within(pixels)
 
     def _require_exit(self, settings: Settings) -> None:
         exit_layers = self.manifest.decoder.exit_layers
@@ -131,7 +139,15 @@ class Model:
             require_aspect(pixels, self.manifest.image)
         return pixels
 
-    def look(self, image: RGB, room: int, work: Work, *, lower: bool = False) -> View:
+    def look(
+        self,
+        image: RGB,
+        room: int,
+        work: Work,
+        *,
+        lower: bool = False,
+        max_pixels: int | None = None,
+    ) -> View:
         """Encode an (H, W, 3) uint8 image and run the shared prefix with it.
 
         Args:
@@ -139,11 +155,12 @@ class Model:
             room: positions that passes are expected to need behind the prefix, see :meth:`room`.
             work: is added to.
             lower: run the lower half of the decoder only, for now.
+            max_pixels: most pixels that the model sees of it; its own limit if ``None``.
 
         Raises:
             PromptError: the image takes more positions than the model has.
         """
-        features = self._encode(image, work)
+        features = self._encode(image, max_pixels, work)
         with work.clock.stage("prefix"):
             beginning = self._engine.embed(self._prefix, [features])
             self._engine.require_room(beginning.length, 1)
@@ -197,9 +214,10 @@ class Model:
         stage: Stage,
         max_new_tokens: int,
         work: Work,
+        max_pixels: int | None = None,
     ) -> Pass:
         """Answer about the original, already looked at, and its refined image."""
-        second = self._encode(refined, work)
+        second = self._encode(refined, max_pixels, work)
         with work.clock.stage(stage):
             return self._continue(view, self._pair(question), second, stage, max_new_tokens, work)
 
@@ -212,9 +230,9 @@ class Model:
         tokens = self.manifest.image.fewest_tokens
         return sum(tokens if isinstance(piece, int) else len(piece) for piece in pieces)
 
-    def _encode(self, image: RGB, work: Work) -> Features:
+    def _encode(self, image: RGB, max_pixels: int | None, work: Work) -> Features:
         with work.clock.stage("preprocess"):
-            seen = preprocess(image, self.manifest.image)
+            seen = preprocess(image, self._rule(max_pixels))
         with work.clock.stage("vision"):
             return self._engine.encode_image(seen, work.counts)
 

@@ -58,7 +58,7 @@ class CarveResult:
         mask: (H, W) bool, the kept regions.
         bbox: their half-open box (x0, y0, x1, y1) in pixels.
         refined_image: (h, w, 3) uint8, what the final pass looked at.
-        refined_limited: whether ``max_refined_pixels`` reduced the refined image.
+        refined_limited: whether ``max_refined_pixels`` or ``final_pixels`` reduced it.
         grid: (rows, columns) of the attention map, rows * columns = N.
         question_attention: (T_Q, L, N) float32 for the layers in ``settings.layers``.
         general_attention: (T_G, L, N) float32; T_G is 0 where ``settings.contrast`` is "off".

@@ -15,16 +15,17 @@ from carve_runtime.image import RGB
 if TYPE_CHECKING:
     from carve_runtime.image_session import ImageSession
 
-#: Shape and content of an image.
-Key: TypeAlias = tuple[tuple[int, ...], bytes]
+#: Shape and content of an image, and the most pixels that the model sees of it.
+Key: TypeAlias = tuple[tuple[int, ...], bytes, int | None]
 
 _DIGEST_BYTES = 16
 
 
-def image_key(image: RGB) -> Key:
-    """Return what tells an (H, W, 3) uint8 image from all others."""
+def image_key(image: RGB, max_pixels: int | None = None) -> Key:
+    """Return what tells an (H, W, 3) uint8 image, seen at some size, from all others."""
     content = np.ascontiguousarray(image).data
-    return image.shape, hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+    digest = hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+    return image.shape, digest, max_pixels
 
 
 class SessionCache:

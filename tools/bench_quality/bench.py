@@ -154,7 +154,7 @@ class _Picture:
     def answer(self, question: str, mask: Flags, attempt: Attempt) -> str:
         """Run the final pass."""
         settings, work = attempt.settings, Work()
-        image = refine_pixels(self._view.image, mask, settings.max_refined_pixels).image
+        image = refine_pixels(self._view.image, mask, settings.refined_limit).image
         limit = settings.max_new_tokens
         if settings.final_prompt == "pair":
             found = self._model.answer_pair(

@@ -1,0 +1,105 @@
+"""Scout mode: attention on few pixels, the crop from the original. Counts, not times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from carve_models.errors import SettingsError
+from carve_models.image_spec import NativeImage, TiledImage
+from carve_runtime import Carve, refine_image
+from carve_runtime.preprocess import preprocess
+from tests.conftest import ExportOf
+
+QUESTION = "What word is on the sign?"
+PHOTO = np.random.default_rng(0).integers(0, 256, (240, 400, 3), np.uint8)
+#: Case, most pixels of the attention passes, most of the final one; all below the model's own.
+BUDGETS = [
+    ("qwen2_5_vl", 8 * 8**2, 20 * 8**2),
+    ("qwen3_vl", 8 * 8**2, 20 * 8**2),
+    ("smolvlm", 4 * 32**2, 9 * 32**2),
+    ("internvl", 32**2, 4 * 32**2),
+]
+NATIVE = NativeImage(
+    min_pixels=4 * 28**2, max_pixels=64 * 28**2, patch_size=14, merge_size=2, temporal_patch_size=2
+)
+BY_EDGE = TiledImage(split="longest_edge", tile=32, tile_grid=(2, 2), longest_edge=128)
+BY_ASPECT = TiledImage(split="closest_aspect", tile=32, tile_grid=(2, 2), min_tiles=2, max_tiles=9)
+
+
+@pytest.fixture(scope="module", params=BUDGETS, ids=[name for name, *_ in BUDGETS])
+def scout(request: pytest.FixtureRequest, export_of: ExportOf) -> tuple[Carve, dict[str, Any]]:
+    """Return a model without memory, and a budget for it."""
+    name, few, final = request.param
+    vlm = Carve.load(export_of(name, "ort").folder, image_cache_bytes=0)
+    return vlm, {"scout_pixels": few, "final_pixels": final}
+
+
+def test_few_tokens_and_a_crop_of_the_original(scout: tuple[Carve, dict[str, Any]]) -> None:
+    vlm, budget = scout
+    full = vlm.ask(PHOTO, QUESTION, final_prompt="refined", max_new_tokens=2)
+    result = vlm.ask(PHOTO, QUESTION, final_prompt="refined", max_new_tokens=2, **budget)
+    assert np.prod(result.grid) < np.prod(full.grid)
+    assert result.counts.decoder_tokens < full.counts.decoder_tokens
+    assert result.saliency.shape == result.mask.shape == PHOTO.shape[:2]
+    limit = budget["final_pixels"]
+    refined, box = refine_image(PHOTO, result.mask, max_refined_pixels=limit)
+    assert box == result.bbox
+    np.testing.assert_array_equal(result.refined_image, refined)
+    assert refined.shape[0] * refined.shape[1] <= limit
+
+
+def test_the_passes_see_what_they_would_of_images_of_that_size(
+    scout: tuple[Carve, dict[str, Any]],
+) -> None:
+    vlm, budget = scout
+    spec = vlm.manifest.image
+    result = vlm.ask(PHOTO, QUESTION, final_prompt="refined", max_new_tokens=2, **budget)
+    assert result.grid == preprocess(PHOTO, spec.within(budget["scout_pixels"])).grid
+    with vlm.open(result.refined_image, scout_pixels=budget["final_pixels"]) as session:
+        assert session.plain(QUESTION, max_new_tokens=2).token_ids == result.token_ids
+
+
+def test_the_pair_shows_the_scouted_image(scout: tuple[Carve, dict[str, Any]]) -> None:
+    vlm, budget = scout
+    alone = vlm.ask(PHOTO, QUESTION, final_prompt="refined", max_new_tokens=2, **budget)
+    pair = vlm.ask(PHOTO, QUESTION, final_prompt="pair", max_new_tokens=2, **budget)
+    np.testing.assert_array_equal(pair.mask, alone.mask)
+    with vlm.open(PHOTO, scout_pixels=budget["scout_pixels"]) as session:
+        found = session.ask(QUESTION, final_prompt="pair", max_new_tokens=2, **budget)
+        assert found.token_ids == pair.token_ids
+        with pytest.raises(SettingsError, match="the image was opened with"):
+            session.ask(QUESTION, scout_pixels=budget["scout_pixels"] + 1)
+
+
+def test_an_image_is_remembered_for_each_size(export_of: ExportOf) -> None:
+    name, few, _ = BUDGETS[0]
+    vlm = Carve.load(export_of(name, "ort").folder)
+    settings: Any = {"max_new_tokens": 1, "final_prompt": "refined"}
+    scouted = vlm.ask(PHOTO, QUESTION, scout_pixels=few, **settings)
+    assert vlm.ask(PHOTO, QUESTION, **settings).grid != scouted.grid
+    again = vlm.ask(PHOTO, QUESTION, scout_pixels=few, **settings)
+    assert again.grid == scouted.grid
+    assert again.counts.vision_runs == scouted.counts.vision_runs - 1
+
+
+def test_the_rule_within_a_budget() -> None:
+    assert NATIVE.within(10**9) == NATIVE
+    assert NATIVE.within(28**2).min_pixels == NATIVE.within(28**2).max_pixels == 28**2
+    assert BY_EDGE.within(65**2).longest_edge == 64
+    assert BY_EDGE.within(10**9) == BY_EDGE
+    assert BY_ASPECT.within(4 * 32**2).max_tiles == 4
+    assert BY_ASPECT.within(32**2).min_tiles == 1
+    for spec in (NATIVE, BY_EDGE, BY_ASPECT):
+        with pytest.raises(SettingsError, match="at most 783 pixels were asked for"):
+            spec.within(783)
+
+
+def test_a_model_of_one_size_refuses(pocket: Carve) -> None:
+    for name in ("scout_pixels", "final_pixels"):
+        with pytest.raises(SettingsError, match="this model sees every image at"):
+            pocket.ask(PHOTO, QUESTION, **{name: 10_000})  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="this model sees every image at"):
+        pocket.open(PHOTO, scout_pixels=10_000)
