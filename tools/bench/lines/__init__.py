@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 
 from tools.bench.context import Context
 from tools.bench.figures import Figure
-from tools.bench.lines import carve, cold, memory, peers, refine, released, scaling, tap
+from tools.bench.lines import carve, cold, memory, peers, refine, released, scaling, scout, tap
 
 Line = Callable[[Context], Iterator[Figure]]
 
 LINES: dict[str, Line] = {
     "carve": carve.measure,
+    "scout": scout.measure,
     "released": released.measure,
     "tap": tap.measure,
     "peers": peers.measure,
