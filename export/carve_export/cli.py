@@ -68,6 +68,12 @@ The settings file replaces prompts and default settings:
     help='Layers to expose, as "20-25"; by default those of the paper, or a like share.',
 )
 @click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    help="Most pixels that the model sees of an image, where that can be chosen; by default the "
+    "paper's limit, or the image processor's.",
+)
+@click.option(
     "--settings",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON file, see below.",
@@ -82,6 +88,7 @@ def main(
     profile: Profile,
     opset: int,
     layers: tuple[int, ...] | None,
+    max_pixels: int | None,
     settings: Path | None,
     family: str | None,
     tolerance: float,
@@ -99,6 +106,7 @@ def main(
         profile=profile,
         opset=opset,
         layers=layers,
+        max_pixels=max_pixels,
         prompts=changes.prompts,
         defaults=changes.defaults,
         family=family,

@@ -69,6 +69,7 @@ class ExportOptions:
         profile: ``ort`` uses ONNX Runtime's fused attention, ``portable`` standard operators.
         opset: ONNX operator set.
         layers: decoder layers whose attention the graph returns; the family's rule if ``None``.
+        max_pixels: most pixels that the model sees of an image; the family's choice if ``None``.
         prompts: replaced texts of the family's prompt layout.
         defaults: default settings of the bundle that differ from the method's.
         family: ``FILE.py:NAME`` of a family that is declared outside the package.
@@ -79,6 +80,7 @@ class ExportOptions:
     profile: Profile = "ort"
     opset: int = 18
     layers: tuple[int, ...] | None = None
+    max_pixels: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     family: str | None = None
@@ -154,7 +156,8 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
             f"the default layer {missing[0]} is not among the exposed {list(spec.tapped_layers)}",
             "add it to --layers",
         )
-    image = image_spec(checkpoint, partial(literal_ids, checkpoint.tokenizer, text))
+    encode = partial(literal_ids, checkpoint.tokenizer, text)
+    image = image_spec(checkpoint, encode, options.max_pixels)
     require_room(image, spec)
     return Manifest(
         family=checkpoint.family.name,

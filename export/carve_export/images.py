@@ -24,15 +24,22 @@ from carve_models.manifest import DecoderSpec
 _LONGEST_EDGE = 4096
 
 
-def image_spec(checkpoint: Checkpoint, encode: Callable[[str], tuple[int, ...]]) -> ImageSpec:
+def image_spec(
+    checkpoint: Checkpoint,
+    encode: Callable[[str], tuple[int, ...]],
+    max_pixels: int | None = None,
+) -> ImageSpec:
     """Return the rule of an image processor.
 
     Args:
         checkpoint: the checkpoint with its image processor.
         encode: gives the ids of the texts that a prompt has around tiles.
+        max_pixels: most pixels that the model is to see, at most what the processor allows; the
+            family's choice if ``None``.
 
     Raises:
         CheckpointError: a configuration that no rule can express.
+        SettingsError: the model cannot see images in so few pixels.
     """
     processor = checkpoint.image_processor.to_dict()
     resample: Any = Image.Resampling(processor.get("resample", Image.Resampling.BILINEAR))
@@ -44,11 +51,16 @@ def image_spec(checkpoint: Checkpoint, encode: Callable[[str], tuple[int, ...]])
         "std": tuple(processor["image_std"]) if normalizes else None,
     }
     images = checkpoint.family.images
+    spec: ImageSpec
     if isinstance(images, FixedImages):
-        return _fixed_image(checkpoint, images, processor, shared)
-    if isinstance(images, NativeImages):
-        return _native_image(checkpoint, images, processor, shared)
-    return _tiled_image(checkpoint, images, processor, shared, encode)
+        spec = _fixed_image(checkpoint, images, processor, shared)
+    elif isinstance(images, NativeImages):
+        spec = _native_image(checkpoint, images, processor, shared)
+        if max_pixels is None:
+            max_pixels = images.max_tokens * spec.token_size**2
+    else:
+        spec = _tiled_image(checkpoint, images, processor, shared, encode)
+    return spec if max_pixels is None else spec.within(max_pixels)
 
 
 def require_room(spec: ImageSpec, decoder: DecoderSpec) -> None:
@@ -111,7 +123,7 @@ def _native_image(
     return NativeImage(
         **shared,
         min_pixels=size["shortest_edge"],
-        max_pixels=min(size["longest_edge"], images.max_tokens * token**2),
+        max_pixels=size["longest_edge"],
         patch_size=vision.patch_size,
         merge_size=vision.spatial_merge_size,
         temporal_patch_size=vision.temporal_patch_size,

@@ -81,7 +81,8 @@ class NativeImages:
     """Images keep their aspect ratio and become packed patches.
 
     Attributes:
-        max_tokens: most tokens of one image; the image processor's own limit if that is lower.
+        max_tokens: most tokens of one image, unless the export is told otherwise; the image
+            processor's own limit if that is lower.
         window_size: field of ``vision_config`` with the side in pixels of an attention window, or
             ``None``.
         position_table: field of ``vision_config`` with the length of the square position table

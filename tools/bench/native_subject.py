@@ -61,7 +61,8 @@ def native_proportions(work: Path) -> Subject:
     if not (checkpoint / "config.json").exists():
         _write_checkpoint(checkpoint)
     if not (bundle / "carve.json").exists():
-        export_bundle(str(checkpoint), bundle, ExportOptions(profile="ort", tolerance=1e-4))
+        options = ExportOptions(tolerance=1e-4, max_pixels=FULL_TOKENS * TOKEN_PIXELS)
+        export_bundle(str(checkpoint), bundle, options)
     width, height = _PHOTO
     pixels = np.random.default_rng(_SEED).integers(0, 256, (height, width, 3), np.uint8)
     question = "What is written on the sign above the door of the house?"
