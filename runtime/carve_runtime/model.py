@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from carve_models.errors import SettingsError
+from carve_models.errors import PromptError, SettingsError
 from carve_models.image_spec import ImageSpec
 from carve_models.manifest import Manifest, Segment
 from carve_models.names import TOKENIZER_FILE
@@ -163,7 +163,7 @@ class Model:
         features = self._encode(image, max_pixels, work)
         with work.clock.stage("prefix"):
             beginning = self._engine.embed(self._prefix, [features])
-            self._engine.require_room(beginning.length, 1)
+            self._require_room_for_image(beginning.length)
             prefix = self._engine.prefill(beginning, room, work.counts, lower=lower)
         return View(image, features, prefix)
 
@@ -225,6 +225,15 @@ class Model:
         """Refuse a question that is empty or too long in any case, before any graph runs."""
         rest = self._pair(question) if pair else self._single(question)
         self._engine.require_room(self._positions([*self._prefix, *rest]), max_new_tokens)
+
+    def _require_room_for_image(self, positions: int) -> None:
+        limit = self.manifest.decoder.context_length
+        if positions > limit:
+            raise PromptError(
+                f"the image and what stands before it take {positions} positions, the model has "
+                f"{limit}",
+                "give a smaller image, or use a model with a longer context",
+            )
 
     def _positions(self, pieces: Sequence[Piece]) -> int:
         tokens = self.manifest.image.fewest_tokens

@@ -23,7 +23,10 @@ from tests.support import CASES, PROFILES, ROOT
 def test_graphs_reproduce_the_checkpoint(name: str, profile: Profile, export_of: ExportOf) -> None:
     report = export_of(name, profile)
     titles = [row.name for row in report.comparisons]
-    for chunks in ("one shot", "chunked", "token by token at the end"):
+    for chunks in (
+        *("one shot", "chunked", "token by token at the end"),
+        *("pair, one shot", "pair, chunked"),
+    ):
         assert f"logits, {chunks}" in titles
         assert f"attention, {chunks}" in titles
     for row in report.comparisons:

@@ -1,4 +1,7 @@
-"""Attention on the tokens that see a bright patch puts the mask on the patch: native and tiled."""
+"""Attention on the tokens that see a bright patch puts the mask on the patch.
+
+Images of one size are in test_preprocess.py as well, with what crops and padding take away.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from carve_models import names
-from carve_models.image_spec import ImageSpec, NativeImage, TiledImage
+from carve_models.image_spec import FixedImage, ImageSpec, NativeImage, TiledImage
 from carve_runtime import fuse_contrast, select_regions
 from carve_runtime.model_input import FEATURE, ModelInput
 from carve_runtime.preprocess import preprocess
+from tests.conftest import ExportOf
+from tests.support import CASES
 
 Array = NDArray[Any]
 GREY = 110
@@ -36,9 +41,9 @@ def per_token(seen: ModelInput, spec: ImageSpec, change: Array) -> Array:
     if isinstance(spec, NativeImage):
         tokens = change.reshape(len(seen.ids), -1).max(axis=1)
     else:
-        assert isinstance(spec, TiledImage)
-        high, wide = spec.tile_grid
-        cells = change.max(axis=1).reshape(len(change), high, spec.tile // high, wide, -1)
+        high, wide = spec.grid if isinstance(spec, FixedImage) else spec.tile_grid
+        side = change.shape[-1] // wide
+        cells = change.max(axis=1).reshape(len(change), high, side, wide, side)
         tokens = cells.max(axis=(2, 4)).ravel()
     number = np.cumsum(seen.ids == FEATURE) - 1  # of each id, among the encoder's tokens
     return np.asarray(tokens[number[seen.map_tokens]].reshape(seen.grid))
@@ -69,7 +74,27 @@ def mask_of(tokens: Array, seen: ModelInput, shape: tuple[int, int]) -> Array:
 def test_the_mask_covers_the_patch(
     name: str, size: tuple[int, int], at: tuple[float, float], share: float
 ) -> None:
-    (height, width), spec = size, SPECS[name]
+    assert_covered(SPECS[name], size, at, share)
+
+
+# Height and width; the patch lies where a centre crop keeps it.
+SIZES = [(96, 96), (60, 240), (240, 60), (121, 183), (400, 150)]
+ONE_EACH = {case.family: case.name for case in CASES.values()}
+
+
+@pytest.mark.parametrize("family", ONE_EACH)
+def test_the_mask_covers_the_patch_in_bundles(family: str, export_of: ExportOf) -> None:
+    spec = export_of(ONE_EACH[family], "ort").manifest.image
+    for size in SIZES:
+        for place in (0.4, 0.5, 0.6):
+            assert_covered(spec, size, (place, place), 0.3)
+
+
+def assert_covered(
+    spec: ImageSpec, size: tuple[int, int], at: tuple[float, float], share: float
+) -> None:
+    """Check the mask of a bright square, ``share`` of the short side wide, at a place in [0, 1]."""
+    height, width = size
     side = max(int(min(size) * share), 3)
     top, left = int(at[0] * (height - side)), int(at[1] * (width - side))
     plain = np.full((height, width, 3), GREY, np.uint8)
