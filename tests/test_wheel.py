@@ -76,4 +76,7 @@ def test_the_wheel_is_typed_and_small(bare: Path) -> None:
     (package,) = bare.parent.glob("lib/python*/site-packages/carve_runtime")
     for name in ("carve_runtime", "carve_export", "carve_models"):
         assert (package.parent / name / "py.typed").is_file()
+    command = "optimum/commands/register/register_carve.py"
+    assert (package.parent / command).is_file()
+    assert not list((package.parent / "optimum").rglob("__init__.py"))  # Optimum's namespace
     assert not (package.parent / "carve_models" / "pocket" / "checkpoint").exists()

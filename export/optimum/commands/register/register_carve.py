@@ -1,0 +1,51 @@
+"""``optimum-cli export carve``: ``carve-export`` as a command of Hugging Face's Optimum.
+
+Optimum imports every file of this namespace, whichever distribution it belongs to.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+import click
+from optimum.commands.base import BaseOptimumCLICommand, CommandInfo
+from optimum.commands.export.base import ExportCommand
+
+from carve_export.cli import main
+
+_PARAMETERS = [parameter for parameter in main.params if parameter.expose_value]
+
+
+class CarveExportCommand(BaseOptimumCLICommand):
+    """The arguments and options of ``carve-export``, which judges them itself."""
+
+    COMMAND = CommandInfo(name="carve", help="Export a vision-language model to a CARVE bundle.")
+
+    @staticmethod
+    def parse_args(parser: ArgumentParser) -> None:
+        """Declare what ``carve-export`` takes."""
+        parser.epilog = "Examples and the settings file: carve-export --help"
+        for parameter in _PARAMETERS:
+            name = str(parameter.name)
+            if isinstance(parameter, click.Option):
+                flag, valued = {"action": "store_true"}, {"metavar": "VALUE"}
+                kind: dict[str, Any] = flag if parameter.is_flag else valued
+                parser.add_argument(*parameter.opts, dest=name, help=parameter.help, **kind)
+            else:
+                parser.add_argument(name, metavar=name.upper())
+
+    def run(self) -> None:
+        """Hand the arguments over; the exit code is that of ``carve-export``."""
+        options: list[str] = []
+        positional: list[str] = []
+        for parameter in _PARAMETERS:
+            value = getattr(self.args, str(parameter.name))
+            if isinstance(parameter, click.Argument):
+                positional.append(value)
+            elif value not in (None, False):
+                options += [parameter.opts[0]] if value is True else [parameter.opts[0], value]
+        main.main([*options, "--", *positional], prog_name="optimum-cli export carve")
+
+
+REGISTER_COMMANDS = [(CarveExportCommand, ExportCommand)]
