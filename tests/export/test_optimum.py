@@ -17,6 +17,14 @@ from tests.support import CASES
 CASE = "llava-multi-layer-features"
 
 
+@pytest.fixture(autouse=True)
+def one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide a second copy of this repository, should one be installed: Optimum would read both."""
+    register = Path("optimum", "commands", "register", "register_carve.py")
+    _, *others = [folder for folder in sys.path if (Path(folder) / register).is_file()]
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder not in others])
+
+
 def optimum(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     """Run the command in this process and return its exit code."""
     monkeypatch.setattr(sys, "argv", ["optimum-cli", "export", "carve", *map(str, arguments)])
@@ -41,7 +49,7 @@ def test_the_same_options(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert optimum(monkeypatch, "--help") == 0
-    offered = set(re.findall(r"^ +(--\w+)", capsys.readouterr().out, re.MULTILINE))
+    offered = set(re.findall(r"^ +(--[\w-]+)", capsys.readouterr().out, re.MULTILINE))
     wanted = {name for one in carve_export.params for name in one.opts if one.expose_value}
     assert offered == {name for name in wanted if name.startswith("--")}
 
