@@ -158,6 +158,9 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
         )
     encode = partial(literal_ids, checkpoint.tokenizer, text)
     image = image_spec(checkpoint, encode, options.max_pixels)
+    for pixels in (defaults.scout_pixels, defaults.final_pixels):
+        if pixels is not None:
+            image.within(pixels)
     require_room(image, spec)
     return Manifest(
         family=checkpoint.family.name,

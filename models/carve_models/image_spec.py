@@ -86,7 +86,7 @@ class FixedImage(_Rule, frozen=True, kw_only=True, tag="fixed"):
         raise SettingsError(
             f"at most {pixels} pixels were asked for, this model sees every image at "
             f"{width} x {height}",
-            "leave scout_pixels and final_pixels out, or use a model of dynamic resolution",
+            "set no limit of pixels, or use a model of dynamic resolution",
         )
 
 
@@ -135,11 +135,16 @@ class NativeImage(_Rule, frozen=True, kw_only=True, tag="native"):
     def within(self, pixels: int) -> NativeImage:
         """Return the rule for images of at most so many pixels.
 
+        Sides are at least one token: an image whose ratio exceeds the number of tokens may take
+        more.
+
         Raises:
             SettingsError: that is less than one token.
         """
         _require_pixels(pixels, self.token_size)
-        fewest, most = min(self.min_pixels, pixels), min(self.max_pixels, pixels)
+        most = min(self.max_pixels, pixels)
+        # Enlarging to fewest pixels rounds up, beyond the limit if the two are close.
+        fewest = self.min_pixels if most == self.max_pixels else self.token_size**2
         return msgspec.structs.replace(self, min_pixels=fewest, max_pixels=most)
 
 
@@ -224,8 +229,14 @@ class TiledImage(_Rule, frozen=True, kw_only=True, tag="tiled"):
         """Return the rule for tiles of at most so many pixels in all, beside the view of the whole.
 
         Raises:
-            SettingsError: that is less than one tile.
+            SettingsError: that is less than one tile, or images are not split.
         """
+        if self.split == "none":
+            raise SettingsError(
+                f"at most {pixels} pixels were asked for, this model sees every image at "
+                f"{self.tile} x {self.tile}",
+                "set no limit of pixels, or use a model that splits images",
+            )
         _require_pixels(pixels, self.tile)
         if self.longest_edge is not None:
             side = math.isqrt(pixels) // self.tile * self.tile
@@ -239,7 +250,7 @@ def _require_pixels(pixels: int, side: int) -> None:
         raise SettingsError(
             f"at most {pixels} pixels were asked for, the smallest image of this model has "
             f"{side} x {side}",
-            f"give scout_pixels and final_pixels of {side**2} at least",
+            f"allow {side**2} pixels at least",
         )
 
 

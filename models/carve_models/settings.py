@@ -193,12 +193,6 @@ class Settings:
                 "give sure_probability and focused_entropy",
             )
 
-    @property
-    def refined_limit(self) -> int | None:
-        """Most pixels of the refined image: no more than the final pass sees, if that is set."""
-        limits = (self.max_refined_pixels, self.final_pixels)
-        return min((limit for limit in limits if limit is not None), default=None)
-
     def override(self, *, variant: Variant | None = None, **changes: Any) -> Settings:
         """Return a copy with a named variant applied first, then single settings.
 

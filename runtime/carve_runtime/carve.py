@@ -95,7 +95,7 @@ class Carve:
             SettingsError: the model cannot see the image in so few pixels.
         """
         general = self.manifest.prompts.general
-        settings = self._model.settings(general, None, {"scout_pixels": scout_pixels})
+        settings = self.manifest.defaults.override(scout_pixels=scout_pixels)
         room = self._model.room_for(general, settings)
         with self._session(image, room, Work(), scout_pixels=settings.scout_pixels) as session:
             return session

@@ -90,7 +90,7 @@ Examples:
 @click.option("--max-refined-pixels", type=int, help="Most pixels of the refined image.")
 @click.option("--scout-pixels", type=int, help="Most pixels that the attention passes see.")
 @click.option("--final-pixels", type=int, help="Most pixels that the final pass sees of the crop.")
-@click.option("--early-exit", is_flag=True, default=None, help="Skip the plain answer, see docs.")
+@click.option("--early-exit", is_flag=True, default=None, help="Do without the plain answer.")
 @click.option("--adaptive", is_flag=True, default=None, help="Keep plain answers that are sure.")
 @click.option("--sure-probability", type=float, help="Least probability, for --adaptive.")
 @click.option("--focused-entropy", type=float, help="Largest entropy, for --adaptive.")
@@ -274,7 +274,8 @@ def _report(fields: dict[str, Any]) -> None:
     if fields.get("skipped"):
         click.echo(f"CARVE  skipped: {fields['skipped']}")
     elif "bbox" in fields:
-        limited = ", limited" if fields["refined_limited"] else ""
+        limits = ", limited by --max-refined-pixels or --final-pixels"
+        limited = limits if fields["refined_limited"] else ""
         width, height = fields["refined_size"]
         click.echo(f"box    {fields['bbox']} scaled to {width} x {height}{limited}")
     click.echo(f"time   {fields['timings']['total']:.2f} s")

@@ -95,7 +95,7 @@ class ImageSession:
         max_new_tokens: int | None = None,
         on_token: OnToken | None = None,
     ) -> PlainResult:
-        """Answer as :meth:`carve_runtime.Carve.plain` does."""
+        """Answer as :meth:`carve_runtime.Carve.plain` does, about what the session sees."""
         limit = self._model.plain_limit(question, max_new_tokens, pair=refined is not None)
         return self.answer_plainly(question, refined, limit, Work(on_token))
 
@@ -112,7 +112,8 @@ class ImageSession:
         Raises:
             SettingsError: also if ``scout_pixels`` is not what the session was opened with.
         """
-        changes.setdefault("scout_pixels", self._scout_pixels)
+        if changes.get("scout_pixels") is None:
+            changes["scout_pixels"] = self._scout_pixels
         settings = self._model.settings(question, variant, changes)
         if settings.scout_pixels != self._scout_pixels:
             raise SettingsError(
@@ -184,7 +185,9 @@ class ImageSession:
                 image_size=(self._view.image.shape[1], self._view.image.shape[0]),
                 window=self._view.seen.window,
             )
-            refined = refine_pixels(self._view.image, mask, settings.refined_limit)
+            refined = refine_pixels(
+                self._view.image, mask, settings.max_refined_pixels, settings.final_pixels
+            )
         return _Refinement(general_attention, saliency, mask, refined)
 
     def _no_refinement(self, question_attention: NDArray[np.float32]) -> _Refinement:

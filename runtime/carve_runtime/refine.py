@@ -58,13 +58,29 @@ def refine_image(
     return refined.image, refined.box
 
 
-def refine_pixels(pixels: RGB, mask: NDArray[np.bool_], max_refined_pixels: int | None) -> Refined:
-    """Do what :func:`refine_image` does, on arrays that are known to fit."""
+def refine_pixels(
+    pixels: RGB,
+    mask: NDArray[np.bool_],
+    max_refined_pixels: int | None = None,
+    final_pixels: int | None = None,
+) -> Refined:
+    """Do what :func:`refine_image` does, on arrays that are known to fit.
+
+    Args:
+        pixels: as there.
+        mask: as there.
+        max_refined_pixels: as there.
+        final_pixels: the final pass sees no more, so that more need not be made.
+    """
     x0, y0, x1, y1 = box = bounding_box(mask)
     kept = Image.new("RGB", (x1 - x0, y1 - y0))
     kept.paste(Image.fromarray(pixels[y0:y1, x0:x1]), mask=Image.fromarray(mask[y0:y1, x0:x1]))
     image_size = (pixels.shape[1], pixels.shape[0])
-    size, limited = magnified_size((x1 - x0, y1 - y0), image_size, max_refined_pixels)
+    limit = max_refined_pixels
+    if final_pixels is not None:
+        most = DEFAULT_GROWTH * image_size[0] * image_size[1] if limit is None else limit
+        limit = min(most, final_pixels)
+    size, limited = magnified_size((x1 - x0, y1 - y0), image_size, limit)
     magnified = kept.resize(size, Image.Resampling.LANCZOS)
     return Refined(np.asarray(magnified), box, limited)
 

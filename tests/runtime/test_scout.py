@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from carve_models.errors import SettingsError
 from carve_models.image_spec import NativeImage, TiledImage
 from carve_runtime import Carve, refine_image
+from carve_runtime.cli import main
+from carve_runtime.native_image import smart_resize
 from carve_runtime.preprocess import preprocess
 from tests.conftest import ExportOf
 
@@ -77,10 +85,10 @@ def test_the_pair_shows_the_scouted_image(scout: tuple[Carve, dict[str, Any]]) -
 def test_an_image_is_remembered_for_each_size(export_of: ExportOf) -> None:
     name, few, _ = BUDGETS[0]
     vlm = Carve.load(export_of(name, "ort").folder)
-    settings: Any = {"max_new_tokens": 1, "final_prompt": "refined"}
-    scouted = vlm.ask(PHOTO, QUESTION, scout_pixels=few, **settings)
-    assert vlm.ask(PHOTO, QUESTION, **settings).grid != scouted.grid
-    again = vlm.ask(PHOTO, QUESTION, scout_pixels=few, **settings)
+    changes: Any = {"max_new_tokens": 1, "final_prompt": "refined"}
+    scouted = vlm.ask(PHOTO, QUESTION, scout_pixels=few, **changes)
+    assert vlm.ask(PHOTO, QUESTION, **changes).grid != scouted.grid
+    again = vlm.ask(PHOTO, QUESTION, scout_pixels=few, **changes)
     assert again.grid == scouted.grid
     assert again.counts.vision_runs == scouted.counts.vision_runs - 1
 
@@ -88,6 +96,7 @@ def test_an_image_is_remembered_for_each_size(export_of: ExportOf) -> None:
 def test_the_rule_within_a_budget() -> None:
     assert NATIVE.within(10**9) == NATIVE
     assert NATIVE.within(28**2).min_pixels == NATIVE.within(28**2).max_pixels == 28**2
+    assert NATIVE.within(16 * 28**2).min_pixels == 28**2
     assert BY_EDGE.within(65**2).longest_edge == 64
     assert BY_EDGE.within(10**9) == BY_EDGE
     assert BY_ASPECT.within(4 * 32**2).max_tiles == 4
@@ -97,9 +106,42 @@ def test_the_rule_within_a_budget() -> None:
             spec.within(783)
 
 
+@settings(max_examples=300, deadline=None)
+@given(height=st.integers(1, 3000), width=st.integers(1, 3000), tokens=st.integers(2, 70))
+def test_the_budget_is_kept(height: int, width: int, tokens: int) -> None:
+    """By every image that is not thinner than the budget allows."""
+    assume(max(height, width) <= tokens * min(height, width))
+    budget = tokens * NATIVE.token_size**2
+    high, wide = smart_resize(height, width, NATIVE.within(budget))
+    assert high * wide <= min(budget, NATIVE.max_pixels)
+
+
+def test_a_small_image_grows_four_times_at_most(export_of: ExportOf) -> None:
+    name, few, _ = BUDGETS[0]
+    vlm = Carve.load(export_of(name, "ort").folder)
+    small = PHOTO[:60, :100]
+    result = vlm.ask(small, QUESTION, max_new_tokens=1, final_pixels=10**7, scout_pixels=few)
+    np.testing.assert_array_equal(result.refined_image, refine_image(small, result.mask)[0])
+
+
+def test_from_the_command_line(export_of: ExportOf, tmp_path: Path) -> None:
+    name, few, final = BUDGETS[0]
+    photo = tmp_path / "photo.png"
+    Image.fromarray(PHOTO).save(photo)
+    command = ["ask", str(export_of(name, "ort").folder), str(photo), QUESTION, "--json"]
+    limits = ["--scout-pixels", str(few), "--final-pixels", str(final)]
+    done = CliRunner().invoke(main, [*command, *limits], catch_exceptions=False)
+    found = json.loads(done.stdout)
+    width, height = found["refined_size"]
+    assert width * height <= final
+    assert found["settings"]["scout_pixels"] == few
+
+
 def test_a_model_of_one_size_refuses(pocket: Carve) -> None:
     for name in ("scout_pixels", "final_pixels"):
         with pytest.raises(SettingsError, match="this model sees every image at"):
             pocket.ask(PHOTO, QUESTION, **{name: 10_000})  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="this model sees every image at"):
         pocket.open(PHOTO, scout_pixels=10_000)
+    with pytest.raises(SettingsError, match="this model sees every image at 32 x 32"):
+        TiledImage(split="none", tile=32, tile_grid=(2, 2)).within(10_000)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from carve_export import ExportOptions, export_bundle
 from carve_runtime.bundle import default_bundle
-from tools.bench.subjects import Subject
+from tools.bench.subjects import Subject, write_once
 
 #: SmolLM2-135M's shape; three sections of rotary positions.
 _TEXT = {
@@ -58,8 +58,7 @@ _TEMPLATE = """\
 def native_proportions(work: Path) -> Subject:
     """Return the model with a photograph of 12 megapixels; made in ``work`` once."""
     checkpoint, bundle = work / "native", work / "native-ort"
-    if not (checkpoint / "config.json").exists():
-        _write_checkpoint(checkpoint)
+    write_once(checkpoint, _write_checkpoint)
     if not (bundle / "carve.json").exists():
         options = ExportOptions(tolerance=1e-4, max_pixels=FULL_TOKENS * TOKEN_PIXELS)
         export_bundle(str(checkpoint), bundle, options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,8 +76,7 @@ def real_proportions(work: Path, profile: Profile = "ort") -> Subject:
         DependencyError: the package with the decoder is not installed.
     """
     checkpoint, bundle = work / "smollm2-llava", work / f"smollm2-llava-{profile}"
-    if not (checkpoint / "config.json").exists():
-        _write_checkpoint(checkpoint)
+    write_once(checkpoint, _write_checkpoint)
     if not (bundle / "carve.json").exists():
         # Real statistics have outliers: differences grow with depth beyond the usual tolerance.
         export_bundle(str(checkpoint), bundle, ExportOptions(profile=profile, tolerance=1e-4))
@@ -84,6 +85,17 @@ def real_proportions(work: Path, profile: Profile = "ort") -> Subject:
     return Subject(
         "SmolLM2-135M, 576 tokens", checkpoint, bundle, Image.fromarray(pixels), question
     )
+
+
+def write_once(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder aside and rename it, unless it is there."""
+    if folder.exists():
+        return
+    aside = folder.with_name(f".{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    write(aside)
+    aside.rename(folder)
 
 
 def _write_checkpoint(folder: Path) -> None:

@@ -148,13 +148,15 @@ class _Picture:
 
     def key(self, question: str, mask: Flags, attempt: Attempt) -> bytes:
         """Return what names the final pass."""
-        asked = f"{question}\0{attempt.settings.final_prompt}\0{attempt.settings.max_new_tokens}"
+        settings = attempt.settings
+        limits = f"{settings.max_new_tokens}\0{settings.max_refined_pixels}"
+        asked = f"{question}\0{settings.final_prompt}\0{limits}"
         return hashlib.sha256(self._name + asked.encode() + np.packbits(mask).tobytes()).digest()
 
     def answer(self, question: str, mask: Flags, attempt: Attempt) -> str:
         """Run the final pass."""
         settings, work = attempt.settings, Work()
-        image = refine_pixels(self._view.image, mask, settings.refined_limit).image
+        image = refine_pixels(self._view.image, mask, settings.max_refined_pixels).image
         limit = settings.max_new_tokens
         if settings.final_prompt == "pair":
             found = self._model.answer_pair(

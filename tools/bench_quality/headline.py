@@ -1,4 +1,4 @@
-"""The main tables: every kind of question, every way to look, and what the issue asked for."""
+"""The main tables: every kind of question, and every way to look."""
 
 from __future__ import annotations
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 
-from carve_models.errors import SettingsError
-from carve_runtime import Carve
+from carve_models.settings import Settings
+from carve_runtime import Carve, ImageSession
 from tools.eval.answers import Answer, AnswerFile
 from tools.eval.benchmark import Benchmark, Question
 from tools.eval.setting import Setting
@@ -43,23 +44,28 @@ def ask(
         missing = open_questions(runs, questions)
         if not missing:
             continue
-        with vlm.open(image) as session:
-            for run, question in missing:
-                result = session.ask(question.prompt, **vars(run.setting.settings))
-                if result.plain_answer is None:
-                    raise SettingsError(
-                        "early_exit gives no plain answers to score", "measure without it"
-                    )
-                run.file.add(
-                    Answer(
-                        id=question.id,
-                        plain=result.plain_answer,
-                        carve=result.answer,
-                        box=result.bbox,
-                        entropy=result.entropy,
-                    )
-                )
-                on_answer()
+        sessions = cache(partial(vlm.open, image))
+        for run, question in missing:
+            run.file.add(_answer(sessions, question, run.setting.settings))
+            on_answer()
+
+
+def _answer(
+    sessions: Callable[..., ImageSession], question: Question, settings: Settings
+) -> Answer:
+    """Ask a question; if its passes skip layers or pixels, the plain answer takes another one."""
+    result = sessions(scout_pixels=settings.scout_pixels).ask(question.prompt, **vars(settings))
+    plain = result.plain_answer
+    if plain is None or settings.scout_pixels is not None:
+        limit = settings.max_new_tokens
+        plain = sessions(scout_pixels=None).plain(question.prompt, max_new_tokens=limit).answer
+    return Answer(
+        id=question.id,
+        plain=plain,
+        carve=result.answer,
+        box=result.bbox,
+        entropy=result.entropy,
+    )
 
 
 def open_questions(

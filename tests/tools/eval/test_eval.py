@@ -188,6 +188,15 @@ def test_settings_are_compared(tmp_path: Path) -> None:
     assert header["settings"]["mask_top_p"] == 0.4
 
 
+def test_passes_that_give_no_plain_answer_take_another_one(tmp_path: Path) -> None:
+    data, out = lay_out("textvqa", tmp_path), tmp_path / "out"
+    early = "early_exit=true"
+    done("--textvqa", data, "--out", out, "--setting", DEFAULT, "--setting", early, "--limit", 2)
+    whole, exited = (lines(out / "textvqa" / f"{name}.jsonl")[1:] for name in (DEFAULT, early))
+    assert [one["plain"] for one in exited] == [one["plain"] for one in whole]
+    assert [one["carve"] for one in exited] == [one["carve"] for one in whole]
+
+
 def test_answers_of_another_run_are_refused(tmp_path: Path, pocket: Carve) -> None:
     data, out = lay_out("pope", tmp_path), tmp_path / "out"
     defaults = pocket.manifest.defaults
