@@ -21,7 +21,7 @@ import numpy as np
 
 from carve_export import ExportOptions, export_bundle
 from carve_models.cli import parse_layers
-from carve_models.settings import AUTO, Auto, FinalPrompt, Settings, Steps
+from carve_models.settings import AUTO, Auto, Contrast, FinalPrompt, Settings, Steps
 from carve_runtime import fuse_contrast
 from carve_runtime.bundle import open_bundle
 from tools.bench_quality.attempts import Carved
@@ -58,13 +58,22 @@ def main() -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/pocket"))
 @click.option("--pictures", default=50, help="Pictures of each group of the development split.")
 @click.option("--layers", callback=parse_layers, help="Layers to choose from; all if not given.")
-def search(out: Path, pictures: int, layers: tuple[int, ...] | None) -> None:
+@click.option(
+    "--contrast",
+    type=click.Choice(get_args(Contrast)),
+    multiple=True,
+    default=get_args(Contrast),
+    help="Ways to contrast to choose from.",
+)
+def search(
+    out: Path, pictures: int, layers: tuple[int, ...] | None, contrast: tuple[Contrast, ...]
+) -> None:
     """Export OUT/checkpoint to OUT/bundle, choose, and write OUT/settings.json for carve-export."""
     start_log(out / "evaluate.log")
     bundle = _export(out / "checkpoint", out / "bundle")
     study = Study(Bench(open_bundle(bundle), out / "cache"), "dev", Size(pictures, pictures))
     tapped = study.bench.manifest.decoder.tapped_layers
-    chosen = choose(study, layers or tapped)
+    chosen = choose(study, layers or tapped, contrast)
     defaults = {name: value for name, value in vars(chosen).items() if name in _CHOSEN}
     text = json.dumps({"prompts": _PROMPTS, "defaults": defaults}, indent=2)
     (out / "settings.json").write_text(text + "\n")
@@ -79,9 +88,11 @@ def _export(checkpoint: Path, bundle: Path) -> Path:
     return export_bundle(str(checkpoint), bundle, options).folder
 
 
-def choose(study: Study, layers: Sequence[int]) -> Settings:
+def choose(
+    study: Study, layers: Sequence[int], contrasts: Sequence[Contrast] = get_args(Contrast)
+) -> Settings:
     """Return the best settings of one part of the splits."""
-    pointers = _pointers(study, layers)
+    pointers = _pointers(study, layers, contrasts)
     best = _best(
         study,
         [
@@ -94,19 +105,22 @@ def choose(study: Study, layers: Sequence[int]) -> Settings:
     return _best(study, [best.override(final_prompt=prompt) for prompt in get_args(FinalPrompt)])
 
 
-def _pointers(study: Study, layers: Sequence[int]) -> list[Settings]:
+def _pointers(study: Study, layers: Sequence[int], contrasts: Sequence[Contrast]) -> list[Settings]:
     """Return the settings that point best: of all, and with each choice of contrast."""
     sets = [(layer,) for layer in layers] + [tuple(p) for p in pairwise(layers)]
     found: dict[Settings, float] = {}
     for chosen, steps in product(dict.fromkeys([*sets, tuple(layers)]), _STEPS):
         settings = study.defaults.override(layers=chosen, steps=steps, rule="paper")
-        ways = [settings.override(contrast="on", regularizer=one) for one in _REGULARIZERS]
-        ways += [settings.override(contrast=one, regularizer=AUTO) for one in ("off", "auto")]
+        ways = [
+            settings.override(contrast=contrast, regularizer=one)
+            for contrast in contrasts
+            for one in (_REGULARIZERS if contrast == "on" else (AUTO,))
+        ]
         for one in ways:
             found[one] = float(np.mean([_pointing(study, group, one) for group in _WON]))
             _LOG.info("pointing %.3f: %s", found[one], _spell(one))
     ranked = sorted(found, key=lambda one: -found[one])
-    first = [next(one for one in ranked if one.contrast == way) for way in ("on", "off", "auto")]
+    first = [next(one for one in ranked if one.contrast == way) for way in contrasts]
     return list(dict.fromkeys([ranked[0], *first]))
 
 
