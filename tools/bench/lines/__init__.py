@@ -6,7 +6,18 @@ from collections.abc import Callable, Iterator
 
 from tools.bench.context import Context
 from tools.bench.figures import Figure
-from tools.bench.lines import carve, cold, memory, peers, refine, released, scaling, scout, tap
+from tools.bench.lines import (
+    carve,
+    cold,
+    memory,
+    options,
+    peers,
+    refine,
+    released,
+    scaling,
+    scout,
+    tap,
+)
 
 Line = Callable[[Context], Iterator[Figure]]
 
@@ -16,6 +27,7 @@ LINES: dict[str, Line] = {
     "released": released.measure,
     "tap": tap.measure,
     "peers": peers.measure,
+    "options": options.measure,
     "cold": cold.measure,
     "refine": refine.measure,
     "memory": memory.measure,

@@ -12,6 +12,7 @@ from tools.bench.measure import interleave, ratio, spread
 from tools.bench.subjects import pocket
 
 _SECONDS = 0.8
+_IMPORT = 0.3
 _TORCH = """
 import sys
 from PIL import Image
@@ -37,12 +38,19 @@ def measure(context: Context) -> Iterator[Figure]:
         "ours": lambda: _first_line([*command, "--plain"]),
         "through CARVE": lambda: _wait(command),
         "PyTorch": lambda: _first_line(in_torch),
+        "import": lambda: _wait([sys.executable, "-c", "import carve_runtime"]),
+        "nothing": lambda: _wait([sys.executable, "-c", "pass"]),
     }
     seconds = interleave(ways, context.rounds)
     note = "process to first printed answer"
     yield Figure("cold start", "pocket", spread(seconds["ours"]), "s", _SECONDS, note=note)
     yield Figure("cold start, CARVE to its end", "pocket", spread(seconds["through CARVE"]), "s")
     yield Figure("cold start in PyTorch", "pocket", spread(seconds["PyTorch"]), "s")
+    pairs = zip(seconds["import"], seconds["nothing"], strict=True)
+    imports = spread([whole - start for whole, start in pairs])
+    yield Figure(
+        "import carve_runtime", "", imports, "s", _IMPORT, note="Python's start not counted"
+    )
     yield Figure("cold start / PyTorch", "pocket", ratio(seconds["ours"], seconds["PyTorch"]))
 
 

@@ -28,7 +28,7 @@ def measure(context: Context) -> Iterator[Figure]:
             "without": untapped_file(subject, context.work),
         }
         decoders = {name: RawDecoder(file, spec) for name, file in files.items()}
-        ways = {name: partial(one.prefill, _PREFILL) for name, one in decoders.items()}
+        ways = {name: partial(one.run, _PREFILL) for name, one in decoders.items()}
         seconds = interleave(ways, context.rounds)
         case = f"{subject.name}, prefill {_PREFILL}, {len(spec.tapped_layers)} layers tapped"
         value = ratio(seconds["with"], seconds["without"])
@@ -43,4 +43,4 @@ def measure(context: Context) -> Iterator[Figure]:
 
 
 def _prefill(file: Path, spec: DecoderSpec) -> None:
-    RawDecoder(file, spec).prefill(_PREFILL)
+    RawDecoder(file, spec).run(_PREFILL)
