@@ -9,6 +9,7 @@ from typing import Any, get_args
 import click
 import msgspec
 
+from carve_export.engines.cli import engine
 from carve_models.cli import DefaultCommand, ErrorCommand, parse_layers
 from carve_models.errors import DependencyError, SettingsError
 from carve_models.manifest import OPSETS, Profile
@@ -40,6 +41,7 @@ Examples:
   carve-export ./checkpoint ./bundle --settings settings.json --overwrite
   carve-export verify ./bundle ./checkpoint --image photo.jpg
   carve-export prompt ./bundle questions.json "Is there a dog?"   (see prompt --help)
+  carve-export engine ./bundle ./engines --target tensorrt        (see engine --help)
 
 \b
 The settings file replaces prompts and default settings:
@@ -155,6 +157,9 @@ def verify(
 
 
 main.subcommands["verify"] = verify
+
+
+main.subcommands["engine"] = engine
 
 
 class _SettingsFile(msgspec.Struct, forbid_unknown_fields=True):

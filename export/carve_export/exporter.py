@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
@@ -20,14 +17,14 @@ from carve_export.parity import Comparison, compare, require_parity
 from carve_export.prompts import change_layout, literal_ids, resolve_prompts
 from carve_export.reference import references
 from carve_export.split import split_decoder
+from carve_export.staging import file_entries, publish, require_free, staging
 from carve_export.steps.graphs import write_step_graphs
 from carve_export.trace import graph_entry, trace_graph
 from carve_export.vision import vision_graph
-from carve_models.errors import BundleError, ExportError, SettingsError
+from carve_models.errors import BundleError, SettingsError
 from carve_models.interface import require_interface
 from carve_models.manifest import (
     DecoderSpec,
-    FileEntry,
     Manifest,
     Profile,
     read_manifest,
@@ -46,7 +43,7 @@ from carve_models.names import (
     graph_file,
 )
 from carve_models.settings import Settings
-from carve_runtime.bundle import Bundle, sha256
+from carve_runtime.bundle import Bundle
 from carve_runtime.text import Text
 
 _GRAPHS = (
@@ -119,8 +116,8 @@ def export_bundle(
         ExportError: ``out`` is already there.
     """
     options, target = options or ExportOptions(), Path(out)
-    _require_free(target, options.overwrite)
-    with _staging(target) as folder:
+    require_free(target, overwrite=options.overwrite)
+    with staging(target) as folder:
         on_stage("load the checkpoint")
         checkpoint = load_checkpoint(source, options.family)
         manifest = _describe(checkpoint, folder, options)
@@ -135,7 +132,7 @@ def export_bundle(
         require_parity(comparisons)
         on_stage("write the bundle")
         write_manifest(folder, manifest)
-        _publish(folder, target)
+        publish(folder, target, MANIFEST_FILE, _listed(target))
     return ExportReport(target, manifest, comparisons)
 
 
@@ -207,62 +204,17 @@ def _complete(manifest: Manifest, folder: Path) -> Manifest:
     graphs = {
         name: graph_entry(folder, name) for name in _GRAPHS if (folder / graph_file(name)).is_file()
     }
-    files = {
-        path.relative_to(folder).as_posix(): FileEntry(
-            size=path.stat().st_size, sha256=sha256(path)
-        )
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    complete = replace(manifest, graphs=graphs, files=files)
+    complete = replace(manifest, graphs=graphs, files=file_entries(folder))
     require_interface(complete)
     return complete
 
 
-def _require_free(target: Path, overwrite: bool) -> None:
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise ExportError(f"{target} is a file", "choose a folder")
-    if any(target.iterdir()) and not overwrite:
-        raise ExportError(
-            f"{target} is already there", "choose another folder, or pass --overwrite"
-        )
-
-
-@contextmanager
-def _staging(target: Path) -> Iterator[Path]:
-    """A hidden folder beside the target, gone afterwards unless it became the target."""
-    target.absolute().parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+def _listed(target: Path) -> list[str]:
+    """Return the files of a bundle that is there; none if nobody can read its manifest."""
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _publish(folder: Path, target: Path) -> None:
-    """Move a finished bundle into place; until the manifest arrives it is no bundle."""
-    folder.chmod(0o755)  # mkdtemp makes private folders
-    if not target.exists():
-        folder.rename(target)
-        return
-    _remove_bundle(target)
-    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    for file in sorted(files, key=lambda path: path.name == MANIFEST_FILE):
-        (target / file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file).replace(target / file)
-
-
-def _remove_bundle(target: Path) -> None:
-    """Remove the bundle that is there, and nothing else; its manifest first."""
-    try:
-        files = list(read_manifest(target).files)
-    except BundleError:  # none, or one that nobody can read
-        files = []
-    (target / MANIFEST_FILE).unlink(missing_ok=True)
-    for name in files:
-        (target / name).unlink(missing_ok=True)
+        return list(read_manifest(target).files)
+    except BundleError:
+        return []
 
 
 def _source_name(source: str) -> str:

@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto
 
 from carve_export.graphs import row_name
-from carve_export.trace import SMALLEST_EXTERNAL
+from carve_export.onnx_files import SMALLEST_EXTERNAL
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import ExportError

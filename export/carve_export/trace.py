@@ -11,16 +11,11 @@ from pathlib import Path
 import onnx
 import torch
 
+from carve_export.onnx_files import EXTERNAL_DATA_ABOVE, save_model
 from carve_export.traceable import Traceable
 from carve_models.errors import CarveError, ExportError
 from carve_models.manifest import Graph, Tensor
 from carve_models.names import graph_file
-
-#: Weights go into ``NAME.onnx_data`` when they are larger than this many bytes.
-EXTERNAL_DATA_ABOVE = 1 << 30
-
-#: Smaller tensors always stay in the graph: some consumers read shape constants from there.
-SMALLEST_EXTERNAL = 1024
 
 
 def trace_graph(
@@ -32,7 +27,7 @@ def trace_graph(
         traceable: what to trace.
         folder: the bundle's folder; the file's place in it follows from the graph's name.
         opset: ONNX operator set.
-        external_above: see :data:`EXTERNAL_DATA_ABOVE`.
+        external_above: see :func:`carve_export.onnx_files.save_model`.
 
     Returns:
         the graph's entry for the manifest.
@@ -43,16 +38,7 @@ def trace_graph(
     _require_opset(model, opset)
     _strip_traces(model)
     _keep_inside(model, traceable.inner)
-    if sum(tensor.ByteSize() for tensor in model.graph.initializer) > external_above:
-        onnx.save(
-            model,
-            path,
-            save_as_external_data=True,
-            location=f"{path.name}_data",
-            size_threshold=SMALLEST_EXTERNAL,
-        )
-    else:
-        onnx.save(model, path)
+    save_model(model, path, external_above)
     return graph_entry(folder, traceable.name)
 
 

@@ -56,6 +56,10 @@ class RunError(CarveError):
     """ONNX Runtime failed while running a graph."""
 
 
+class EngineError(CarveError):
+    """An engine cannot be built, or does not fit this machine, this bundle or this input."""
+
+
 class ExportError(CarveError):
     """A checkpoint cannot be turned into a bundle."""
 

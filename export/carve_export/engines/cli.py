@@ -1,0 +1,96 @@
+"""``carve-export engine``: a bundle in, TensorRT engines out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from carve_models.cli import ErrorCommand
+from carve_models.engines import EnginePrecision, Target
+from carve_models.errors import DependencyError
+
+
+@click.command(
+    "engine",
+    cls=ErrorCommand,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  carve-export engine ./bundle ./engines --target tensorrt_rtx --compute-capability 8.9
+  carve-export engine ./bundle ./engines --target tensorrt --precision fp16 --timing-cache cache
+  carve-export engine ./bundle ./engines --target tensorrt --range batch_size=1:1:4
+""",
+)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--target",
+    type=click.Choice(get_args(Target)),
+    required=True,
+    help="tensorrt: for the GPU of this machine; tensorrt_rtx: for named GPUs, without one.",
+)
+@click.option(
+    "--compute-capability",
+    "capabilities",
+    multiple=True,
+    metavar="X.Y",
+    help="GPU to build for, with tensorrt_rtx; repeat for several.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(EnginePrecision)),
+    default="fp32",
+    show_default=True,
+    help="Of matrix products and convolutions; norms, softmax and the tap are fp32.",
+)
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="NAME=SMALL:USUAL:LARGE",
+    help="Sizes of a dimension; by default those that the bundle's images and context need.",
+)
+@click.option("--graph", "graphs", multiple=True, help="Build this graph only; may be repeated.")
+@click.option(
+    "--timing-cache",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File that remembers the fastest kernels, with tensorrt.",
+)
+@click.option("--strip-weights", is_flag=True, help="Leave the weights out of the engines.")
+@click.option("--overwrite", is_flag=True, help="Replace engines that are already there.")
+def engine(
+    bundle: Path,
+    out: Path,
+    target: Target,
+    capabilities: tuple[str, ...],
+    precision: EnginePrecision,
+    ranges: tuple[str, ...],
+    graphs: tuple[str, ...],
+    timing_cache: Path | None,
+    strip_weights: bool,
+    overwrite: bool,
+) -> None:
+    """Build engines of the graphs of BUNDLE, of the profile portable, into the folder OUT."""
+    try:
+        from carve_export.engines.build import EngineOptions
+        from carve_export.engines.console import run_engine
+        from carve_export.engines.tensorrt import BuildOptions
+    except ImportError as error:
+        raise DependencyError(
+            f"the builder cannot be imported ({error})",
+            'install its extra: pip install "carve-vlm[engines]"',
+        ) from error
+    build = BuildOptions(
+        compute_capabilities=capabilities, stripped=strip_weights, timing_cache=timing_cache
+    )
+    options = EngineOptions(
+        target=target,
+        build=build,
+        precision=precision,
+        graphs=graphs,
+        ranges=ranges,
+        overwrite=overwrite,
+    )
+    run_engine(bundle, out, options)

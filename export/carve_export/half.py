@@ -1,0 +1,117 @@
+"""Half precision for what is heavy, float32 for the rest.
+
+Matrix products, convolutions and embeddings compute in float16 or bfloat16, between casts; norms,
+softmax, rotary angles, residual sums and the attention tap stay in float32, and so do a graph's
+inputs and outputs. TensorRT builds such a graph as it is typed; ONNX Runtime runs it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from carve_models.errors import ExportError
+from carve_models.names import LAST_ROW
+
+HalfType = Literal["fp16", "bf16"]
+
+_TYPES: dict[HalfType, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+_PRODUCTS = {"MatMul", "Gemm", "Conv"}
+_LOOK_UPS = {"Gather"}
+_ANGLES = {"Sin", "Cos"}
+
+
+def to_half(model: onnx.ModelProto, precision: HalfType) -> None:
+    """Change a model in place; its weights must be loaded.
+
+    Args:
+        model: in float32, with standard operators.
+        precision: of its products.
+
+    Raises:
+        ExportError: a weight is too large for float16.
+    """
+    graph, half = model.graph, _TYPES[precision]
+    weights = {
+        tensor.name: tensor
+        for tensor in graph.initializer
+        if tensor.data_type == TensorProto.FLOAT and tensor.dims
+    }
+    exact = _kept_exact(graph)
+    nodes: list[NodeProto] = []
+    cast: dict[str, str] = {}
+
+    def halved(name: str) -> str:
+        """Return a tensor's name in half precision; a weight is converted, once."""
+        if name not in cast:
+            cast[name] = f"{name}_{precision}"
+            if name in weights:
+                graph.initializer.append(_convert(weights[name], cast[name], half))
+            else:
+                nodes.append(helper.make_node("Cast", [name], [cast[name]], to=half))
+        return cast[name]
+
+    for node in graph.node:
+        looks_up = node.op_type in _LOOK_UPS and node.input[0] in weights
+        if (node.op_type in _PRODUCTS and node.output[0] not in exact) or looks_up:
+            floats = 1 if looks_up else len(node.input)
+            for index, name in enumerate(node.input[:floats]):
+                if name:
+                    node.input[index] = halved(name)
+            result = node.output[0]
+            node.output[0] = f"{result}_{precision}_product"
+            back = helper.make_node("Cast", [node.output[0]], [result], to=TensorProto.FLOAT)
+            nodes += [node, back]
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    _drop_unused(graph)
+
+
+def _kept_exact(graph: onnx.GraphProto) -> set[str]:
+    """Return the results that only the tap depends on, or that lead to angles."""
+    rows = [value.name for value in graph.output if value.name.startswith(LAST_ROW)]
+    others = [value.name for value in graph.output if value.name not in rows]
+    angles = [name for node in graph.node if node.op_type in _ANGLES for name in node.input]
+    tap = _ancestors(graph, rows) - _ancestors(graph, others)
+    return tap | _ancestors(graph, angles)
+
+
+def _ancestors(graph: onnx.GraphProto, names: Iterable[str]) -> set[str]:
+    makers = {name: node for node in graph.node for name in node.output}
+    found: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name in makers and name not in found:
+            found.add(name)
+            pending.extend(makers[name].input)
+    return found
+
+
+def _convert(tensor: TensorProto, name: str, half: int) -> TensorProto:
+    dtype = helper.tensor_dtype_to_np_dtype(half)
+    values = numpy_helper.to_array(tensor)
+    largest = float(np.abs(values).max(initial=0.0))
+    if half == TensorProto.FLOAT16 and largest > float(np.finfo(np.float16).max):
+        raise ExportError(
+            f"the weight {tensor.name} reaches {largest:g}, beyond float16", "choose bf16"
+        )
+    return numpy_helper.from_array(values.astype(dtype), name)
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input}
+    used |= {value.name for value in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    # Shapes and types that were inferred before do not hold for what is new.
+    known = [value for value in graph.value_info if value.name in used]
+    del graph.value_info[:]
+    graph.value_info.extend(known)

@@ -1,0 +1,125 @@
+"""``engines.json``: what TensorRT engines were built of, by what, and for which sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from carve_models.errors import EngineError
+from carve_models.manifest import FileEntry, Tensor, require_inside
+
+ENGINES_FILE = "engines.json"
+ENGINES_SCHEMA = 1
+
+Target = Literal["tensorrt", "tensorrt_rtx"]
+EnginePrecision = Literal["fp32", "fp16", "bf16"]
+
+#: Smallest, usual and largest size.
+Range = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """One engine.
+
+    Attributes:
+        file: its path in the folder.
+        source: SHA-256 of the ONNX graph that it was built from.
+        inputs: in the order of the network.
+        outputs: in the order of the network.
+        ranges: of the dimensions that inputs name; sizes outside are refused.
+    """
+
+    file: str
+    source: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    ranges: dict[str, Range]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineManifest:
+    """The whole of ``engines.json``.
+
+    Attributes:
+        target: the builder.
+        version: the builder's version; engines run with no other.
+        compute_capabilities: of the GPUs that they run on, such as "8.9".
+        precision: of matrix products and convolutions; the rest is fp32.
+        stripped: whether the weights were left out, to be put in on the device.
+        engines: by the graph's name.
+        files: of every engine, size and SHA-256.
+    """
+
+    target: Target
+    version: str
+    compute_capabilities: tuple[str, ...]
+    precision: EnginePrecision
+    stripped: bool
+    engines: dict[str, Engine]
+    files: dict[str, FileEntry]
+    schema_version: int = ENGINES_SCHEMA
+
+    def __post_init__(self) -> None:
+        for name, engine in self.engines.items():
+            if engine.file not in self.files:
+                raise ValueError(f"the file of {name} is not listed")
+            for low, usual, high in engine.ranges.values():
+                if not 0 <= low <= usual <= high:
+                    raise ValueError(f"the range {low}..{usual}..{high} of {name} is not in order")
+
+
+def write_engines(folder: Path, manifest: EngineManifest) -> None:
+    """Write ``engines.json`` into ``folder``."""
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    (folder / ENGINES_FILE).write_bytes(text + b"\n")
+
+
+def read_engines(folder: Path) -> EngineManifest:
+    """Read and validate ``engines.json``.
+
+    Raises:
+        EngineError: it is missing or malformed, of another schema, or a path in it leaves the
+            folder.
+    """
+    path = folder / ENGINES_FILE
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=EngineManifest)
+    except OSError as error:
+        raise EngineError(
+            f"{folder} is no folder of engines: {ENGINES_FILE} cannot be read ({error.strerror})",
+            "give the folder that carve-export engine wrote",
+        ) from error
+    except msgspec.DecodeError as error:
+        raise EngineError(f"{path} is malformed: {error}", "build the engines again") from error
+    if manifest.schema_version != ENGINES_SCHEMA:
+        raise EngineError(
+            f"{path} has schema version {manifest.schema_version}; this version of carve-vlm "
+            f"reads {ENGINES_SCHEMA}",
+            "build the engines again",
+        )
+    for name in manifest.files:
+        require_inside(name)
+    return manifest
+
+
+def require_size(engine: Engine, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise :class:`EngineError` unless an engine takes an input of this shape."""
+    if len(shape) != len(tensor.shape):
+        raise EngineError(
+            f"{tensor.name} has the shape {shape}, the engine takes {len(tensor.shape)} dimensions",
+            "give the input that the bundle's manifest describes",
+        )
+    for size, listed in zip(shape, tensor.shape, strict=True):
+        low, _, high = (listed,) * 3 if isinstance(listed, int) else engine.ranges[listed]
+        if not low <= size <= high:
+            name = listed if isinstance(listed, str) else "a fixed dimension"
+            raise EngineError(
+                f"{tensor.name} has the shape {shape}, and {name} is {size}, "
+                f"outside the engine's {low} to {high}",
+                "give a smaller image or a shorter question, or build the engines with a wider "
+                "--range",
+            )
