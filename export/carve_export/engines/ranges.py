@@ -45,7 +45,8 @@ def default_ranges(manifest: Manifest) -> dict[str, Range]:
             # Of a sliver each token has a window of its own.
             ranges[WINDOWS] = (1, -(-middle // image.window_size**2), most)
     elif not isinstance(image, FixedImage):
-        ranges[f"{names.VISION_ENCODER}.{BATCH}"] = (1, 1, most // image.tile_tokens)
+        # At least two: TensorRT-RTX 1.7 cannot compile Idefics3's encoder for a fixed batch.
+        ranges[f"{names.VISION_ENCODER}.{BATCH}"] = (1, 1, max(2, most // image.tile_tokens))
     return ranges
 
 
