@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 FUNCTIONS = ("open", "defaults", "look", "ask", "plain", "read")
+AUTO = -1.0
 OK, INVALID, BUNDLE, IMAGE, PROMPT, SETTINGS, PROVIDER, RUN, UNSUPPORTED, MEMORY = range(10)
 
 
@@ -37,6 +38,7 @@ class AskOptions(c.Structure):
         ("max_regions", c.c_int32),
         ("max_new_tokens", c.c_int32),
         ("max_refined_pixels", c.c_int64),
+        ("contrast", c.c_int),
     ]
 
 

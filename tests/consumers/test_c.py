@@ -32,12 +32,14 @@ IOU = 0.99
 MUTATIONS = 10_000
 VALGRIND_MUTATIONS = 100
 
+AUTOMATIC = {"auto": libcarve.AUTO}
 ENUMS = {
     "steps": ("first", "all", "last"),
     "strategy": ("attention_sum", "size", "remove_small"),
     "rule": ("released", "paper"),
     "geometry": ("input", "released"),
     "final_prompt": ("pair", "refined"),
+    "contrast": ("on", "off", "auto"),
 }
 
 
@@ -140,6 +142,10 @@ def test_the_same_answers_as_python(library: Library, model: c.c_void_p, pairs: 
         {"steps": "last", "strategy": "remove_small", "outlier_percent": 5.0},
         {"final_prompt": "refined", "max_regions": 3, "geometry": "released"},
         {"layers": (0, 2, 3), "max_refined_pixels": 5000, "max_new_tokens": 2},
+        {"contrast": "off"},
+        {"contrast": "auto", "layers": (1,)},
+        {"contrast": "auto", "layers": (2, 3), "steps": "all"},
+        {"regularizer": "auto", "mask_top_p": "auto", "steps": "all", "layers": (0, 1, 2)},
     ],
 )
 def test_settings(
@@ -148,7 +154,7 @@ def test_settings(
     image = POCKET / "example.jpg"
     pair = Pair(image, QUESTION, pocket.ask(image, QUESTION, **changes))
     given = {
-        name: ENUMS[name].index(value) if name in ENUMS else value
+        name: ENUMS[name].index(value) if name in ENUMS else AUTOMATIC.get(value, value)
         for name, value in changes.items()
         if name != "layers"
     }
@@ -157,6 +163,21 @@ def test_settings(
         layers = (c.c_int32 * len(changes["layers"]))(*changes["layers"])
         options.layers, options.layer_count = layers, len(layers)
     compare(library, view, pair, options)
+
+
+def test_default_settings(library: Library, pocket: Carve, tmp_path: Path) -> None:
+    """A bundle's defaults may follow from the attention, and save time."""
+
+    def edit(manifest: dict[str, Any]) -> None:
+        automatic = {"mask_top_p": "auto", "regularizer": "auto", "contrast": "auto"}
+        manifest["defaults"] |= automatic | {"early_exit": True, "final_pixels": 5000}
+
+    model = library.open(edited(tmp_path / "bundle", "carve.json", edit))
+    options = library.options(model)
+    assert (options.mask_top_p, options.regularizer) == (libcarve.AUTO, libcarve.AUTO)
+    assert options.contrast == ENUMS["contrast"].index("auto")
+    assert options.max_refined_pixels == 5000
+    library.c.carve_model_free(model)
 
 
 def test_a_plain_answer(library: Library, view: c.c_void_p, pocket: Carve) -> None:
@@ -336,8 +357,8 @@ def test_damaged_bundles(damage: Any, message: str, library: Library, tmp_path: 
         (lambda m: m["graphs"].pop("preprocess"), libcarve.UNSUPPORTED, "no graph preprocess"),
         (lambda m: m["image"].update(kind="tiled"), libcarve.UNSUPPORTED, "of the kind 'tiled'"),
         (lambda m: m["image"].pop("grid"), libcarve.BUNDLE, "grid"),
-        (lambda m: m["defaults"].update(mask_top_p="auto"), libcarve.UNSUPPORTED, "automatic"),
-        (lambda m: m["defaults"].update(early_exit=True), libcarve.UNSUPPORTED, "automatic"),
+        (lambda m: m["defaults"].update(adaptive=True), libcarve.UNSUPPORTED, "adaptive"),
+        (lambda m: m["defaults"].update(mask_top_p="some"), libcarve.BUNDLE, "mask_top_p"),
         (
             lambda m: m["graphs"]["decoder_model_merged"]["inputs"].pop(),
             libcarve.UNSUPPORTED,
@@ -414,6 +435,8 @@ def test_wrong_arguments(library: Library, model: c.c_void_p, view: c.c_void_p) 
         ({"max_regions": 0}, libcarve.SETTINGS, "max_regions is 0"),
         ({"max_new_tokens": -2}, libcarve.SETTINGS, "max_new_tokens is -2"),
         ({"max_new_tokens": 5000}, libcarve.PROMPT, "positions"),
+        ({"contrast": 3}, libcarve.SETTINGS, "contrast is 3"),
+        ({"outlier_percent": libcarve.AUTO}, libcarve.SETTINGS, "outlier_percent is -1"),
         ({"max_refined_pixels": -1}, libcarve.SETTINGS, "max_refined_pixels is -1"),
     ],
 )

@@ -104,6 +104,15 @@ typedef enum carve_final_prompt {
     CARVE_FINAL_REFINED = 1
 } carve_final_prompt;
 
+typedef enum carve_contrast {
+    CARVE_CONTRAST_ON = 0,
+    CARVE_CONTRAST_OFF = 1, /* the question's attention as it is */
+    CARVE_CONTRAST_AUTO = 2
+} carve_contrast;
+
+/* For mask_top_p and regularizer: to follow from each question's attention. */
+#define CARVE_AUTO (-1.0)
+
 /* Settings of one question, as in docs/method.md; carve_defaults fills in the bundle's. */
 typedef struct carve_ask_options {
     size_t struct_size;
@@ -114,12 +123,13 @@ typedef struct carve_ask_options {
     carve_rule rule;
     carve_geometry geometry;
     carve_final_prompt final_prompt;
-    double mask_top_p;      /* above 0, at most 1 */
+    double mask_top_p;      /* above 0, at most 1; or CARVE_AUTO */
     double outlier_percent; /* 0 to 100 */
-    double regularizer;     /* 0 or more */
+    double regularizer;     /* 0 or more; or CARVE_AUTO */
     int32_t max_regions;
     int32_t max_new_tokens;
     int64_t max_refined_pixels; /* 0: four times the image's */
+    carve_contrast contrast;
 } carve_ask_options;
 
 /* An image: 8-bit RGB, rows from the top, row_bytes apart (0: 3 * width). */

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "json.h"
+#include "handles.h"
 
 enum { SCHEMA_VERSION = 2, MANIFEST_LIMIT = 1 << 26 };
 
@@ -157,75 +157,6 @@ static carve_status read_decoder(scope *owner, const cJSON *json, manifest *m) {
     return carve_ok;
 }
 
-static carve_status read_choice(const cJSON *json, const char *key, const char *const *names,
-                                int *out) {
-    const char *found;
-    TRY(json_text(json, key, &found));
-    for (int i = 0; names[i]; i++) {
-        *out = i;
-        if (strcmp(names[i], found) == 0) return carve_ok;
-    }
-    return failure(CARVE_BUNDLE_ERROR, "The default %s is '%.50s'. Export the checkpoint again.",
-                   key, found);
-}
-
-/* Refuse settings that follow from each question, or leave passes out: they are Python's. */
-static carve_status check_automatic(const cJSON *defaults) {
-    static const char *const keys[] = {"mask_top_p", "max_regions", "regularizer"};
-    const cJSON *contrast = json_optional(defaults, "contrast");
-    bool known = !contrast || (cJSON_IsString(contrast) && strcmp(contrast->valuestring, "on") == 0);
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        known = known && !cJSON_IsString(json_optional(defaults, keys[i]));
-    }
-    known = known && !cJSON_IsTrue(json_optional(defaults, "early_exit")) &&
-            !cJSON_IsTrue(json_optional(defaults, "adaptive"));
-    if (known) return carve_ok;
-    return failure(CARVE_UNSUPPORTED, "The bundle's default settings are automatic. Export it with "
-                                      "fixed ones, or use the Python runtime.");
-}
-
-static carve_status read_defaults(scope *owner, const cJSON *json, manifest *m) {
-    static const char *const steps[] = {"first", "all", "last", NULL};
-    static const char *const strategies[] = {"attention_sum", "size", "remove_small", NULL};
-    static const char *const rules[] = {"released", "paper", NULL};
-    static const char *const geometries[] = {"input", "released", NULL};
-    static const char *const finals[] = {"pair", "refined", NULL};
-    carve_ask_options *o = &m->defaults;
-    const cJSON *defaults;
-    const int64_t *layers;
-    int64_t whole;
-    int choice;
-    o->struct_size = sizeof *o;
-    TRY(json_object(json, "defaults", &defaults));
-    TRY(json_ints(owner, defaults, "layers", 0, m->layers - 1, &layers, &o->layer_count));
-    int32_t *narrow = scope_alloc(owner, o->layer_count, sizeof *narrow);
-    if (!narrow) return no_memory();
-    for (size_t i = 0; i < o->layer_count; i++) narrow[i] = (int32_t)layers[i];
-    o->layers = narrow;
-    TRY(read_choice(defaults, "steps", steps, &choice));
-    o->steps = (carve_steps)choice;
-    TRY(read_choice(defaults, "strategy", strategies, &choice));
-    o->strategy = (carve_strategy)choice;
-    TRY(read_choice(defaults, "rule", rules, &choice));
-    o->rule = (carve_rule)choice;
-    TRY(read_choice(defaults, "geometry", geometries, &choice));
-    o->geometry = (carve_geometry)choice;
-    TRY(read_choice(defaults, "final_prompt", finals, &choice));
-    o->final_prompt = (carve_final_prompt)choice;
-    TRY(check_automatic(defaults));
-    TRY(json_number(defaults, "mask_top_p", &o->mask_top_p));
-    TRY(json_number(defaults, "outlier_percent", &o->outlier_percent));
-    TRY(json_number(defaults, "regularizer", &o->regularizer));
-    TRY(json_int(defaults, "max_regions", 1, INT32_MAX, &whole));
-    o->max_regions = (int32_t)whole;
-    TRY(json_int(defaults, "max_new_tokens", 1, INT32_MAX, &whole));
-    o->max_new_tokens = (int32_t)whole;
-    if (json_optional(defaults, "max_refined_pixels")) {
-        TRY(json_int(defaults, "max_refined_pixels", 1, INT64_C(1) << 53, &o->max_refined_pixels));
-    }
-    return carve_ok;
-}
-
 /* Refuse decoders with other inputs than ours: positions in three dimensions, half precision. */
 static carve_status check_decoder_inputs(const cJSON *graph, const manifest *m) {
     const cJSON *inputs, *input;
@@ -328,7 +259,7 @@ carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, ma
     TRY(read_image(json, m));
     TRY(read_graphs(owner, json, m));
     TRY(read_prompts(owner, json, m));
-    TRY(read_defaults(owner, json, m));
+    TRY(settings_read(owner, json, m));
     TRY(path_in(owner, folder, "tokenizer.json", &m->tokenizer));
     TRY(json_object(json, "files", &files));
     cJSON_ArrayForEach(entry, files) { TRY(check_file(owner, folder, entry, sizes_only)); }

@@ -70,27 +70,61 @@ static carve_status check_saliency(const float *saliency, size_t count) {
     return failure(CARVE_SETTINGS_ERROR, "The contrast is not finite. Give a regularizer above 0.");
 }
 
+enum { REFINE_OUTPUTS = 5 };
+static const char *const refine_outputs[REFINE_OUTPUTS] = {"saliency", "mask", "bbox",
+                                                           "refined_image", "refined_limited"};
+
+/* Read the graph's outputs into the result, which they belong to. */
+static carve_status read_refined(const carve_view *view, OrtValue *const *values,
+                                 carve_result *result) {
+    static const ONNXTensorElementDataType types[REFINE_OUTPUTS] = {F32, BOOL, I64, U8, BOOL};
+    static const size_t ranks[REFINE_OUTPUTS] = {2, 2, 1, 3, 0};
+    const runtime *ort = view->model->engine.ort;
+    carve_reading *r = &result->reading;
+    const void *data[REFINE_OUTPUTS];
+    int64_t shapes[REFINE_OUTPUTS][3] = {
+        {view->height, view->width}, {view->height, view->width}, {4}, {-1, -1, 3}, {0}};
+    for (int i = 0; i < REFINE_OUTPUTS; i++) {
+        TRY(tensor_read(ort, values[i], refine_outputs[i], types[i], shapes[i], ranks[i], &data[i]));
+    }
+    TRY(check_saliency(data[0], (size_t)(view->height * view->width)));
+    r->width = (int32_t)view->width;
+    r->height = (int32_t)view->height;
+    r->saliency = data[0];
+    r->mask = data[1];
+    for (int i = 0; i < 4; i++) r->box[i] = (int32_t)((const int64_t *)data[2])[i];
+    r->refined = data[3];
+    r->refined_height = (int32_t)shapes[3][0];
+    r->refined_width = (int32_t)shapes[3][1];
+    r->refined_limited = *(const uint8_t *)data[4];
+    return carve_ok;
+}
+
 /* Steps 3 to 7 of the method, by carve_refine.onnx, into the result. */
 static carve_status refine(scope *temporary, const carve_view *view, const pass *question,
                            const carve_ask_options *o, carve_result *result) {
-    static const char *const outputs[] = {"saliency", "mask", "bbox", "refined_image",
-                                          "refined_limited"};
-    enum { FEEDS = 14, OUTPUTS = 5 };
+    enum { FEEDS = 14 };
     const engine *e = &view->model->engine;
     const manifest *m = e->bundle;
-    const size_t general = o->steps == CARVE_STEPS_FIRST ? 1 : view->general.steps;
-    const size_t common = question->steps < general ? question->steps : general;
+    const pass *general = o->contrast == CARVE_CONTRAST_OFF ? NULL : &view->general;
+    const size_t shorter =
+        general && general->steps < question->steps ? general->steps : question->steps;
+    const size_t common = o->steps == CARVE_STEPS_FIRST ? 1 : shorter;
     const int64_t taps = (int64_t)m->tapped_count, tokens = image_tokens(m);
     const int64_t question_shape[] = {(int64_t)question->steps, taps, tokens};
-    const int64_t general_shape[] = {(int64_t)view->general.steps, taps, tokens};
+    const int64_t divisor_shape[] = {(int64_t)common, taps, tokens};
     const int64_t image_shape[] = {view->height, view->width, 3}, two[] = {2}, four[] = {4};
     const int64_t steps_shape[] = {(int64_t)common}, layers_shape[] = {taps};
     const double whole[] = {0, 0, (double)view->width, (double)view->height};
     const double *window = o->geometry == CARVE_GEOMETRY_INPUT ? view->seen.window : whole;
     const int64_t regions = o->max_regions, strategy = o->strategy, rule = o->rule;
-    double *step_weights, *layer_weights;
+    double *step_weights, *layer_weights, regularizer;
+    double share = o->mask_top_p == CARVE_AUTO ? 1 : o->mask_top_p;
+    pass divisor;
     TRY(weigh_steps(temporary, o->steps, common, &step_weights));
     TRY(weigh_layers(temporary, m, o, &layer_weights));
+    TRY(automatic_divisor(temporary, m, o, question, general, step_weights, common, layer_weights,
+                          &divisor, &regularizer));
     const struct {
         const char *name;
         ONNXTensorElementDataType type;
@@ -99,14 +133,14 @@ static carve_status refine(scope *temporary, const carve_view *view, const pass 
         size_t rank;
     } inputs[FEEDS] = {
         {"question_attention", F32, question->attention, question_shape, 3},
-        {"general_attention", F32, view->general.attention, general_shape, 3},
+        {"general_attention", F32, divisor.attention, divisor_shape, 3},
         {"grid", I64, m->grid, two, 1},
         {"window", F64, window, four, 1},
         {"image", U8, view->pixels, image_shape, 3},
         {"step_weights", F64, step_weights, steps_shape, 1},
         {"layer_weights", F64, layer_weights, layers_shape, 1},
-        {"regularizer", F64, &o->regularizer, NULL, 0},
-        {"mask_top_p", F64, &o->mask_top_p, NULL, 0},
+        {"regularizer", F64, &regularizer, NULL, 0},
+        {"mask_top_p", F64, &share, NULL, 0},
         {"max_regions", I64, &regions, NULL, 0},
         {"strategy", I64, &strategy, NULL, 0},
         {"rule", I64, &rule, NULL, 0},
@@ -116,32 +150,20 @@ static carve_status refine(scope *temporary, const carve_view *view, const pass 
     feed feeds[FEEDS];
     for (size_t i = 0; i < FEEDS; i++) {
         OrtValue *value;
-        TRY(tensor_over(temporary, e->ort, inputs[i].type, inputs[i].data, inputs[i].shape, inputs[i].rank, &value));
+        TRY(tensor_over(temporary, e->ort, inputs[i].type, inputs[i].data, inputs[i].shape,
+                        inputs[i].rank, &value));
         feeds[i] = (feed){inputs[i].name, value};
     }
-    OrtValue *values[OUTPUTS]; /* they stay with the result, which points into them */
-    TRY(session_run(&result->memory, e->ort, e->sessions[GRAPH_REFINE], "carve_refine.onnx", feeds,
-                    FEEDS, outputs, values, OUTPUTS));
-    carve_reading *r = &result->reading;
-    const void *data[OUTPUTS];
-    int64_t map_shape[] = {view->height, view->width}, box_shape[] = {4};
-    int64_t refined_shape[] = {-1, -1, 3};
-    TRY(tensor_read(e->ort, values[0], outputs[0], F32, map_shape, 2, &data[0]));
-    TRY(tensor_read(e->ort, values[1], outputs[1], BOOL, map_shape, 2, &data[1]));
-    TRY(tensor_read(e->ort, values[2], outputs[2], I64, box_shape, 1, &data[2]));
-    TRY(tensor_read(e->ort, values[3], outputs[3], U8, refined_shape, 3, &data[3]));
-    TRY(tensor_read(e->ort, values[4], outputs[4], BOOL, NULL, 0, &data[4]));
-    TRY(check_saliency(data[0], (size_t)(view->height * view->width)));
-    r->width = (int32_t)view->width;
-    r->height = (int32_t)view->height;
-    r->saliency = data[0];
-    r->mask = data[1];
-    for (int i = 0; i < 4; i++) r->box[i] = (int32_t)((const int64_t *)data[2])[i];
-    r->refined = data[3];
-    r->refined_height = (int32_t)refined_shape[0];
-    r->refined_width = (int32_t)refined_shape[1];
-    r->refined_limited = *(const uint8_t *)data[4];
-    return carve_ok;
+    OrtValue *values[REFINE_OUTPUTS];
+    for (bool derived = o->mask_top_p != CARVE_AUTO;; derived = true) {
+        scope *owner = derived ? &result->memory : temporary;
+        TRY(session_run(owner, e->ort, e->sessions[GRAPH_REFINE], "carve_refine.onnx", feeds, FEEDS,
+                        refine_outputs, values, REFINE_OUTPUTS));
+        TRY(read_refined(view, values, result));
+        if (derived) return carve_ok;
+        /* The feed is over this number: the graph runs again with it. */
+        share = automatic_share(result->reading.saliency, (size_t)(view->height * view->width));
+    }
 }
 
 /* Ask again, about the pair or about the refined image alone. */
@@ -180,7 +202,9 @@ carve_status method_ask(carve_view *view, scope *temporary, const char *question
     TRY(engine_require_room(e, last, text, o->max_new_tokens));
     TRY(engine_answer(&result->memory, e, &view->prefix, &m->single, text, images,
                       o->max_new_tokens, &plain));
-    TRY(general_attention(view, o->steps == CARVE_STEPS_FIRST ? 1 : plain.steps));
+    if (o->contrast != CARVE_CONTRAST_OFF) {
+        TRY(general_attention(view, o->steps == CARVE_STEPS_FIRST ? 1 : plain.steps));
+    }
     TRY(refine(temporary, view, &plain, o, result));
     TRY(final_pass(temporary, view, text, o, result, &final));
     r->plain_ids = plain.ids;

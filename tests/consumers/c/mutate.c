@@ -118,6 +118,7 @@ static void try_call(carve_model *model) {
     o.outlier_percent = numbers[below(8)];
     o.regularizer = numbers[below(8)];
     o.max_regions = sizes[below(8)];
+    o.contrast = (carve_contrast)below(4);
     o.max_refined_pixels = sizes[below(8)];
     o.max_new_tokens = below(4) ? 2 : sizes[below(8)];
     bool looked = carve_look(below(9) ? model : NULL, &image, &view).code == CARVE_OK;

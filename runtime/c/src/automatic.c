@@ -1,0 +1,71 @@
+/* Settings that follow from the attention itself (docs/method.md, "Automatic settings"). */
+#include <float.h>
+#include <math.h>
+
+#include "handles.h"
+
+static double mean_of(const float *values, size_t count) {
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) sum += values[i];
+    return sum / (double)count;
+}
+
+static double covariance(const float *one, const float *other, size_t count) {
+    double first = mean_of(one, count), second = mean_of(other, count), sum = 0;
+    for (size_t i = 0; i < count; i++) sum += (one[i] - first) * (other[i] - second);
+    return sum / (double)count;
+}
+
+/* How much of one map's variance the other explains; 0 where they are not alike. */
+static double shared_variance(const float *question, const float *general, size_t count) {
+    double norms = sqrt(covariance(question, question, count) * covariance(general, general, count));
+    double correlation = norms > 0 ? covariance(question, general, count) / norms : 0;
+    return correlation <= 0 ? 0 : fmin(correlation, 1) * fmin(correlation, 1);
+}
+
+/* Lambda of a map (paper, proposition C.5): its variance that is not shared, over its mean. */
+static double noise(const float *map, double shared, size_t count) {
+    double level = mean_of(map, count);
+    return fmax(covariance(map, map, count) * (1 - shared) / level, FLT_EPSILON * level);
+}
+
+carve_status automatic_divisor(scope *owner, const manifest *m, const carve_ask_options *o,
+                               const pass *question, const pass *general,
+                               const double *step_weights, size_t steps,
+                               const double *layer_weights, pass *divisor, double *added) {
+    const size_t tokens = (size_t)image_tokens(m), maps = steps * m->tapped_count;
+    const bool automatic = o->regularizer == CARVE_AUTO;
+    double explained = 0, fused = 0;
+    float *by = scope_alloc(owner, maps * tokens, sizeof *by);
+    if (!by) return no_memory();
+    *divisor = (pass){NULL, 0, by, steps};
+    *added = automatic ? 0 : o->regularizer;
+    for (size_t i = 0; i < maps * tokens; i++) by[i] = 1;
+    for (size_t map = 0; general && map < maps; map++) {
+        if (!step_weights[map / m->tapped_count] || !layer_weights[map % m->tapped_count]) continue;
+        const float *asked = question->attention + map * tokens;
+        const float *described = general->attention + map * tokens;
+        double shared = shared_variance(asked, described, tokens);
+        float lambda = automatic ? (float)noise(described, shared, tokens) : 0;
+        for (size_t i = 0; i < tokens; i++) by[map * tokens + i] = described[i] + lambda;
+        explained += shared;
+        fused++;
+    }
+    if (general && (o->contrast == CARVE_CONTRAST_ON || explained / fused > 0.5)) return carve_ok;
+    for (size_t i = 0; i < maps * tokens; i++) by[i] = 1;
+    *added = 0;
+    return carve_ok;
+}
+
+double automatic_share(const float *saliency, size_t count) {
+    double largest = 0, sum = 0, squares = 0, seen = 0;
+    for (size_t i = 0; i < count; i++) largest = fmax(largest, saliency[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (isnan(saliency[i])) continue;
+        double level = largest > 0 ? saliency[i] / largest : 1; /* squares neither overflow nor vanish */
+        sum += level;
+        squares += level * level;
+        seen++;
+    }
+    return sum * sum / squares / seen;
+}
