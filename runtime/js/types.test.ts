@@ -14,7 +14,8 @@ export async function use(image: ImageData): Promise<string> {
   // @ts-expect-error: there is no such choice
   await vlm.ask(image, "What is it?", { steps: "some" });
   await (await loadFolder("bundle", { verify: false })).release();
-  const web = await loadUrl("bundle/", { ort, onProgress: (file, loaded, total) => file });
+  const web = await loadUrl("bundle/", { ort, onProgress: (loaded, total) => loaded / total });
+  await session.ask("What is it?", {}, (known) => known.questionAttention?.steps);
   const error = new Error() as CarveError;
   return error.code === "bundle" ? result.answer : `${x0} ${web.settings.rule}`;
 }

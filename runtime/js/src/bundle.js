@@ -14,19 +14,34 @@ export const GRAPHS = {
 /**
  * Read what the library needs of a bundle.
  *
- * @param source has `read(path)`, which resolves to a file's bytes.
- * @param verify compare SHA-256 sums, not sizes alone.
+ * @param source has `read(path, onBytes)`, which resolves to a file's bytes.
+ * @param options `verify` (compare SHA-256 sums, not sizes alone) and `onProgress`, which is told
+ *     `(loaded, total)` in bytes of all files.
  * @returns the manifest, the graphs' bytes by role, and tokenizer.json, parsed.
  */
-export async function readBundle(source, verify) {
-  const manifest = parse("carve.json", await source.read("carve.json"));
+export async function readBundle(source, { verify, onProgress = () => {} }) {
+  const manifest = parse("carve.json", await source.read("carve.json", () => {}));
   requireSupported(manifest);
-  const graphs = {};
-  for (const [role, name] of Object.entries(GRAPHS)) {
-    graphs[role] = await readFile(source, manifest, manifest.graphs[name].file, verify);
-  }
-  const tokenizer = await readFile(source, manifest, TOKENIZER_FILE, verify);
-  return { manifest, graphs, tokenizer: parse(TOKENIZER_FILE, tokenizer) };
+  const names = [TOKENIZER_FILE, ...Object.values(GRAPHS).map((name) => manifest.graphs[name].file)];
+  const onBytes = counter(names.map((name) => entryOf(manifest, name).size), onProgress);
+  const [tokenizer, ...graphs] = await Promise.all(
+    names.map((name, i) => readFile(source, manifest, name, verify, (loaded) => onBytes(i, loaded))),
+  );
+  const roles = Object.keys(GRAPHS).map((role, i) => [role, graphs[i]]);
+  return { manifest, graphs: Object.fromEntries(roles), tokenizer: parse(TOKENIZER_FILE, tokenizer) };
+}
+
+/** Add up what has arrived of several files. */
+function counter(sizes, onProgress) {
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const loaded = sizes.map(() => 0);
+  return (file, bytes) => {
+    loaded[file] = bytes;
+    onProgress(
+      loaded.reduce((sum, count) => sum + count, 0),
+      total,
+    );
+  };
 }
 
 function parse(name, bytes) {
@@ -78,12 +93,17 @@ function requireDecoder({ graphs, decoder }) {
   );
 }
 
-async function readFile(source, manifest, name, verify) {
+function entryOf(manifest, name) {
   const inside = typeof name === "string" && !/^\/|\\|:|(^|\/)\.\.(\/|$)/.test(name);
   require(inside, "bundle", `The manifest names '${name}', outside the bundle. Do not use it.`);
   const entry = manifest.files[name];
   require(entry, "bundle", `The manifest does not list ${name}. Export the checkpoint again.`);
-  const bytes = await source.read(name, entry.size);
+  return entry;
+}
+
+async function readFile(source, manifest, name, verify, onBytes) {
+  const entry = entryOf(manifest, name);
+  const bytes = await source.read(name, onBytes);
   require(
     bytes.byteLength === entry.size,
     "bundle",
@@ -96,6 +116,7 @@ async function readFile(source, manifest, name, verify) {
       `${name} is not the file that the manifest describes (its SHA-256 differs). Copy it again.`,
     );
   }
+  onBytes(bytes.byteLength);
   return bytes;
 }
 

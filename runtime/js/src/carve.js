@@ -11,6 +11,7 @@ import { toRgb } from "./image.js";
 export class Carve {
   #model;
   #last = Promise.resolve();
+  #released = null;
 
   constructor(model) {
     this.#model = model;
@@ -19,14 +20,15 @@ export class Carve {
   /**
    * Load a bundle.
    *
-   * @param source has `read(path)`, which resolves to a file's bytes.
+   * @param source has `read(path, onBytes)`, which resolves to a file's bytes.
    * @param options `ort` (onnxruntime-node or onnxruntime-web), `cpu` (the name of its CPU
    *     provider), `providers` (of the model's graphs, best first; the CPU's by default), `verify`
-   *     (compare SHA-256 sums; true by default).
+   *     (compare SHA-256 sums; true by default), `onProgress` (is told `(loaded, total)` in bytes
+   *     of all files).
    */
-  static async load(source, { ort, cpu, providers, verify = true } = {}) {
+  static async load(source, { ort, cpu, providers, verify = true, onProgress } = {}) {
     require(ort?.InferenceSession && cpu, "settings", "Pass ort, an ONNX Runtime, and its cpu.");
-    const bundle = await readBundle(source, verify);
+    const bundle = await readBundle(source, { verify, onProgress });
     const { manifest } = bundle;
     const { image_token_id, eos_token_ids } = manifest.decoder;
     const settings = defaultSettings(manifest);
@@ -64,7 +66,8 @@ export class Carve {
 
   /** Free ONNX Runtime's memory; the instance cannot be used afterwards. */
   async release() {
-    await this.#exclusively(() => this.#model.engine.release());
+    this.#released ??= this.#exclusively(() => this.#model.engine.release());
+    await this.#released;
   }
 
   /** A session runs once at a time: wait for what came before. */

@@ -29,11 +29,12 @@ export interface Settings {
   rule: "released" | "paper";
   geometry: "input" | "released";
   finalPrompt: "pair" | "refined";
+  contrast: "on" | "off" | "auto";
   /** Above 0, at most 1. */
-  maskTopP: number;
+  maskTopP: number | "auto";
   /** 0 to 100. */
   outlierPercent: number;
-  regularizer: number;
+  regularizer: number | "auto";
   maxRegions: number;
   maxNewTokens: number;
   /** null: four times the image's. */
@@ -68,20 +69,23 @@ export interface Refinement {
   refinedImage: { data: Uint8Array; width: number; height: number };
   /** Whether maxRefinedPixels reduced it. */
   refinedLimited: boolean;
+  /** null if the contrast is off. */
+  generalAttention: Attention | null;
 }
 
 export interface CarveResult extends PlainResult, Refinement {
+  /** What the model saw, in pixels of the image: x0, y0, x1, y1; may reach beyond it. */
+  window: [number, number, number, number];
   plainAnswer: string;
   plainIds: number[];
   questionAttention: Attention;
-  generalAttention: Attention;
   settings: Settings;
 }
 
 /** Where a bundle's files come from. */
 export interface Source {
-  /** Resolve to a file's bytes; `size` is what the manifest says, where it is known. */
-  read(path: string, size?: number): Promise<Uint8Array>;
+  /** Resolve to a file's bytes; `onBytes` may be told how many have arrived. */
+  read(path: string, onBytes: (loaded: number) => void): Promise<Uint8Array>;
 }
 
 /** The part of onnxruntime-node and onnxruntime-web that is used. */
@@ -98,6 +102,8 @@ export interface LoadOptions {
   providers?: string[];
   /** Compare SHA-256 sums, not sizes alone; true by default. */
   verify?: boolean;
+  /** Is told of bytes that have arrived, of those of all files. */
+  onProgress?: (loaded: number, total: number) => void;
 }
 
 /** A loaded bundle. Calls may overlap; they run one after the other. */
@@ -121,7 +127,12 @@ export class Carve {
 /** One image and any number of questions about it; Carve.open makes one. */
 export class ImageSession {
   private constructor();
-  ask(question: string, changes?: Partial<Settings>): Promise<CarveResult>;
+  /** `onPart` is told what is known before all is: after each pass, and once refined. */
+  ask(
+    question: string,
+    changes?: Partial<Settings>,
+    onPart?: (known: Partial<CarveResult>) => void,
+  ): Promise<CarveResult>;
   plain(question: string, changes?: Partial<Settings>): Promise<PlainResult>;
   /** Contrast and refine a result's attention again with other settings, without the model. */
   refineAgain(result: CarveResult, changes: Partial<Settings>): Promise<Refinement>;

@@ -1,6 +1,7 @@
 /** One image and any number of questions about it. */
 import { require } from "./errors.js";
-import { CHOICES, changedSettings } from "./settings.js";
+import { refine } from "./refine.js";
+import { changedSettings } from "./settings.js";
 import { questionText } from "./text.js";
 
 /** Made by Carve.open. What depends on the image alone is computed once. */
@@ -36,8 +37,8 @@ export class ImageSession {
     });
   }
 
-  /** Answer as Carve.ask does. */
-  async ask(question, changes = {}) {
+  /** Answer as Carve.ask does; `onPart` is told what is known after each pass. */
+  async ask(question, changes = {}, onPart = () => {}) {
     const { engine, manifest, text } = this.#model;
     const settings = changedSettings(this.#model.settings, changes, manifest);
     const { maxNewTokens, finalPrompt } = settings;
@@ -48,30 +49,26 @@ export class ImageSession {
     const name = finalPrompt === "pair" ? "pair" : "single";
     engine.requireRoom(this.#pieces(name, question, last), maxNewTokens);
     return this.#run(async () => {
+      const result = { settings, window: Array.from(this.#view.window) };
+      const add = (part) => onPart({ ...Object.assign(result, part) });
       const plain = await this.#answer(single, this.#view, maxNewTokens);
-      const general = await this.#generalPass(settings.steps === "first" ? 1 : plain.steps);
-      const refined = await this.#refine(plain, general, settings);
-      const final = await this.#finalPass(question, refined.refinedImage, settings);
-      return {
-        answer: text.decode(final.ids),
-        plainAnswer: text.decode(plain.ids),
-        ids: final.ids,
-        plainIds: plain.ids,
-        ...refined,
-        questionAttention: plain,
-        generalAttention: general,
-        settings,
-      };
+      const plainAnswer = text.decode(plain.ids);
+      add({ plainAnswer, plainIds: plain.ids, questionAttention: plain });
+      const general = await this.#generalPass(plain, settings);
+      add({ generalAttention: general });
+      add(await this.#refine(plain, general, settings));
+      const final = await this.#finalPass(question, result.refinedImage, settings);
+      return { ...result, answer: text.decode(final.ids), ids: final.ids };
     });
   }
 
   /** Do steps 3 to 7 again on a result's attention, with other settings: no model runs. */
   async refineAgain(result, changes) {
     const settings = changedSettings(result.settings, changes, this.#model.manifest);
-    const steps = settings.steps === "first" ? 1 : result.questionAttention.steps;
     return this.#run(async () => {
-      const general = await this.#generalPass(steps);
-      return this.#refine(result.questionAttention, general, settings);
+      const general = await this.#generalPass(result.questionAttention, settings);
+      const refined = await this.#refine(result.questionAttention, general, settings);
+      return { ...refined, generalAttention: general };
     });
   }
 
@@ -92,7 +89,10 @@ export class ImageSession {
     return this.#model.engine.answer(rest, view.prefix, maxNewTokens);
   }
 
-  async #generalPass(steps) {
+  /** The general instruction's attention, as long as the question's can use; null if not at all. */
+  async #generalPass(question, settings) {
+    if (settings.contrast === "off") return null;
+    const steps = settings.steps === "first" ? 1 : question.steps;
     if (this.#generalLimit < steps) {
       const { engine, manifest } = this.#model;
       const pieces = this.#pieces("single", manifest.prompts.general, [this.#view.features]);
@@ -103,52 +103,10 @@ export class ImageSession {
     return this.#general;
   }
 
-  async #refine(question, general, settings) {
+  #refine(question, general, settings) {
     const { engine, manifest } = this.#model;
-    const { data, width, height } = this.#image;
-    const [rows, columns] = manifest.image.grid;
-    const tapped = manifest.decoder.tapped_layers;
-    const whole = [0, 0, width, height];
-    const window = settings.geometry === "input" ? this.#view.window : whole;
-    const steps = stepWeights(settings.steps, Math.min(question.steps, general.steps));
-    const attention = (pass) =>
-      engine.tensor("float32", pass.attention, [pass.steps, tapped.length, rows * columns]);
-    const reals = (values) =>
-      engine.tensor("float64", Float64Array.from(values), [values.length]);
-    const real = (value) => engine.tensor("float64", Float64Array.of(value), []);
-    const whole64 = (value) => engine.tensor("int64", BigInt64Array.of(BigInt(value)), []);
-    const made = await engine.run("refine", {
-      question_attention: attention(question),
-      general_attention: attention(general),
-      grid: engine.tensor("int64", BigInt64Array.of(BigInt(rows), BigInt(columns)), [2]),
-      window: reals(window),
-      image: engine.tensor("uint8", data, [height, width, 3]),
-      step_weights: reals(steps),
-      layer_weights: reals(tapped.map((layer) => Number(settings.layers.includes(layer)))),
-      regularizer: real(settings.regularizer),
-      mask_top_p: real(settings.maskTopP),
-      max_regions: whole64(settings.maxRegions),
-      strategy: whole64(CHOICES.strategy.indexOf(settings.strategy)),
-      rule: whole64(CHOICES.rule.indexOf(settings.rule)),
-      outlier_percent: real(settings.outlierPercent),
-      max_refined_pixels: whole64(settings.maxRefinedPixels ?? 0),
-    });
-    const saliency = made.saliency.data;
-    require(
-      saliency.some(Number.isFinite) && !saliency.some((value) => Math.abs(value) === Infinity),
-      "settings",
-      "The contrast is not finite. Give a regularizer above 0.",
-    );
-    const [newHeight, newWidth] = made.refined_image.dims;
-    return {
-      width,
-      height,
-      saliency,
-      mask: made.mask.data,
-      bbox: Array.from(made.bbox.data, Number),
-      refinedImage: { data: made.refined_image.data, width: newWidth, height: newHeight },
-      refinedLimited: Boolean(made.refined_limited.data[0]),
-    };
+    const subject = { image: this.#image, window: this.#view.window, question, general };
+    return refine(engine, manifest, subject, settings);
   }
 
   async #finalPass(question, refined, { finalPrompt, maxNewTokens }) {
@@ -179,11 +137,4 @@ async function look({ engine, manifest }, image) {
 
 function isImage({ image }) {
   return image !== null && image !== undefined;
-}
-
-/** Weights of the steps that both passes took. */
-function stepWeights(steps, common) {
-  if (steps === "first") return [1];
-  const weights = Array.from({ length: common }, (_, step) => step + 1);
-  return steps === "all" ? weights : weights.map((weight) => Number(weight === common));
 }

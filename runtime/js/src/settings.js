@@ -8,6 +8,7 @@ export const CHOICES = {
   rule: ["released", "paper"],
   geometry: ["input", "released"],
   finalPrompt: ["pair", "refined"],
+  contrast: ["on", "off", "auto"],
 };
 
 const RANGES = {
@@ -16,29 +17,31 @@ const RANGES = {
   regularizer: [0, Infinity],
 };
 
+const AUTOMATIC = ["maskTopP", "regularizer"];
 const COUNTS = ["maxRegions", "maxNewTokens"];
-
-/** Defaults that change with each question or leave passes out; the Python runtime knows them. */
-const ELSEWHERE = { contrast: "on", earlyExit: false, adaptive: false };
 
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 
-/** Return the defaults of a manifest. */
+/**
+ * Return the defaults of a manifest.
+ *
+ * `early_exit` only saves time: the answers are the same without. `adaptive` is not known here.
+ */
 export function defaultSettings(manifest) {
   const given = Object.fromEntries(
     Object.entries(manifest.defaults).map(([name, value]) => [camel(name), value]),
   );
-  const automatic =
-    Object.entries(ELSEWHERE).some(([name, known]) => (given[name] ?? known) !== known) ||
-    Object.keys(given).some((name) => given[name] === "auto");
   require(
-    !automatic,
+    !given.adaptive,
     "unsupported",
-    "The bundle's default settings are automatic. Export it with fixed ones, or use Python.",
+    "The bundle's default is adaptive. Export it without, or use the Python runtime.",
   );
   const names = ["layers", ...Object.keys(CHOICES), ...Object.keys(RANGES), ...COUNTS];
   const settings = Object.fromEntries(names.map((name) => [name, given[name]]));
-  return checked({ ...settings, maxRefinedPixels: given.maxRefinedPixels ?? null }, manifest);
+  const limits = [given.maxRefinedPixels, given.finalPixels].map((limit) => limit ?? Infinity);
+  const most = Math.min(...limits);
+  const maxRefinedPixels = most === Infinity ? null : most;
+  return checked({ ...settings, contrast: given.contrast ?? "on", maxRefinedPixels }, manifest);
 }
 
 /** Return settings with some replaced; undefined keeps what was there. */
@@ -71,10 +74,11 @@ function checked(settings, manifest) {
   }
   for (const [name, [low, high]] of Object.entries(RANGES)) {
     const value = settings[name];
+    const automatic = AUTOMATIC.includes(name);
     require(
-      typeof value === "number" && value >= low && value <= high,
+      (automatic && value === "auto") || (typeof value === "number" && value >= low && value <= high),
       "settings",
-      `${name} is ${value}. Give a number from ${low} to ${high}.`,
+      `${name} is ${value}. Give a number from ${low} to ${high}${automatic ? ', or "auto"' : ""}.`,
     );
   }
   for (const name of COUNTS) requireCount(name, settings[name]);

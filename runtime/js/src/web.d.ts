@@ -1,15 +1,12 @@
 import { Carve, CarveError, type LoadOptions, type OnnxRuntime, type Source } from "./index.js";
 
-/** Is told of bytes that have arrived. */
-export type OnProgress = (file: string, loaded: number, total: number) => void;
-
 /** A bundle's address as a source for Carve.load. */
-export function remote(url: string, onProgress?: OnProgress): Source;
+export function remote(url: string): Source;
 
 /** Load a bundle from an address; `ort` is an imported onnxruntime-web. */
 export function loadUrl(
   url: string,
-  options: Partial<LoadOptions> & { ort: OnnxRuntime; onProgress?: OnProgress },
+  options: Partial<LoadOptions> & { ort: OnnxRuntime },
 ): Promise<Carve>;
 
 export { Carve, CarveError };

@@ -2,16 +2,11 @@
 import { Carve } from "./carve.js";
 import { CarveError } from "./errors.js";
 
-/**
- * A bundle's address as a source for Carve.load.
- *
- * @param url of the folder.
- * @param onProgress is told `(file, loaded, total)` in bytes while files arrive.
- */
-export function remote(url, onProgress = () => {}) {
+/** A bundle's address, that of the folder, as a source for Carve.load. */
+export function remote(url) {
   const base = new URL(url.endsWith("/") ? url : `${url}/`, globalThis.location?.href);
   return {
-    async read(name, size) {
+    async read(name, onBytes) {
       const address = new URL(name, base);
       const response = await fetch(address).catch((error) => {
         throw new CarveError("bundle", `${address} cannot be fetched. Check the address.`, error);
@@ -19,7 +14,7 @@ export function remote(url, onProgress = () => {}) {
       if (!response.ok) {
         throw new CarveError("bundle", `${address}: ${response.status}. Check the address.`);
       }
-      return collect(response, (loaded) => onProgress(name, loaded, size ?? loaded));
+      return collect(response, onBytes);
     },
   };
 }
@@ -39,11 +34,11 @@ async function collect(response, onBytes) {
 /**
  * Load a bundle from an address with `ort`, an imported onnxruntime-web.
  *
- * Options are those of Carve.load, and `onProgress`. `providers: ["webgpu"]` runs the model's graphs
- * there; the steps around it stay in WebAssembly.
+ * Options are those of Carve.load. `providers: ["webgpu"]` runs the model's graphs there; the steps
+ * around it stay in WebAssembly.
  */
-export async function loadUrl(url, { onProgress, ...options }) {
-  return Carve.load(remote(url, onProgress), { cpu: "wasm", ...options });
+export async function loadUrl(url, options) {
+  return Carve.load(remote(url), { cpu: "wasm", ...options });
 }
 
 export { Carve, CarveError };

@@ -81,10 +81,10 @@ const damage = {
     /of the kind 'native'/,
   ],
   "no grid": [() => edited(({ image }) => delete image.grid), "bundle", /no grid/],
-  "automatic settings": [
-    () => edited(({ defaults }) => (defaults.mask_top_p = "auto")),
+  "an adaptive default": [
+    () => edited(({ defaults }) => (defaults.adaptive = true)),
     "unsupported",
-    /automatic/,
+    /adaptive/,
   ],
   "a path that leaves": [
     () => edited(({ graphs }) => (graphs.embed_tokens.file = "../embed_tokens.onnx")),
@@ -134,6 +134,26 @@ test("a question that is too long", async () => {
   assert.equal(typeof (await session.ask("What?")).answer, "string"); // it still works
 });
 
+test("defaults that the Python runtime derives or saves time with", async () => {
+  const derived = { mask_top_p: "auto", regularizer: "auto", contrast: "auto", early_exit: true };
+  const other = await loadFolder(edited(({ defaults }) => Object.assign(defaults, derived)));
+  const { settings } = await other.ask(image, "What?");
+  assert.deepEqual([settings.maskTopP, settings.contrast], ["auto", "auto"]);
+  await other.release();
+});
+
+test("calls out of order", async () => {
+  const other = await loadFolder(POCKET);
+  const session = await other.open(image);
+  const result = await session.ask("What?");
+  await assert.rejects(session.refineAgain(undefined, {}), TypeError);
+  await assert.rejects(session.refineAgain({}, {}), Error);
+  await Promise.all([other.release(), other.release()]);
+  await assert.rejects(session.ask("What?"), refused("run", /disposed/));
+  await assert.rejects(session.refineAgain(result, {}), refused("run", /disposed/));
+  await assert.rejects(other.open(image), refused("run", /disposed/));
+});
+
 const settings = [
   [{ layers: [] }, /layers is/],
   [{ layers: [1, 1] }, /layers is/],
@@ -142,6 +162,8 @@ const settings = [
   [{ maskTopP: 0 }, /maskTopP is 0/],
   [{ maskTopP: NaN }, /maskTopP is NaN/],
   [{ regularizer: -1 }, /regularizer is -1/],
+  [{ outlierPercent: "auto" }, /outlierPercent is auto/],
+  [{ contrast: "some" }, /contrast is some/],
   [{ maxRegions: 1.5 }, /maxRegions is 1.5/],
   [{ maxNewTokens: "3" }, /maxNewTokens is 3/],
   [{ maxRefinedPixels: 0 }, /maxRefinedPixels is 0/],

@@ -1,0 +1,74 @@
+/** Settings that follow from the attention itself (docs/method.md, "Automatic settings"). */
+
+const ROUNDING = 2 ** -23; // of a 32-bit number
+
+/**
+ * Return what the question's attention is divided by.
+ *
+ * @param question a pass: `attention` (steps * layers * tokens) and the number of `steps`.
+ * @param general the other pass; null where the contrast is off.
+ * @param how `contrast`, `regularizer`, `steps` and `layers` (weights, 0 for what is not fused), and
+ *     the number of `tokens`.
+ * @returns `by`, a pass, and the `regularizer` to add to it.
+ */
+export function contrasted(question, general, { contrast, regularizer, steps, layers, tokens }) {
+  const maps = [];
+  for (const [step, weight] of steps.entries()) {
+    for (const [layer, fused] of layers.entries()) {
+      if (weight && fused) maps.push((step * layers.length + layer) * tokens);
+    }
+  }
+  const cut = (pass, at) => pass.attention.subarray(at, at + tokens);
+  const shared = (at) => sharedVariance(cut(question, at), cut(general, at));
+  const explained = () => mean(maps.map(shared)) > 0.5;
+  if (contrast === "off" || (contrast === "auto" && !explained())) {
+    return { by: { ...question, attention: question.attention.map(() => 1) }, regularizer: 0 };
+  }
+  if (regularizer !== "auto") return { by: general, regularizer };
+  const by = { ...general, attention: Float32Array.from(general.attention) };
+  for (const at of maps) {
+    const added = Math.fround(noise(cut(general, at), shared(at)));
+    cut(by, at).forEach((value, i, values) => (values[i] = value + added));
+  }
+  return { by, regularizer: 0 };
+}
+
+/** Return the share of the pixels that hold the saliency; those that are NaN do not count. */
+export function automaticShare(saliency) {
+  let count = 0;
+  let largest = 0;
+  for (const value of saliency) {
+    if (Number.isNaN(value)) continue;
+    count++;
+    if (value > largest) largest = value;
+  }
+  if (!largest) return 1;
+  let sum = 0;
+  let squares = 0;
+  for (const value of saliency) {
+    if (Number.isNaN(value)) continue;
+    sum += value / largest; // squares neither overflow nor vanish
+    squares += (value / largest) ** 2;
+  }
+  return sum ** 2 / squares / count;
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+function covariance(one, other) {
+  const [first, second] = [mean(one), mean(other)];
+  return one.reduce((sum, value, i) => sum + (value - first) * (other[i] - second), 0) / one.length;
+}
+
+/** How much of one map's variance the other explains; 0 where they are not alike. */
+function sharedVariance(question, general) {
+  const norms = Math.sqrt(covariance(question, question) * covariance(general, general));
+  const correlation = norms > 0 ? covariance(question, general) / norms : 0;
+  return Math.min(Math.max(correlation, 0), 1) ** 2;
+}
+
+/** Lambda of a map (paper, proposition C.5): its variance that is not shared, over its mean. */
+function noise(map, shared) {
+  const level = mean(map);
+  return Math.max((covariance(map, map) * (1 - shared)) / level, ROUNDING * level);
+}
