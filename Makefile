@@ -1,5 +1,5 @@
 # One-word commands; they use whatever environment is active.
-.PHONY: lint format types test pocket pocket-l
+.PHONY: lint format types test demo pocket pocket-l
 
 lint:
 	ruff check .
@@ -14,6 +14,14 @@ types:
 
 test:
 	pytest
+
+# The page with the default model, served on this machine.
+demo: runtime/js/node_modules
+	cd runtime/js && npm run demo
+
+runtime/js/node_modules: runtime/js/package-lock.json
+	cd runtime/js && ONNXRUNTIME_NODE_INSTALL=skip npm ci --no-audit --no-fund
+	touch $@
 
 # Train the default model from nothing: about 90 minutes on two cores; goes on if interrupted.
 pocket:

@@ -19,11 +19,16 @@ from tests.support import POCKET, ROOT
 SOURCE = ROOT / "runtime" / "js"
 TESTS = Path(__file__).parent / "js"
 TEXTS = 500
+HANGS = 900  # seconds, many times what any of the runs takes
 CHANGES: list[dict[str, Any]] = [
     {"steps": "all", "strategy": "size", "rule": "released", "mask_top_p": 0.3},
     {"steps": "last", "strategy": "remove_small", "outlier_percent": 5.0},
     {"final_prompt": "refined", "geometry": "released", "max_refined_pixels": 5000},
     {"layers": [0, 2, 3], "max_regions": 3, "max_new_tokens": 2},
+    {"contrast": "off"},
+    {"contrast": "auto", "layers": [1]},
+    {"contrast": "auto", "layers": [2, 3], "steps": "all"},
+    {"regularizer": "auto", "mask_top_p": "auto", "steps": "all", "layers": [0, 1, 2]},
 ]
 
 
@@ -45,6 +50,7 @@ def written(folder: Path, index: int, pair: Pair, changes: dict[str, Any]) -> di
         (folder / f"{index}.{name}").write_bytes(array.tobytes())
     return {
         "name": pair.image.name,
+        "path": str(pair.image),
         "question": pair.question,
         "changes": {camel(name): value for name, value in changes.items()},
         "size": [pixels.shape[1], pixels.shape[0]],
@@ -83,12 +89,18 @@ def node(*command: object, **environment: str) -> None:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
+        timeout=HANGS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_same_answers_as_python(folder: Path) -> None:
     node("node", "--test", TESTS / "pairs.test.mjs", CARVE_PAIRS=str(folder))
+
+
+def test_the_page(folder: Path) -> None:
+    """The same pairs through the page in headless Chromium, and what else a visitor does there."""
+    node("node", "--test", TESTS / "page.test.mjs", CARVE_PAIRS=str(folder))
 
 
 def test_bad_input() -> None:

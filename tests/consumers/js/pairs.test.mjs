@@ -1,33 +1,17 @@
-// Python's answers to the pairs (CARVE_PAIRS, written by tests/consumers/test_js.py) from Node.
+// Python's answers to the pairs, from Node.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { loadFolder } from "../../../runtime/js/src/node.js";
+import { bundle, bytes, compareMasks, floats, pairs, texts } from "./wanted.mjs";
 
-const folder = process.env.CARVE_PAIRS;
-assert.ok(folder, "set CARVE_PAIRS to the folder that tests/consumers/test_js.py writes");
-const { bundle, pairs, texts } = JSON.parse(readFileSync(join(folder, "pairs.json")));
-const IOU = 0.99;
 const RELATIVE = 1e-4;
-
-const bytes = (name) => new Uint8Array(readFileSync(join(folder, name)));
-const floats = (name) => new Float64Array(bytes(name).buffer);
 
 let vlm;
 before(async () => (vlm = await loadFolder(bundle)));
 after(() => vlm.release());
-
-function iou(found, wanted) {
-  let both = 0;
-  let either = 0;
-  for (let i = 0; i < wanted.length; i++) {
-    both += found[i] & wanted[i];
-    either += found[i] | wanted[i];
-  }
-  return both / either;
-}
 
 function compare(result, wanted) {
   assert.equal(result.answer, wanted.answer);
@@ -38,9 +22,7 @@ function compare(result, wanted) {
 }
 
 function compareRefinement(result, wanted) {
-  const mask = bytes(wanted.mask);
-  assert.equal(result.mask.length, mask.length);
-  assert.ok(iou(result.mask, mask) >= IOU);
+  compareMasks(result.mask, wanted.mask);
   floats(wanted.saliency).forEach((value, i) => {
     const found = result.saliency[i];
     const close = Math.abs(found - value) <= RELATIVE * Math.abs(value);

@@ -1,0 +1,157 @@
+/** The page: a picture, a question, and what lies between the two answers. */
+import { Controls } from "./controls.js";
+import { Engine } from "./engine.js";
+import { decode } from "./picture.js";
+import { Views } from "./views.js";
+
+const ASK_AGAIN_AFTER = 500; // ms since a control was moved last
+
+const $ = (id) => document.getElementById(id);
+const engine = new Engine();
+const views = new Views($("views"), $("large"));
+const controls = new Controls($("controls"), moved);
+
+const kind = new URLSearchParams(location.search).get("device") === "webgpu" ? "webgpu" : "wasm";
+let model; // manifest, settings
+let picture; // data, width, height, reduced
+let asked; // the question that result answers
+let result; // what is known of the answer
+
+/** One thing after the other; what goes wrong is shown. */
+let last = Promise.resolve();
+function enqueue(work) {
+  last = last.then(async () => {
+    $("error").hidden = true;
+    await work();
+  });
+  last = last.catch((error) => {
+    console.warn(error);
+    $("error").textContent = error.message;
+    $("error").hidden = false;
+    say("");
+  });
+  return last;
+}
+
+function say(text) {
+  $("status").textContent = text;
+}
+
+/** Load ONNX Runtime and the bundle, with a bar that fills. */
+async function load() {
+  model = await engine.call("load", [kind], (share) => {
+    if (share < 1) $("progress").value = share;
+    else $("progress").removeAttribute("value"); // what follows has no measure
+  });
+  $("loading").hidden = true;
+  controls.fit(model.manifest, model.settings);
+  for (const id of ["file", "send"]) $(id).disabled = false;
+}
+
+/** Take a picture file, and ask about it. */
+async function usePicture(blob) {
+  picture = await decode(blob);
+  result = undefined;
+  views.begin(picture);
+  $("plain").textContent = $("answer").textContent = "";
+  say("Looking …");
+  await engine.call("look", [picture]);
+  await ask($("question").value);
+}
+
+/** Ask a question; parts appear as they are known. */
+async function ask(question) {
+  if (!picture || !question.trim()) return;
+  const started = performance.now();
+  asked = question;
+  say("Thinking …");
+  $("answers").classList.add("stale");
+  show(await engine.call("ask", [question, controls.changes], show));
+  $("answers").classList.remove("stale");
+  const seconds = ((performance.now() - started) / 1000).toFixed(2);
+  const size = picture.reduced ? `, picture reduced to ${picture.width} × ${picture.height}` : "";
+  say(`Answered in ${seconds} s${size}`);
+  document.dispatchEvent(new CustomEvent("carve", { detail: result }));
+}
+
+/** Show what is known of a result. */
+function show(known) {
+  result = known;
+  views.show(picture, known, model.manifest);
+  $("plain").textContent = known.plainAnswer || "(nothing)";
+  $("answer").textContent = "answer" in known ? known.answer || "(nothing)" : "";
+}
+
+/** Let the mask follow the controls, from the attention that is there; then ask again. */
+let following = false;
+let timer;
+function moved() {
+  clearTimeout(timer);
+  if (following || !result) return;
+  following = true;
+  enqueue(async () => {
+    following = false;
+    const settings = { ...model.settings, ...controls.changes };
+    const refined = await engine.call("refine", [settings]);
+    show({ ...result, ...refined, settings });
+    $("answers").classList.add("stale");
+    document.dispatchEvent(new CustomEvent("carve-refined", { detail: result }));
+    clearTimeout(timer);
+    timer = setTimeout(() => enqueue(() => ask(asked)), ASK_AGAIN_AFTER);
+  });
+}
+
+$("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  clearTimeout(timer);
+  enqueue(() => ask($("question").value));
+});
+
+$("suggestions").addEventListener("click", ({ target }) => {
+  if (target.tagName !== "BUTTON") return;
+  $("question").value = target.textContent;
+  $("form").requestSubmit();
+});
+
+function choose(files) {
+  const [blob] = files;
+  if (!blob || $("file").disabled) return;
+  $("suggestions").hidden = true;
+  enqueue(() => usePicture(blob));
+}
+
+$("file").addEventListener("change", ({ target }) => {
+  choose(target.files);
+  target.value = ""; // the same file may be chosen again
+});
+$("device").addEventListener("change", ({ target }) => {
+  location.search = new URLSearchParams({ device: target.value });
+});
+addEventListener("paste", ({ clipboardData }) => choose(clipboardData.files));
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  $("stage").classList.add("over");
+});
+addEventListener("dragleave", ({ relatedTarget }) => {
+  if (!relatedTarget) $("stage").classList.remove("over");
+});
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  $("stage").classList.remove("over");
+  choose(event.dataTransfer.files);
+});
+
+/** WebGPU is offered where there is one. */
+async function offerDevices() {
+  const adapter = await navigator.gpu?.requestAdapter();
+  $("device").hidden = !adapter && kind === "wasm";
+  $("device").querySelector("select").value = kind;
+}
+
+offerDevices();
+enqueue(async () => {
+  await load();
+  if (!EXAMPLE) return;
+  $("suggestions").hidden = false;
+  await usePicture(await (await fetch(EXAMPLE)).blob());
+});

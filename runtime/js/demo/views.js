@@ -1,0 +1,91 @@
+/** The steps between the answers, small, and one of them large. */
+import { paintAttention, paintMask, paintPicture, paintRefined, paintSaliency } from "./draw.js";
+
+const DESCRIPTIONS = {
+  picture: "The picture",
+  question: "Heat over the picture: where the model looks when it is asked the question",
+  general: "Heat over the picture: where it looks when it is asked for a description",
+  contrast: "Heat over the picture: the first divided by the second",
+  mask: "The picture, dark but for the regions that are kept",
+  refined: "The kept regions, cut out and magnified",
+};
+
+export class Views {
+  #large;
+  #small = new Map();
+  #painted = new Set();
+  #root;
+
+  /** `root` holds a radio and a canvas for each step, `large` is the canvas above. */
+  constructor(root, large) {
+    this.#root = root;
+    this.#large = large;
+    for (const radio of root.querySelectorAll("[name=view]")) {
+      this.#small.set(radio.value, radio.parentElement.querySelector("canvas"));
+    }
+    root.addEventListener("change", () => this.#enlarge());
+  }
+
+  /** Show a new picture; nothing is known of it. */
+  begin(picture) {
+    this.#painted.clear();
+    for (const canvas of this.#small.values()) {
+      canvas.width = picture.width;
+      canvas.height = picture.height;
+      canvas.parentElement.classList.remove("ready");
+    }
+    this.#paint("picture", (canvas) => paintPicture(canvas, picture));
+    this.#enlarge();
+  }
+
+  /**
+   * Paint what is known of a result.
+   *
+   * @param picture RGBA.
+   * @param result a CarveResult, as far as it is known.
+   * @param manifest the bundle's.
+   */
+  show(picture, result, manifest) {
+    const { questionAttention: question, generalAttention: general, settings } = result;
+    const common = Math.min(question.steps, general?.steps ?? Infinity);
+    const how = {
+      grid: manifest.image.grid,
+      window: settings.geometry === "input" ? result.window : [0, 0, picture.width, picture.height],
+      weights: stepWeights(settings.steps, common),
+      layers: settings.layers.map((layer) => manifest.decoder.tapped_layers.indexOf(layer)),
+    };
+    this.#paint("question", (canvas) => paintAttention(canvas, picture, question, how));
+    if (general) this.#paint("general", (canvas) => paintAttention(canvas, picture, general, how));
+    if (result.mask) {
+      this.#paint("contrast", (canvas) => paintSaliency(canvas, picture, result.saliency));
+      this.#paint("mask", (canvas) => paintMask(canvas, picture, result.mask));
+      this.#paint("refined", (canvas) => paintRefined(canvas, result.refinedImage));
+    }
+    this.#enlarge();
+  }
+
+  #paint(name, paint) {
+    const canvas = this.#small.get(name);
+    paint(canvas);
+    this.#painted.add(name);
+    canvas.parentElement.classList.add("ready");
+  }
+
+  #enlarge() {
+    if (!this.#painted.size) return;
+    const chosen = this.#root.querySelector("[name=view]:checked").value;
+    const name = this.#painted.has(chosen) ? chosen : "picture";
+    const source = this.#small.get(name);
+    this.#large.width = source.width;
+    this.#large.height = source.height;
+    this.#large.getContext("2d").drawImage(source, 0, 0);
+    this.#large.setAttribute("aria-label", DESCRIPTIONS[name]);
+  }
+}
+
+/** Weights of the steps that both passes took, as the method fuses them. */
+function stepWeights(steps, common) {
+  if (steps === "first") return [1];
+  const weights = Array.from({ length: common }, (_, step) => step + 1);
+  return steps === "all" ? weights : weights.map((weight) => Number(weight === common));
+}
