@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carve_models.manifest import Manifest
@@ -48,6 +49,7 @@ class Carve:
         provider: ProviderName | None = None,
         device: str | None = None,
         threads: int | None = None,
+        engines: str | os.PathLike[str] | None = None,
         image_cache_bytes: int = IMAGE_CACHE_BYTES,
     ) -> Carve:
         """Load a bundle, the default one if no folder is given.
@@ -59,17 +61,23 @@ class Carve:
             provider: ONNX Runtime's execution provider, "cpu" if ``None``.
             device: of the backend or provider, see :class:`carve_runtime.graph.SessionSettings`.
             threads: threads of one graph run; the backend's choice if ``None``.
+            engines: folder of ``carve-export engine``, for the backend "tensorrt".
             image_cache_bytes: keep what was computed of the images last asked about, so that
                 another question about one of them does not look at it again; 0 keeps nothing.
 
         Raises:
             BundleError: a file is missing, truncated, swapped or malformed.
             DependencyError: the backend is not installed.
+            EngineError: an engine does not fit the bundle or this machine.
             ProviderError: the provider or device is not available.
             SettingsError: an unknown backend or provider, or one that does not go with the others.
         """
         settings = SessionSettings(
-            backend=backend, provider=provider, device=device, threads=threads
+            backend=backend,
+            provider=provider,
+            device=device,
+            threads=threads,
+            engines=None if engines is None else Path(engines),
         )
         return cls(open_bundle(folder, verify=verify), settings, image_cache_bytes)
 

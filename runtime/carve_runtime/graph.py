@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from carve_models.settings import require_choice, require_count
 
 Array: TypeAlias = NDArray[Any]
 
-BackendName = Literal["ort", "openvino"]
+BackendName = Literal["ort", "openvino", "tensorrt"]
 ProviderName = Literal["cpu", "cuda", "tensorrt", "nv_tensorrt_rtx", "openvino"]
 
 
@@ -67,17 +68,19 @@ class SessionSettings:
     """Who runs the graphs, and how.
 
     Attributes:
-        backend: ONNX Runtime or OpenVINO.
+        backend: ONNX Runtime, OpenVINO, or TensorRT with engines built beforehand.
         provider: ONNX Runtime's execution provider, "cpu" if ``None``.
         device: which device of the backend or provider: a number for CUDA, a name such as "GPU"
             for OpenVINO; the first one if ``None``.
         threads: threads of one graph run on a CPU; the backend's choice if ``None``.
+        engines: folder that ``carve-export engine`` wrote, for the backend "tensorrt".
     """
 
     backend: BackendName = "ort"
     provider: ProviderName | None = None
     device: str | None = None
     threads: int | None = None
+    engines: Path | None = None
 
     def __post_init__(self) -> None:
         require_choice("backend", self.backend, BackendName)
@@ -90,6 +93,12 @@ class SessionSettings:
                 )
         if self.threads is not None:
             require_count("threads", self.threads)
+        if (self.engines is not None) != (self.backend == "tensorrt"):
+            given = self.engines or "none"
+            raise SettingsError(
+                f"engines is {given}, and backend is {self.backend}",
+                'the backend "tensorrt", and no other, runs the engines of carve-export engine',
+            )
 
     def device_number(self) -> int:
         """Return the number of a CUDA device, 0 if none was chosen.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -25,6 +26,11 @@ _OPTIONS = (
     ),
     click.option("--device", help='Of the backend or provider: a number, or OpenVINO\'s "GPU".'),
     click.option("--threads", type=int, help="Threads of one graph run."),
+    click.option(
+        "--engines",
+        type=click.Path(path_type=Path),
+        help="Folder of carve-export engine, with --backend tensorrt.",
+    ),
 )
 
 
@@ -38,10 +44,15 @@ def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
         provider: ProviderName | None,
         device: str | None,
         threads: int | None,
+        engines: Path | None,
         **others: Any,
     ) -> Any:
         session = SessionSettings(
-            backend=backend, provider=provider, device=device, threads=threads
+            backend=backend,
+            provider=provider,
+            device=device,
+            threads=threads,
+            engines=engines,
         )
         return command(*arguments, session=session, **others)
 

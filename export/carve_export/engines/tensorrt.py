@@ -8,23 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from carve_models.engines import Range, Target
-from carve_models.errors import DependencyError, EngineError, SettingsError
+from carve_models.errors import EngineError, SettingsError
 from carve_models.manifest import Tensor
 from carve_runtime.backends.cuda import compute_capability
+from carve_runtime.backends.tensorrt import import_tensorrt
 
 #: Is told the phase, steps done, and all of its steps.
 OnProgress = Callable[[str, int, int], None]
-
-_MODULES: dict[Target, tuple[str, str]] = {
-    "tensorrt": ("tensorrt", "TensorRT for this device, as JetPack or NVIDIA's packages bring it"),
-    "tensorrt_rtx": ("tensorrt_rtx_bindings", 'its extra: pip install "carve-vlm[engines]"'),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,21 +179,6 @@ class Builder:
         dtype = self._trt.nptype(tensor.dtype)
         shape = tuple(int(size) if size >= 0 else "?" for size in tensor.shape)
         return Tensor(name=tensor.name, dtype=dtype.__name__, shape=shape)
-
-
-def import_tensorrt(target: Target) -> ModuleType:
-    """Import a builder's module, which is also its runtime.
-
-    Raises:
-        DependencyError: it is not installed.
-    """
-    module, install = _MODULES[target]
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise DependencyError(
-            f"{target} cannot be imported ({error})", f"install {install}"
-        ) from error
 
 
 def shapes(tensor: Tensor, ranges: Mapping[str, Range]) -> tuple[tuple[int, ...], ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from carve_runtime.backends import openvino, ort
+from carve_runtime.backends import openvino, ort, tensorrt
 from carve_runtime.bundle import Bundle
 from carve_runtime.graph import BackendName, Graph, SessionSettings
 
@@ -19,7 +19,7 @@ class _Backend(Protocol):
     def describe(self) -> str: ...
 
 
-BACKENDS: dict[BackendName, _Backend] = {"ort": ort, "openvino": openvino}
+BACKENDS: dict[BackendName, _Backend] = {"ort": ort, "openvino": openvino, "tensorrt": tensorrt}
 
 
 def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
@@ -28,6 +28,7 @@ def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
     Raises:
         BundleError: the backend cannot load the file, or its interface is another one.
         DependencyError: the backend is not installed.
+        EngineError: an engine does not fit the bundle or this machine.
         ProviderError: the provider or device is not there.
     """
     return BACKENDS[settings.backend].load_graph(bundle, name, settings)

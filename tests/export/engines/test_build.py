@@ -15,12 +15,13 @@ from click.testing import CliRunner, Result
 from carve_export.cli import main
 from carve_export.engines.build import EngineOptions, build_engines
 from carve_export.engines.contrast import CONTRAST, contrast_interface, write_contrast
-from carve_export.engines.tensorrt import Builder, BuildOptions, import_tensorrt
+from carve_export.engines.tensorrt import Builder, BuildOptions
 from carve_models import names
 from carve_models.engines import EngineManifest, EnginePrecision, read_engines
 from carve_models.errors import EngineError
 from carve_models.interface import expected_graphs
 from carve_models.manifest import read_manifest
+from carve_runtime.backends.tensorrt import import_tensorrt
 from carve_runtime.bundle import sha256
 from tests.conftest import ExportOf
 from tests.support import CASES, POCKET, TESTS
@@ -164,7 +165,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "cache": ((*ENGINES, "--timing-cache", "x"), r"tensorrt_rtx has no timing cache"),
     "not installed": (
         ("--target", "tensorrt"),
-        r"tensorrt cannot be imported .*\. Install TensorRT for this device",
+        r"tensorrt cannot be imported .*\. Install TensorRT as JetPack",
     ),
 }
 

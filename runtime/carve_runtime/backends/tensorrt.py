@@ -1,0 +1,197 @@
+"""TensorRT engines that ``carve-export engine`` built, through TensorRT's Python API and CUDA.
+
+Nothing here has been run on a GPU yet: what needs none is in ``engine_plan`` and tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from carve_models.engines import EngineManifest, Target
+from carve_models.errors import CarveError, DependencyError, EngineError, RunError
+from carve_runtime.backends.cuda import call, compute_capability, import_cuda
+from carve_runtime.backends.engine_plan import (
+    check_engine,
+    open_engines,
+    output_buffers,
+    require_dtypes,
+    require_inputs,
+)
+from carve_runtime.bundle import Bundle
+from carve_runtime.graph import Array, Graph, SessionSettings, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+_MODULES: dict[Target, str] = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx_bindings"}
+
+
+def import_tensorrt(target: Target) -> ModuleType:
+    """Import the Python module of TensorRT or of TensorRT-RTX.
+
+    Raises:
+        DependencyError: it is not installed.
+    """
+    try:
+        return import_module(_MODULES[target])
+    except ImportError as error:
+        raise DependencyError(
+            f"{target} cannot be imported ({error})",
+            "install TensorRT as JetPack or NVIDIA's packages bring it; for tensorrt_rtx: "
+            'pip install "carve-vlm[engines]"',
+        ) from error
+
+
+def describe() -> str:
+    """Return which of the two runtimes are here, and the GPU's compute capability."""
+    found, missing = [], []
+    for target in _MODULES:
+        try:
+            found.append(f"{target} {import_tensorrt(target).__version__}")
+        except DependencyError as error:
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    try:
+        gpu = f"compute capability {compute_capability()}"
+    except CarveError as error:
+        gpu = f"no GPU to run on ({error.cause})"
+    return f"TensorRT: {', '.join(found)}; {gpu}"
+
+
+def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
+    """Load an engine, see :func:`carve_runtime.backends.load_graph`."""
+    assert settings.engines is not None  # SessionSettings sees to it
+    engines = open_engines(settings.engines)
+    trt = import_tensorrt(engines.target)
+    number = settings.device_number()
+    check_engine(settings.engines, engines, bundle, name, trt.__version__)
+    _require_gpu(engines, number)
+    return TensorRtGraph(trt, engines, settings.engines, name, number)
+
+
+def _require_gpu(engines: EngineManifest, number: int) -> None:
+    here = compute_capability(number)
+    if here not in engines.compute_capabilities:
+        raise EngineError(
+            f"the engines are for compute capability {', '.join(engines.compute_capabilities)}, "
+            f"device {number} has {here}",
+            "build them for this GPU",
+        )
+
+
+@dataclass(frozen=True)
+class DeviceValue:
+    """A float32 or int64 tensor in the memory of a GPU, freed with this object."""
+
+    pointer: int
+    sizes: tuple[int, ...]
+    dtype: str
+
+    def numpy(self) -> Array:
+        """See :class:`carve_runtime.graph.Value`."""
+        array = np.empty(self.sizes, self.dtype)
+        if array.nbytes:
+            kind = import_cuda().cudaMemcpyKind.cudaMemcpyDeviceToHost
+            call("cudaMemcpy", array.ctypes.data, self.pointer, array.nbytes, kind)
+        return array
+
+    def shape(self) -> Sequence[int]:
+        """See :class:`carve_runtime.graph.Value`."""
+        return self.sizes
+
+    def __del__(self) -> None:
+        with suppress(CarveError):  # there is nobody to tell
+            call("cudaFree", self.pointer)
+
+
+def _allocate(sizes: tuple[int, ...], dtype: str, nbytes: int) -> DeviceValue:
+    return DeviceValue(int(call("cudaMalloc", nbytes)), sizes, dtype)
+
+
+class TensorRtGraph:
+    """An engine. Each run takes an idle execution context, or makes one where threads run at once.
+
+    Outputs stay on the device until they are read.
+    """
+
+    def __init__(
+        self, trt: ModuleType, engines: EngineManifest, folder: Path, name: str, device: int
+    ) -> None:
+        self._spec, self._device = engines.engines[name], device
+        call("cudaSetDevice", device)
+        self._logger = trt.Logger(trt.Logger.ERROR)
+        path = folder / self._spec.file
+        runtime = trt.Runtime(self._logger)
+        self._engine = runtime.deserialize_cuda_engine(path.read_bytes())
+        if self._engine is None:
+            raise EngineError(f"TensorRT cannot load {path}", "build the engines again")
+        self._idle: list[Any] = []
+        self._lock = Lock()
+
+    @property
+    def in_place(self) -> bool:
+        """See :class:`carve_runtime.graph.Graph`."""
+        return False
+
+    def run(
+        self,
+        feeds: Mapping[str, Array | Value],
+        into: Mapping[str, Value] | None = None,
+        keep: Collection[str] = (),
+    ) -> dict[str, Value]:
+        """See :class:`carve_runtime.graph.Graph`."""
+        require_dtypes(self._spec, feeds)
+        values = {name: self.value(feed) for name, feed in feeds.items()}
+        require_inputs(self._spec, {name: tuple(one.shape()) for name, one in values.items()})
+        call("cudaSetDevice", self._device)
+        with self._context() as context:
+            for name, value in values.items():
+                context.set_input_shape(name, tuple(value.shape()))
+            buffers = output_buffers(self._spec, context.get_tensor_shape)
+            outputs = {one.name: _allocate(one.shape, one.dtype, one.nbytes) for one in buffers}
+            for name, value in {**values, **outputs}.items():
+                context.set_tensor_address(name, value.pointer)  # type: ignore[attr-defined]
+            self._execute(context)
+        return dict(outputs)
+
+    def value(self, array: Array | Value) -> Value:
+        """See :class:`carve_runtime.graph.Graph`; an array is copied to the device."""
+        if not isinstance(array, np.ndarray):
+            return array
+        host = np.ascontiguousarray(array)
+        call("cudaSetDevice", self._device)
+        value = _allocate(host.shape, host.dtype.name, max(host.nbytes, host.itemsize))
+        if host.nbytes:
+            kind = import_cuda().cudaMemcpyKind.cudaMemcpyHostToDevice
+            call("cudaMemcpy", value.pointer, host.ctypes.data, host.nbytes, kind)
+        return value
+
+    def _execute(self, context: Any) -> None:
+        stream = call("cudaStreamCreate")
+        try:
+            if not context.execute_async_v3(int(stream)):
+                raise RunError(
+                    f"TensorRT failed in {self._spec.file}",
+                    "free memory on the device, or build the engines again",
+                )
+            call("cudaStreamSynchronize", stream)
+        finally:
+            call("cudaStreamDestroy", stream)
+
+    @contextmanager
+    def _context(self) -> Iterator[Any]:
+        with self._lock:
+            context = self._idle.pop() if self._idle else self._engine.create_execution_context()
+        yield context
+        with self._lock:
+            self._idle.append(context)  # one that failed is dropped
