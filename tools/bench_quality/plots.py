@@ -31,7 +31,7 @@ def plot_kinds(table: Table, path: Path) -> None:
         axes.bar(places + index * width, height, width, yerr=(below, above), label=name)
     axes.set_xticks(places + 0.3, [str(row[0]) for row in table.rows])
     axes.set_ylabel("right, %")
-    axes.legend(loc="lower right", fontsize="small")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize="small")
     _save(figure, path)
 
 
