@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carve_models.manifest import Manifest
 from carve_models.settings import Settings
 from carve_runtime.adaptive import reason_to_skip
 from carve_runtime.bundle import Bundle
@@ -114,7 +115,7 @@ class _Judge:
         self, picture: _Picture, one: Look, attempt: Attempt, new: dict[bytes, str]
     ) -> tuple[bool, bool, bool, float]:
         mask = attempt.mask(one, self.model.manifest)
-        if self._skips(one, attempt.settings):
+        if skips(self.model.manifest, one, attempt.settings):
             answer = one.plain
         else:
             key = picture.key(one.case.question, mask, attempt)
@@ -128,11 +129,12 @@ class _Judge:
             in_mask, in_box = bool(mask[y, x]), x0 <= x < x1 and y0 <= y < y1
         return answer == one.case.answer, in_mask, in_box, float(mask.mean())
 
-    def _skips(self, one: Look, settings: Settings) -> bool:
-        """Return whether the adaptive mode keeps the plain answer."""
-        rows = self.model.rows(settings.layers)
-        entropy = attention_entropy(one.question[-1, rows])
-        return reason_to_skip(entropy, one.probability, settings) is not None
+
+def skips(manifest: Manifest, one: Look, settings: Settings) -> bool:
+    """Return whether the adaptive mode keeps the plain answer."""
+    rows = [manifest.decoder.tapped_layers.index(layer) for layer in settings.layers]
+    entropy = attention_entropy(one.question[-1, rows])
+    return reason_to_skip(entropy, one.probability, settings) is not None
 
 
 class _Picture:

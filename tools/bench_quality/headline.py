@@ -8,6 +8,7 @@ import numpy as np
 
 from carve_models.settings import VARIANTS, FinalPrompt
 from tools.bench_quality.attempts import Attempt, Carved
+from tools.bench_quality.bench import skips
 from tools.bench_quality.report import Cell, P, Table
 from tools.bench_quality.study import (
     AUTOMATIC,
@@ -68,12 +69,23 @@ def adaptive(study: Study) -> Table | None:
         plain = plainly_right(looks)[chosen]
         carve, kept = (one.right[chosen] for one in study.outcomes(line.group, (always, mode)))
         scores = (percent(plain), percent(carve), percent(kept))
-        rows.append([line.name, *scores, *compare(kept, plain), *compare(kept, carve)])
+        skipped = np.array([skips(study.bench.manifest, one, mode.settings) for one in looks])[
+            chosen
+        ]
+        rows.append(
+            [line.name, percent(skipped), *scores, *compare(kept, plain), *compare(kept, carve)]
+        )
     columns = (
-        *("questions", "plain", "CARVE always", "adaptive"),
+        *("questions", "skipped", "plain", "CARVE always", "adaptive"),
         *("adaptive : plain", "p", "adaptive : always", "p "),
     )
-    return Table("adaptive", "The adaptive mode", columns, rows, "Percent right.")
+    return Table(
+        "adaptive",
+        "The adaptive mode",
+        columns,
+        rows,
+        "Percent right; skipped: where the plain answer was kept.",
+    )
 
 
 def ways(study: Study) -> Table:
