@@ -13,6 +13,7 @@ from tools.bench.lines import (
     options,
     peers,
     refine,
+    refine_graph,
     released,
     scaling,
     scout,
@@ -30,6 +31,7 @@ LINES: dict[str, Line] = {
     "options": options.measure,
     "cold": cold.measure,
     "refine": refine.measure,
+    "refine-graph": refine_graph.measure,
     "memory": memory.measure,
     "scaling": scaling.measure,
 }
