@@ -161,6 +161,13 @@ for (const [name, window] of Object.entries({ wide: WIDE, narrow: NARROW })) {
   });
 }
 
+test("the server has files of its folder, and nothing else", async () => {
+  for (const path of ["nosuch", "ort", "%2e%2e/%2e%2e/etc/passwd", "..%2f..%2fetc/passwd", "%E0%A4%A"]) {
+    assert.equal((await fetch(address(server) + path)).status, 404, path);
+  }
+  assert.equal((await fetch(address(server))).status, 200);
+});
+
 const slow = !process.env.CARVE_WEBGPU && "minutes without a GPU; set CARVE_WEBGPU=1";
 
 test("WebGPU, on a software adapter", { skip: slow }, async () => {
