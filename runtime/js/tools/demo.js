@@ -4,6 +4,11 @@ import { address, serve } from "./serve.js";
 
 const PORT = 8000;
 
-await assemble(process.argv[2] ?? POCKET);
-const server = await serve(SITE, Number(process.env.PORT ?? PORT));
-console.log(`${address(server)}  (Ctrl+C stops; the folder ${SITE} works on any static server)`);
+try {
+  await assemble(process.argv[2] ?? POCKET);
+  const server = await serve(SITE, Number(process.env.PORT ?? PORT));
+  console.log(`${address(server)}  (Ctrl+C stops; the folder ${SITE} works on any static server)`);
+} catch (error) {
+  console.error(`${error.message}. Name a bundle's folder; PORT chooses another port.`);
+  process.exitCode = 1;
+}
