@@ -56,6 +56,7 @@ async function usePicture(blob) {
   $("plain").textContent = $("answer").textContent = "";
   say("Looking …");
   await engine.call("look", [picture]);
+  say("Ask something about it");
   await ask($("question").value);
 }
 
@@ -151,7 +152,10 @@ async function offerDevices() {
 offerDevices();
 enqueue(async () => {
   await load();
-  if (!EXAMPLE) return;
+  if (!EXAMPLE) {
+    $("question").value = "";
+    return say("Choose a picture, then ask");
+  }
   $("suggestions").hidden = false;
   await usePicture(await (await fetch(EXAMPLE)).blob());
 });
