@@ -14,11 +14,17 @@ const DIMMED = 0.22;
 const EDGE = [255, 196, 92];
 const LEVELS = 256;
 
-const COLORS = Array.from({ length: LEVELS }, (_, level) => {
+// What each level adds to a pixel: three numbers a level, one after the other.
+const COLORS = new Float32Array(3 * LEVELS);
+for (let level = 0; level < LEVELS; level++) {
   const at = (level / (LEVELS - 1)) * (HEAT.length - 1);
   const stop = Math.min(Math.floor(at), HEAT.length - 2);
-  return HEAT[stop].map((low, i) => low + (HEAT[stop + 1][i] - low) * (at - stop));
-});
+  const mixed = HEAT[stop].map((low, i) => low + (HEAT[stop + 1][i] - low) * (at - stop));
+  COLORS.set(
+    mixed.map((value) => value * HEAT_SHARE),
+    3 * level,
+  );
+}
 
 /** Give a canvas a size and return its context. */
 function sized(canvas, width, height) {
@@ -35,11 +41,12 @@ export function paintPicture(canvas, { data, width, height }) {
 /** Paint a refined image, RGB. */
 export function paintRefined(canvas, { data, width, height }) {
   const image = new ImageData(width, height);
+  const out = image.data;
   for (let from = 0, to = 0; from < data.length; from += 3, to += 4) {
-    image.data[to] = data[from];
-    image.data[to + 1] = data[from + 1];
-    image.data[to + 2] = data[from + 2];
-    image.data[to + 3] = 255;
+    out[to] = data[from];
+    out[to + 1] = data[from + 1];
+    out[to + 2] = data[from + 2];
+    out[to + 3] = 255;
   }
   sized(canvas, width, height).putImageData(image, 0, 0);
 }
@@ -71,12 +78,13 @@ export function paintAttention(canvas, picture, pass, { grid, window, weights, l
   const context = sized(canvas, picture.width, picture.height);
   context.drawImage(greys(levels(sum), columns, rows), x0, y0, x1 - x0, y1 - y0);
   const { data } = context.getImageData(0, 0, picture.width, picture.height);
-  paintHeat(canvas, picture, data.filter((_, i) => i % 4 === 0));
+  paintHeat(canvas, picture, data, 4);
 }
 
 /** Paint the picture dark outside the mask, with the mask's edge. */
 export function paintMask(canvas, { data, width, height }, mask) {
   const image = new ImageData(width, height);
+  const out = image.data;
   const reach = Math.max(1, Math.round(width / 320));
   for (let y = 0, i = 0; y < height; y++) {
     for (let x = 0; x < width; x++, i++) {
@@ -89,10 +97,9 @@ export function paintMask(canvas, { data, width, height }, mask) {
           (y < reach || mask[i - reach * width]) &&
           (y >= height - reach || mask[i + reach * width])
         );
-      for (let c = 0; c < 3; c++) {
-        image.data[4 * i + c] = edge ? EDGE[c] : data[4 * i + c] * (kept ? 1 : DIMMED);
-      }
-      image.data[4 * i + 3] = 255;
+      const light = kept ? 1 : DIMMED;
+      for (let c = 0; c < 3; c++) out[4 * i + c] = edge ? EDGE[c] : data[4 * i + c] * light;
+      out[4 * i + 3] = 255;
     }
   }
   sized(canvas, width, height).putImageData(image, 0, 0);
@@ -107,7 +114,9 @@ function levels(values) {
     if (value > high) high = value;
   }
   const scale = (LEVELS - 1) / Math.max(high - low, Number.MIN_VALUE);
-  return Uint8ClampedArray.from(values, (value) => (Number.isNaN(value) ? 0 : (value - low) * scale));
+  const scaled = new Uint8ClampedArray(values.length); // NaN becomes 0
+  for (let i = 0; i < values.length; i++) scaled[i] = (values[i] - low) * scale;
+  return scaled;
 }
 
 function greys(grey, width, height) {
@@ -118,14 +127,14 @@ function greys(grey, width, height) {
   return canvas;
 }
 
-function paintHeat(canvas, { data, width, height }, heat) {
+/** Paint levels over the picture; the next pixel's level is `stride` on. */
+function paintHeat(canvas, { data, width, height }, heat, stride = 1) {
   const image = new ImageData(width, height);
-  for (let i = 0; i < heat.length; i++) {
-    const color = COLORS[heat[i]];
-    for (let c = 0; c < 3; c++) {
-      image.data[4 * i + c] = data[4 * i + c] * (1 - HEAT_SHARE) + color[c] * HEAT_SHARE;
-    }
-    image.data[4 * i + 3] = 255;
+  const out = image.data;
+  for (let at = 0, i = 0; at < out.length; at += 4, i += stride) {
+    const color = 3 * heat[i];
+    for (let c = 0; c < 3; c++) out[at + c] = data[at + c] * (1 - HEAT_SHARE) + COLORS[color + c];
+    out[at + 3] = 255;
   }
   sized(canvas, width, height).putImageData(image, 0, 0);
 }

@@ -67,7 +67,9 @@ async function ask(question) {
   asked = question;
   say("Thinking …");
   $("answers").classList.add("stale");
-  show(await engine.call("ask", [question, controls.changes], show));
+  let known = {};
+  const add = (part) => show((known = { ...known, ...part }));
+  add(await engine.call("ask", [question, controls.changes], add));
   $("answers").classList.remove("stale");
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
   const size = picture.reduced ? `, picture reduced to ${picture.width} × ${picture.height}` : "";

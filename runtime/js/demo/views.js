@@ -13,7 +13,7 @@ const DESCRIPTIONS = {
 export class Views {
   #large;
   #small = new Map();
-  #painted = new Set();
+  #painted = new Map(); // from what, by name
   #root;
 
   /** `root` holds a radio and a canvas for each step, `large` is the canvas above. */
@@ -34,7 +34,7 @@ export class Views {
       canvas.height = picture.height;
       canvas.parentElement.classList.remove("ready");
     }
-    this.#paint("picture", (canvas) => paintPicture(canvas, picture));
+    this.#paint("picture", [picture], (canvas) => paintPicture(canvas, picture));
     this.#enlarge();
   }
 
@@ -54,20 +54,26 @@ export class Views {
       weights: stepWeights(settings.steps, common),
       layers: settings.layers.map((layer) => manifest.decoder.tapped_layers.indexOf(layer)),
     };
-    this.#paint("question", (canvas) => paintAttention(canvas, picture, question, how));
-    if (general) this.#paint("general", (canvas) => paintAttention(canvas, picture, general, how));
-    if (result.mask) {
-      this.#paint("contrast", (canvas) => paintSaliency(canvas, picture, result.saliency));
-      this.#paint("mask", (canvas) => paintMask(canvas, picture, result.mask));
-      this.#paint("refined", (canvas) => paintRefined(canvas, result.refinedImage));
+    const chosen = [settings.steps, common, String(settings.layers)];
+    for (const [name, pass] of Object.entries({ question, general })) {
+      if (!pass) continue;
+      this.#paint(name, [pass, ...chosen], (canvas) => paintAttention(canvas, picture, pass, how));
+    }
+    const { saliency, mask, refinedImage } = result;
+    if (mask) {
+      this.#paint("contrast", [saliency], (canvas) => paintSaliency(canvas, picture, saliency));
+      this.#paint("mask", [mask], (canvas) => paintMask(canvas, picture, mask));
+      this.#paint("refined", [refinedImage], (canvas) => paintRefined(canvas, refinedImage));
     }
     this.#enlarge();
   }
 
-  #paint(name, paint) {
+  /** Paint a view, unless it was painted from the same. */
+  #paint(name, source, paint) {
+    if (this.#painted.get(name)?.every((part, i) => part === source[i])) return;
     const canvas = this.#small.get(name);
     paint(canvas);
-    this.#painted.add(name);
+    this.#painted.set(name, source);
     canvas.parentElement.classList.add("ready");
   }
 

@@ -27,12 +27,15 @@ const methods = {
     session = await vlm.open(image);
   },
 
-  /** Ask about the image; parts are what is known so far. */
+  /** Ask about the image; each part, and what is returned, holds what was not known before. */
   async ask(question, settings, onPart) {
-    result = await session.ask(question, settings, onPart);
+    const sent = new Set();
+    const fresh = (known) =>
+      Object.fromEntries(Object.entries(known).filter(([name]) => !sent.has(name) && sent.add(name)));
+    result = await session.ask(question, settings, (known) => onPart(fresh(known)));
     // The controls may want the general instruction's later steps: have them before they do.
     session.refineAgain(result, { steps: "all" }).catch(() => {});
-    return result;
+    return fresh(result);
   },
 
   /** Contrast and refine the last answer's attention again. */
