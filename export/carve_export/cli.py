@@ -42,6 +42,7 @@ Examples:
   carve-export verify ./bundle ./checkpoint --image photo.jpg
   carve-export prompt ./bundle questions.json "Is there a dog?"   (see prompt --help)
   carve-export engine ./bundle ./engines --target tensorrt        (see engine --help)
+  carve-export precision ./bundle ./small --precision int8 --calibration questions.json
 
 \b
 The settings file replaces prompts and default settings:
@@ -160,6 +161,38 @@ main.subcommands["verify"] = verify
 
 
 main.subcommands["engine"] = engine
+
+
+@click.command("precision", cls=ErrorCommand, context_settings=_HELP)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    required=True,
+    metavar="[COMPONENT=]PRECISION",
+    help="fp16, bf16, int8 or int4, for all or for vision_encoder, embed_tokens, decoder, lm_head.",
+)
+@click.option(
+    "--calibration",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='JSON list of {"image": "photo.jpg", "question": "..."}, images beside it.',
+)
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
+def precision(
+    bundle: Path, out: Path, precisions: tuple[str, ...], calibration: Path, overwrite: bool
+) -> None:
+    """Write BUNDLE, in float32, to OUT in lower precision, and measure what that costs.
+
+    Both bundles answer the questions of the calibration file; how often they agree, and how far
+    their masks overlap, is printed and stored in the manifest.
+    """
+    _console().run_precision(bundle, out, precisions, calibration, overwrite=overwrite)
+
+
+main.subcommands["precision"] = precision
 
 
 class _SettingsFile(msgspec.Struct, forbid_unknown_fields=True):

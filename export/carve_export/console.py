@@ -15,7 +15,9 @@ from rich.table import Table
 
 from carve_export.exporter import ExportOptions, ExportReport, export_bundle
 from carve_export.parity import Comparison, require_parity
+from carve_export.quality import lower_bundle
 from carve_export.verify import verify_bundle
+from carve_models.manifest import Manifest
 
 
 def run_export(checkpoint: str, out: Path, **options: Any) -> None:
@@ -38,6 +40,39 @@ def run_verify(folder: Path, checkpoint: str, **options: Any) -> None:
     console.print(_table(comparisons))
     require_parity(comparisons)
     console.print(f"{folder} reproduces {checkpoint}", highlight=False)
+
+
+def run_precision(
+    folder: Path, out: Path, precisions: tuple[str, ...], calibration: Path, *, overwrite: bool
+) -> None:
+    """Lower a bundle's precision with progress, and print what it costs."""
+    console = Console()
+    with _progress(console) as on_stage:
+        manifest = lower_bundle(
+            folder, out, precisions, calibration, overwrite=overwrite, on_stage=on_stage
+        )
+    console.print(quality_table([manifest]))
+    console.print(f"{out} is written", highlight=False)
+
+
+def quality_table(manifests: Sequence[Manifest]) -> Table:
+    """Return what lower precision costs, a row for each bundle."""
+    table = Table(title="against float32")
+    for column in ("precision", "size", "same answers", "plain", "mask IoU", "least", "questions"):
+        table.add_column(column, justify="left" if column == "precision" else "right")
+    for manifest in manifests:
+        quality = manifest.quality
+        if quality is not None:
+            table.add_row(
+                ", ".join(f"{part} {one}" for part, one in manifest.precision.items()),
+                f"{quality.size:.2f}",
+                f"{quality.answer_agreement:.1%}",
+                f"{quality.plain_agreement:.1%}",
+                f"{quality.mask_overlap:.3f}",
+                f"{quality.least_mask_overlap:.3f}",
+                str(quality.questions),
+            )
+    return table
 
 
 @contextmanager

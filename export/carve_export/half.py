@@ -7,7 +7,7 @@ inputs and outputs. TensorRT builds such a graph as it is typed; ONNX Runtime ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 import numpy as np
@@ -25,12 +25,15 @@ _LOOK_UPS = {"Gather"}
 _ANGLES = {"Sin", "Cos"}
 
 
-def to_half(model: onnx.ModelProto, precision: HalfType) -> None:
+def to_half(
+    model: onnx.ModelProto, precision: HalfType, only: Collection[str] | None = None
+) -> None:
     """Change a model in place; its weights must be loaded.
 
     Args:
         model: in float32, with standard operators.
         precision: of its products.
+        only: results of the products to change; all if ``None``.
 
     Raises:
         ExportError: a weight is too large for float16.
@@ -41,7 +44,7 @@ def to_half(model: onnx.ModelProto, precision: HalfType) -> None:
         for tensor in graph.initializer
         if tensor.data_type == TensorProto.FLOAT and tensor.dims
     }
-    exact = _kept_exact(graph)
+    exact = kept_exact(graph)
     nodes: list[NodeProto] = []
     cast: dict[str, str] = {}
 
@@ -57,7 +60,8 @@ def to_half(model: onnx.ModelProto, precision: HalfType) -> None:
 
     for node in graph.node:
         looks_up = node.op_type in _LOOK_UPS and node.input[0] in weights
-        if (node.op_type in _PRODUCTS and node.output[0] not in exact) or looks_up:
+        multiplies = node.op_type in _PRODUCTS and node.output[0] not in exact
+        if (multiplies or looks_up) and (only is None or node.output[0] in only):
             floats = 1 if looks_up else len(node.input)
             for index, name in enumerate(node.input[:floats]):
                 if name:
@@ -73,7 +77,7 @@ def to_half(model: onnx.ModelProto, precision: HalfType) -> None:
     _drop_unused(graph)
 
 
-def _kept_exact(graph: onnx.GraphProto) -> set[str]:
+def kept_exact(graph: onnx.GraphProto) -> set[str]:
     """Return the results that only the tap depends on, or that lead to angles."""
     rows = [value.name for value in graph.output if value.name.startswith(LAST_ROW)]
     others = [value.name for value in graph.output if value.name not in rows]

@@ -175,8 +175,32 @@ class DecoderSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quality:
+    """How a bundle in lower precision compares with the one in float32 that it was made from.
+
+    Attributes:
+        questions: that both were asked.
+        plain_agreement: share of equal plain answers.
+        answer_agreement: share of equal answers through CARVE.
+        mask_overlap: intersection over union of the masks, mean.
+        least_mask_overlap: the same, of the worst question.
+        size: bytes of the graphs, relative to float32.
+    """
+
+    questions: Count
+    plain_agreement: float
+    answer_agreement: float
+    mask_overlap: float
+    least_mask_overlap: float
+    size: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The whole of ``carve.json``."""
+    """The whole of ``carve.json``.
+
+    ``precision`` names the components that are not in float32, ``quality`` says what that costs.
+    """
 
     family: str
     profile: Profile
@@ -189,6 +213,8 @@ class Manifest:
     decoder: DecoderSpec
     defaults: Settings
     versions: dict[str, str] = field(default_factory=dict)
+    precision: dict[str, str] = field(default_factory=dict)
+    quality: Quality | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

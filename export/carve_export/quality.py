@@ -1,0 +1,149 @@
+"""What lower precision costs, measured on calibration images; and the bundle that results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
+
+import msgspec
+import numpy as np
+import onnx
+
+from carve_export.onnx_files import save_model
+from carve_export.precision import lower, lower_decoder, parse_precisions
+from carve_export.split import split_decoder
+from carve_export.staging import file_entries, publish, require_free, staging
+from carve_models import names
+from carve_models.errors import BundleError, SettingsError
+from carve_models.manifest import Manifest, Quality, read_manifest, write_manifest
+from carve_runtime.bundle import Bundle, open_bundle
+from carve_runtime.carve import Carve
+from carve_runtime.result import CarveResult
+
+
+class _Entry(msgspec.Struct):
+    """One question of a calibration file; other keys are ignored."""
+
+    image: str
+    question: str
+
+
+def lower_bundle(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    precisions: tuple[str, ...],
+    calibration: Path,
+    *,
+    overwrite: bool = False,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Manifest:
+    """Write a bundle in lower precision and measure it; it appears complete or not at all.
+
+    Args:
+        source: a bundle in float32.
+        out: the new bundle's folder.
+        precisions: see :func:`carve_export.precision.parse_precisions`.
+        calibration: JSON list of ``{"image": ..., "question": ...}``, images beside it.
+        overwrite: replace a bundle that is already there.
+        on_stage: is told what is being done.
+
+    Raises:
+        BundleError: the source cannot be used, or is not in float32.
+        SettingsError: an unknown precision, or one that the profile does not allow.
+        ExportError: ``out`` is already there, or a weight does not fit.
+    """
+    bundle, target = open_bundle(source), Path(out)
+    require_free(target, overwrite=overwrite)
+    chosen = parse_precisions(precisions)
+    _require_allowed(bundle, set(chosen.values()))
+    entries = _read(calibration)
+    with staging(target) as folder:
+        copytree(bundle.folder, folder, dirs_exist_ok=True, ignore=_only(bundle))
+        for name in (names.VISION_ENCODER, names.EMBED_TOKENS):
+            on_stage(f"lower {name}")
+            path = folder / names.graph_file(name)
+            if chosen[name] != "fp32":  # type: ignore[index]
+                save_model(lower(onnx.load(path), chosen[name]), path)  # type: ignore[index]
+        on_stage("lower the decoder")
+        path = folder / names.graph_file(names.DECODER)
+        save_model(lower_decoder(onnx.load(path), chosen["decoder"], chosen["lm_head"]), path)
+        split_decoder(folder, bundle.manifest.decoder)
+        made = replace(
+            bundle.manifest,
+            precision={part: one for part, one in chosen.items() if one != "fp32"},
+            files=file_entries(folder),
+        )
+        on_stage(f"ask {len(entries)} questions twice")
+        quality = measure(bundle, Bundle(folder, made), entries, calibration.parent)
+        manifest = replace(made, quality=quality)
+        write_manifest(folder, manifest)
+        publish(folder, target, names.MANIFEST_FILE, _listed(target))
+    return manifest
+
+
+def measure(usual: Bundle, made: Bundle, entries: list[_Entry], folder: Path) -> Quality:
+    """Ask both bundles the same questions with their default settings, and compare."""
+    pairs: list[tuple[CarveResult, CarveResult]] = []
+    wanted, found = Carve(usual), Carve(made)
+    for entry in entries:
+        image = folder / entry.image
+        pairs.append((wanted.ask(image, entry.question), found.ask(image, entry.question)))
+    overlaps = [_overlap(one.mask, other.mask) for one, other in pairs]
+    return Quality(
+        questions=len(pairs),
+        plain_agreement=float(np.mean([a.plain_answer == b.plain_answer for a, b in pairs])),
+        answer_agreement=float(np.mean([a.answer == b.answer for a, b in pairs])),
+        mask_overlap=float(np.mean(overlaps)),
+        least_mask_overlap=float(np.min(overlaps)),
+        size=_graph_bytes(made.manifest) / _graph_bytes(usual.manifest),
+    )
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 1.0
+
+
+def _graph_bytes(manifest: Manifest) -> int:
+    """Return the bytes of the graphs and of the weights beside them."""
+    return sum(entry.size for name, entry in manifest.files.items() if name.startswith("onnx/"))
+
+
+def _require_allowed(bundle: Bundle, precisions: set[str]) -> None:
+    if bundle.manifest.precision:
+        raise BundleError(f"{bundle.folder} is not in float32", "start from the bundle that is")
+    if "int4" in precisions and bundle.manifest.profile == "portable":
+        raise SettingsError(
+            "int4 needs an operator of ONNX Runtime, and the bundle is portable",
+            "choose int8, or export the checkpoint with --profile ort",
+        )
+
+
+def _read(path: Path) -> list[_Entry]:
+    try:
+        entries = msgspec.json.decode(path.read_bytes(), type=list[_Entry])
+    except msgspec.DecodeError as error:
+        raise SettingsError(
+            f"{path} is no list of questions: {error}",
+            'give a JSON list of {"image": "photo.jpg", "question": "..."}',
+        ) from error
+    if not entries:
+        raise SettingsError(f"{path} has no question", "give at least one")
+    return entries
+
+
+def _only(bundle: Bundle) -> Callable[[str, list[str]], list[str]]:
+    """Return what to leave out of a copy: everything that the manifest does not list."""
+    listed = {bundle.folder / name for name in bundle.manifest.files}
+    kept = listed | {parent for path in listed for parent in path.parents}
+    return lambda folder, found: [name for name in found if Path(folder, name) not in kept]
+
+
+def _listed(target: Path) -> list[str]:
+    try:
+        return list(read_manifest(target).files)
+    except BundleError:
+        return []

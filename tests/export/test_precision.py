@@ -1,0 +1,122 @@
+"""Bundles in lower precision: real ones, measured against the default bundle."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from click.testing import CliRunner
+
+from carve_export.cli import main
+from carve_export.precision import parse_precisions
+from carve_export.quality import lower_bundle
+from carve_models import names
+from carve_models.errors import CarveError
+from carve_models.manifest import read_manifest
+from carve_runtime import Carve
+from tests.support import POCKET, SCENES
+
+PARTS = ("vision_encoder", "embed_tokens", "decoder", "lm_head")
+#: Precisions, operators that the decoder's file must hold, largest share of the size, least share
+#: of equal answers and mean overlap of masks.
+CHOICES: dict[str, tuple[tuple[str, ...], set[str], float, float, float]] = {
+    "fp16": (("fp16",), {"Cast"}, 0.6, 1.0, 0.99),
+    "int8": (("int8",), {"MatMulInteger"}, 0.5, 0.75, 0.9),
+    "int4": (("int8", "decoder=int4"), {"MatMulNBits"}, 0.5, 0.75, 0.8),
+}
+
+
+@pytest.fixture(scope="module")
+def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a few questions, so that a test takes seconds."""
+    entries = json.loads((SCENES / "questions.json").read_text())[::3]
+    for entry in entries:
+        entry["image"] = str(SCENES / entry["image"])
+    path = tmp_path_factory.mktemp("calibration") / "questions.json"
+    path.write_text(json.dumps(entries))
+    return path
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_bundle_in_lower_precision(name: str, calibration: Path, tmp_path: Path) -> None:
+    precisions, operators, size, answers, overlap = CHOICES[name]
+    out = tmp_path / "bundle"
+    made = lower_bundle(POCKET, out, precisions, calibration)
+    assert read_manifest(out) == made
+    assert made.precision == {
+        part: one for part, one in parse_precisions(precisions).items() if one != "fp32"
+    }
+    quality = made.quality
+    assert quality is not None
+    assert quality.questions == 8
+    assert quality.size < size
+    assert quality.answer_agreement >= answers
+    assert quality.mask_overlap >= overlap
+    assert quality.least_mask_overlap <= quality.mask_overlap
+    model = onnx.load(out / names.graph_file(names.DECODER), load_external_data=False)
+    assert operators <= {node.op_type for node in model.graph.node}
+    entry = json.loads(calibration.read_text())[0]
+    early = Carve.load(out).ask(entry["image"], entry["question"], early_exit=True)
+    assert early.plain_answer is None  # the halves follow the whole decoder
+
+
+PARSED: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
+    (("fp16",), ("fp16",) * 4),
+    (("int4",), ("int4", "fp32", "int4", "fp32")),
+    (("int8", "decoder=int4", "lm_head=fp16"), ("int8", "fp32", "int4", "fp16")),
+    (("embed_tokens=bf16",), ("fp32", "bf16", "fp32", "fp32")),
+]
+
+
+@pytest.mark.parametrize(("texts", "wanted"), PARSED)
+def test_precisions(texts: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    assert tuple(parse_precisions(texts).values()) == wanted
+    assert tuple(parse_precisions(texts)) == PARTS
+
+
+def test_the_command_prints_what_it_costs(calibration: Path, tmp_path: Path) -> None:
+    entries = json.loads(calibration.read_text())[:1]
+    one = tmp_path / "one.json"
+    one.write_text(json.dumps(entries))
+    arguments: list[Any] = ["precision", POCKET, tmp_path / "out"]
+    arguments += ["--precision", "lm_head=fp16", "--calibration", one]
+    done = CliRunner().invoke(main, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    assert "lm_head fp16" in done.stdout
+    assert "100.0%" in done.stdout
+    lower = [*map(str, arguments)]
+    lower[1:3] = [str(tmp_path / "out"), str(tmp_path / "again")]
+    twice = CliRunner().invoke(main, lower)
+    assert re.search(r"is not in float32\. Start from the bundle that is", twice.stderr)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (("int5",), r"'int5' is no precision\. Give one of fp32, fp16"),
+        (("head=int4",), r"'head=int4' is no precision"),
+        (("fp32",), r"every component is to stay fp32"),
+    ],
+)
+def test_wrong_precisions(texts: tuple[str, ...], message: str) -> None:
+    with pytest.raises(CarveError, match=message):
+        parse_precisions(texts)
+
+
+def test_int4_is_no_standard_operator(
+    pocket_portable: Path, calibration: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CarveError, match=r"int4 needs an operator of ONNX Runtime.*\. Choose int8"):
+        lower_bundle(pocket_portable, tmp_path / "out", ("int4",), calibration)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '[{"image": 1}]'])
+def test_a_calibration_file_that_is_none(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "questions.json"
+    path.write_text(text)
+    with pytest.raises(CarveError, match=r"questions\.json (is no list|has no question)"):
+        lower_bundle(POCKET, tmp_path / "out", ("fp16",), path)
