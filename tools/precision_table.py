@@ -21,11 +21,10 @@ _SCENES = Path(__file__).parents[1] / "tests" / "scenes" / "questions.json"
 #: From the mildest on.
 CHOICES = (
     ("fp16",),
-    ("bf16",),
     ("int8",),
     ("int8", "embed_tokens=int8", "lm_head=int8"),
-    ("int8", "decoder=int4"),
-    ("int8", "vision_encoder=int4"),
+    ("decoder=int4",),
+    ("vision_encoder=int4",),
     ("int4",),
     ("int4", "lm_head=int4"),
 )

@@ -2,9 +2,12 @@
 
 | precision | weights and products |
 | --- | --- |
-| ``fp16``, ``bf16`` | see :mod:`carve_export.half` |
+| ``fp16`` | see :mod:`carve_export.half` |
 | ``int8`` | 8-bit weights, activations quantised as they come (``MatMulInteger``) |
 | ``int4`` | 4-bit weights in blocks of 32 with a scale each: ONNX Runtime's ``MatMulNBits`` |
+
+bfloat16 is for engines alone: ONNX Runtime has no such products on a CPU, so its quality could not
+be measured.
 
 The decoder's last product, ``lm_head``, and the token embedding are components of their own: small
 models lose most there. The tap is float32 in every precision.
@@ -17,17 +20,17 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-from carve_export.half import HalfType, kept_exact, to_half
+from carve_export.half import kept_exact, to_half
 from carve_models import names
 from carve_models.errors import SettingsError
 
-Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
+Precision = Literal["fp32", "fp16", "int8", "int4"]
 Component = Literal["vision_encoder", "embed_tokens", "decoder", "lm_head"]
 
 _BLOCK = 32
@@ -89,16 +92,15 @@ def lower(
     if precision == "fp32":
         return model
     with _quiet():
-        return _LOWER[precision](model, precision, only)
+        return _LOWER[precision](model, only)
 
 
-def _half(model: onnx.ModelProto, precision: Any, only: set[str] | None) -> onnx.ModelProto:
-    kind: HalfType = precision
-    to_half(model, kind, only)
+def _fp16(model: onnx.ModelProto, only: set[str] | None) -> onnx.ModelProto:
+    to_half(model, "fp16", only)
     return model
 
 
-def _int8(model: onnx.ModelProto, precision: Any, only: set[str] | None) -> onnx.ModelProto:
+def _int8(model: onnx.ModelProto, only: set[str] | None) -> onnx.ModelProto:
     chosen = _chosen(model, only)
     if not chosen:
         return model
@@ -116,7 +118,7 @@ def _int8(model: onnx.ModelProto, precision: Any, only: set[str] | None) -> onnx
         return onnx.load(path)
 
 
-def _int4(model: onnx.ModelProto, precision: Any, only: set[str] | None) -> onnx.ModelProto:
+def _int4(model: onnx.ModelProto, only: set[str] | None) -> onnx.ModelProto:
     others = {node.name for node in model.graph.node} - set(_chosen(model, only))
     quantizer = MatMulNBitsQuantizer(
         model,
@@ -130,9 +132,8 @@ def _int4(model: onnx.ModelProto, precision: Any, only: set[str] | None) -> onnx
     return quantized
 
 
-_LOWER: Mapping[Precision, Callable[..., onnx.ModelProto]] = {
-    "fp16": _half,
-    "bf16": _half,
+_LOWER: Mapping[Precision, Callable[[onnx.ModelProto, set[str] | None], onnx.ModelProto]] = {
+    "fp16": _fp16,
     "int8": _int8,
     "int4": _int4,
 }

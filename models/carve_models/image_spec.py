@@ -255,3 +255,14 @@ def _require_pixels(pixels: int, side: int) -> None:
 
 
 ImageSpec: TypeAlias = FixedImage | NativeImage | TiledImage
+
+
+def most_tokens(image: ImageSpec) -> int:
+    """Return most positions that an image takes in a prompt, its markup not counted."""
+    if isinstance(image, FixedImage):
+        return image.fewest_tokens
+    if isinstance(image, NativeImage):
+        return image.max_pixels // image.token_size**2
+    side = image.most_tiles_per_side
+    tiles = side**2 if image.split == "longest_edge" else side
+    return (tiles + 1) * image.tile_tokens

@@ -27,6 +27,7 @@ from carve_runtime.carve import Carve
 from carve_runtime.doctor import examine
 from carve_runtime.graph import SessionSettings
 from carve_runtime.info import describe
+from carve_runtime.memory import memory_budget, spell_budget
 from carve_runtime.picture import draw_result, save_picture, save_pictures
 from carve_runtime.result import CarveResult, PlainResult, Token
 from carve_runtime.session_options import session_options
@@ -143,12 +144,18 @@ def ask(
         click.echo(json.dumps(reports if len(questions) > 1 else reports[0], indent=2))
 
 
-@main.command(epilog="\b\nExample:\n  carve-run info default")
+@main.command(epilog="\b\nExamples:\n  carve-run info default\n  carve-run info default --memory")
 @click.argument("bundle")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def info(bundle: str, as_json: bool) -> None:
+@click.option("--memory", "memory", is_flag=True, help="Print the memory that it needs instead.")
+def info(bundle: str, as_json: bool, memory: bool) -> None:
     """Print what BUNDLE is: family, graphs, image rule, prompts, default settings."""
-    click.echo(describe(open_bundle(_folder(bundle)), as_json=as_json))
+    opened = open_bundle(_folder(bundle))
+    if not memory:
+        click.echo(describe(opened, as_json=as_json))
+        return
+    budget = memory_budget(opened.manifest)
+    click.echo(json.dumps(budget, indent=2) if as_json else spell_budget(budget))
 
 
 @main.command(epilog="\b\nExample:\n  carve-run doctor")

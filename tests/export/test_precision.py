@@ -26,7 +26,7 @@ PARTS = ("vision_encoder", "embed_tokens", "decoder", "lm_head")
 CHOICES: dict[str, tuple[tuple[str, ...], set[str], float, float, float]] = {
     "fp16": (("fp16",), {"Cast"}, 0.6, 1.0, 0.99),
     "int8": (("int8",), {"MatMulInteger"}, 0.5, 0.75, 0.9),
-    "int4": (("int8", "decoder=int4"), {"MatMulNBits"}, 0.5, 0.75, 0.8),
+    "int4": (("decoder=int4",), {"MatMulNBits"}, 0.7, 0.75, 0.8),
 }
 
 
@@ -68,7 +68,7 @@ PARSED: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("fp16",), ("fp16",) * 4),
     (("int4",), ("int4", "fp32", "int4", "fp32")),
     (("int8", "decoder=int4", "lm_head=fp16"), ("int8", "fp32", "int4", "fp16")),
-    (("embed_tokens=bf16",), ("fp32", "bf16", "fp32", "fp32")),
+    (("embed_tokens=int8",), ("fp32", "int8", "fp32", "fp32")),
 ]
 
 
@@ -99,6 +99,7 @@ def test_the_command_prints_what_it_costs(calibration: Path, tmp_path: Path) -> 
     [
         (("int5",), r"'int5' is no precision\. Give one of fp32, fp16"),
         (("head=int4",), r"'head=int4' is no precision"),
+        (("bf16",), r"'bf16' is no precision"),
         (("fp32",), r"every component is to stay fp32"),
     ],
 )

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from carve_models import names
 from carve_models.engines import Range
 from carve_models.errors import SettingsError
-from carve_models.image_spec import FixedImage, ImageSpec, NativeImage
+from carve_models.image_spec import FixedImage, NativeImage, most_tokens
 from carve_models.manifest import Manifest, Tensor
-
-#: Positions of a prompt that are text: chat markup, a question, its answer.
-TEXT_POSITIONS = 256
+from carve_runtime.memory import TEXT_POSITIONS
 
 BATCH, SEQUENCE = "batch_size", "sequence_length"
 PAST, TOTAL = "past_sequence_length", "total_sequence_length"
@@ -48,17 +46,6 @@ def default_ranges(manifest: Manifest) -> dict[str, Range]:
         # At least two: TensorRT-RTX 1.7 cannot compile Idefics3's encoder for a fixed batch.
         ranges[f"{names.VISION_ENCODER}.{BATCH}"] = (1, 1, max(2, most // image.tile_tokens))
     return ranges
-
-
-def most_tokens(image: ImageSpec) -> int:
-    """Return most positions that an image takes in a prompt, its markup not counted."""
-    if isinstance(image, FixedImage):
-        return image.fewest_tokens
-    if isinstance(image, NativeImage):
-        return image.max_pixels // image.token_size**2
-    side = image.most_tiles_per_side
-    tiles = side**2 if image.split == "longest_edge" else side
-    return (tiles + 1) * image.tile_tokens
 
 
 def override(ranges: dict[str, Range], texts: tuple[str, ...]) -> dict[str, Range]:

@@ -1,0 +1,52 @@
+"""The memory that a bundle needs, computed from its manifest alone."""
+
+from __future__ import annotations
+
+from carve_models import names
+from carve_models.image_spec import most_tokens
+from carve_models.manifest import Manifest
+
+#: Keys and values are float32 in every precision.
+_FLOAT = 4
+
+#: Positions of a prompt that are text: chat markup, a question, its answer.
+TEXT_POSITIONS = 256
+
+
+def memory_budget(manifest: Manifest) -> dict[str, int]:
+    """Return bytes by what they are for, and their sum, ``total``.
+
+    What a runtime needs for itself, and its working memory, are not in the manifest and not in
+    here; the halves of a decoder hold no weights of their own.
+
+    Returns:
+        ``weights`` of each graph of the model, as stored; ``cache``: keys and values of the largest
+        image, its refined image and a question; ``logits`` of one position and ``features`` of both
+        images.
+    """
+    decoder, image = manifest.decoder, most_tokens(manifest.image)
+    positions = min(decoder.context_length, 2 * image + TEXT_POSITIONS)
+    heads = decoder.layers * decoder.key_value_heads * decoder.head_dim
+    budget = {
+        f"weights {name}": _stored(manifest, name)
+        for name in (names.VISION_ENCODER, names.EMBED_TOKENS, names.DECODER)
+    }
+    budget[f"cache of {positions} positions"] = 2 * heads * positions * _FLOAT
+    budget["logits"] = decoder.vocab_size * _FLOAT
+    budget["features"] = 2 * image * decoder.hidden_size * _FLOAT
+    return {**budget, "total": sum(budget.values())}
+
+
+def spell_budget(budget: dict[str, int]) -> str:
+    """Return the budget as lines, in MB."""
+    width = max(len(name) for name in budget)
+    digits = len(f"{max(budget.values()) / 1e6:.2f}")
+    lines = [f"{name:<{width}}  {size / 1e6:>{digits}.2f} MB" for name, size in budget.items()]
+    return "\n".join([*lines, "without the runtime itself and its working memory"])
+
+
+def _stored(manifest: Manifest, name: str) -> int:
+    """Return the bytes of a graph's file and of the weights beside it."""
+    file = names.graph_file(name)
+    listed = (manifest.files.get(one) for one in (file, f"{file}_data"))
+    return sum(entry.size for entry in listed if entry is not None)
