@@ -64,7 +64,7 @@ def quality_table(manifests: Sequence[Manifest]) -> Table:
         quality = manifest.quality
         if quality is not None:
             table.add_row(
-                ", ".join(f"{part} {one}" for part, one in manifest.precision.items()),
+                ", ".join(f"{part} {one}" for part, one in quality.precision.items()),
                 f"{quality.size:.2f}",
                 f"{quality.answer_agreement:.1%}",
                 f"{quality.plain_agreement:.1%}",

@@ -13,7 +13,13 @@ import numpy as np
 import onnx
 
 from carve_export.onnx_files import save_model
-from carve_export.precision import lower, lower_decoder, parse_precisions
+from carve_export.precision import (
+    Component,
+    Precision,
+    lower,
+    lower_decoder,
+    parse_precisions,
+)
 from carve_export.split import split_decoder
 from carve_export.staging import file_entries, publish, require_free, staging
 from carve_models import names
@@ -71,20 +77,22 @@ def lower_bundle(
         path = folder / names.graph_file(names.DECODER)
         save_model(lower_decoder(onnx.load(path), chosen["decoder"], chosen["lm_head"]), path)
         split_decoder(folder, bundle.manifest.decoder)
-        made = replace(
-            bundle.manifest,
-            precision={part: one for part, one in chosen.items() if one != "fp32"},
-            files=file_entries(folder),
-        )
+        made = replace(bundle.manifest, files=file_entries(folder))
         on_stage(f"ask {len(entries)} questions twice")
-        quality = measure(bundle, Bundle(folder, made), entries, calibration.parent)
+        quality = measure(bundle, Bundle(folder, made), entries, calibration.parent, chosen)
         manifest = replace(made, quality=quality)
         write_manifest(folder, manifest)
         publish(folder, target, names.MANIFEST_FILE, _listed(target))
     return manifest
 
 
-def measure(usual: Bundle, made: Bundle, entries: list[_Entry], folder: Path) -> Quality:
+def measure(
+    usual: Bundle,
+    made: Bundle,
+    entries: list[_Entry],
+    folder: Path,
+    chosen: dict[Component, Precision],
+) -> Quality:
     """Ask both bundles the same questions with their default settings, and compare."""
     pairs: list[tuple[CarveResult, CarveResult]] = []
     wanted, found = Carve(usual), Carve(made)
@@ -93,6 +101,7 @@ def measure(usual: Bundle, made: Bundle, entries: list[_Entry], folder: Path) ->
         pairs.append((wanted.ask(image, entry.question), found.ask(image, entry.question)))
     overlaps = [_overlap(one.mask, other.mask) for one, other in pairs]
     return Quality(
+        precision={part: one for part, one in chosen.items() if one != "fp32"},
         questions=len(pairs),
         plain_agreement=float(np.mean([a.plain_answer == b.plain_answer for a, b in pairs])),
         answer_agreement=float(np.mean([a.answer == b.answer for a, b in pairs])),
@@ -113,7 +122,7 @@ def _graph_bytes(manifest: Manifest) -> int:
 
 
 def _require_allowed(bundle: Bundle, precisions: set[str]) -> None:
-    if bundle.manifest.precision:
+    if bundle.manifest.quality is not None:
         raise BundleError(f"{bundle.folder} is not in float32", "start from the bundle that is")
     if "int4" in precisions and bundle.manifest.profile == "portable":
         raise SettingsError(

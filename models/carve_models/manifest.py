@@ -179,6 +179,7 @@ class Quality:
     """How a bundle in lower precision compares with the one in float32 that it was made from.
 
     Attributes:
+        precision: of the components that are not in float32.
         questions: that both were asked.
         plain_agreement: share of equal plain answers.
         answer_agreement: share of equal answers through CARVE.
@@ -187,6 +188,7 @@ class Quality:
         size: bytes of the graphs, relative to float32.
     """
 
+    precision: dict[str, str]
     questions: Count
     plain_agreement: float
     answer_agreement: float
@@ -197,10 +199,7 @@ class Quality:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The whole of ``carve.json``.
-
-    ``precision`` names the components that are not in float32, ``quality`` says what that costs.
-    """
+    """The whole of ``carve.json``; a bundle in float32 has no ``quality``."""
 
     family: str
     profile: Profile
@@ -213,7 +212,6 @@ class Manifest:
     decoder: DecoderSpec
     defaults: Settings
     versions: dict[str, str] = field(default_factory=dict)
-    precision: dict[str, str] = field(default_factory=dict)
     quality: Quality | None = None
     schema_version: int = SCHEMA_VERSION
 

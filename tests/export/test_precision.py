@@ -47,11 +47,11 @@ def test_a_bundle_in_lower_precision(name: str, calibration: Path, tmp_path: Pat
     out = tmp_path / "bundle"
     made = lower_bundle(POCKET, out, precisions, calibration)
     assert read_manifest(out) == made
-    assert made.precision == {
-        part: one for part, one in parse_precisions(precisions).items() if one != "fp32"
-    }
     quality = made.quality
     assert quality is not None
+    assert quality.precision == {
+        part: one for part, one in parse_precisions(precisions).items() if one != "fp32"
+    }
     assert quality.questions == 8
     assert quality.size < size
     assert quality.answer_agreement >= answers
