@@ -23,12 +23,13 @@ runtime/js/node_modules: runtime/js/package-lock.json
 	cd runtime/js && ONNXRUNTIME_NODE_INSTALL=skip npm ci --no-audit --no-fund
 	touch $@
 
-# Train the default model from nothing: about 90 minutes on two cores; goes on if interrupted.
+# Train the default model from nothing: about 70 minutes on two cores, then
+# half an hour to choose the settings and as long to measure; goes on if interrupted.
 pocket:
 	python -m tools.pocket.pool
 	python -m tools.pocket.train
 	python -m tools.pocket.checkpoint
-	python -m tools.pocket.evaluate search
+	python -m tools.pocket.evaluate search --pictures 340 --contrast on
 	carve-export build/pocket/checkpoint build/pocket/bundle --layers 0-3 \
 		--settings build/pocket/settings.json --overwrite
 	python -m tools.bench_quality --bundle build/pocket/bundle --out build/pocket/quality
