@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from torch import nn
 
 from carve_export.families import find_family
+from carve_export.weights import DTYPES, compute_in_float32
 from carve_models.errors import CheckpointError, FamilyError
 from carve_models.family import Family, PatchFeatures
-from carve_models.manifest import DecoderSpec
+from carve_models.manifest import DecoderSpec, Weights
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded checkpoint: float32, eager attention, evaluation mode."""
+    """A loaded checkpoint: float32 arithmetic, eager attention, evaluation mode."""
 
     source: str
     family: Family
@@ -50,12 +50,15 @@ class Checkpoint:
         return module
 
 
-def load_checkpoint(source: str, declared_family: str | None = None) -> Checkpoint:
+def load_checkpoint(
+    source: str, declared_family: str | None = None, weights: Weights = "float32"
+) -> Checkpoint:
     """Load a folder or hub id; weights from safetensors only, no remote code, no pickle.
 
     Args:
         source: the folder or hub id.
         declared_family: see :func:`carve_export.families.find_family`.
+        weights: what to hold matrices as; the model computes in float32 in any case.
 
     Raises:
         CheckpointError: it cannot be read, or uses attention that cannot be exported exactly.
@@ -69,7 +72,7 @@ def load_checkpoint(source: str, declared_family: str | None = None) -> Checkpoi
         family = find_family(config, declared_family)
         model, loading = getattr(transformers, config.architectures[0]).from_pretrained(
             source,
-            dtype=torch.float32,
+            dtype=DTYPES[weights],
             attn_implementation="eager",
             use_safetensors=True,
             output_loading_info=True,
@@ -88,6 +91,8 @@ def load_checkpoint(source: str, declared_family: str | None = None) -> Checkpoi
     checkpoint = Checkpoint(source, family, model.eval(), tokenizer, image_processor)
     _require_complete(source, loading)
     _require_supported(checkpoint)
+    if weights != "float32":
+        compute_in_float32(model, checkpoint.module(family.modules.embed_tokens))
     return checkpoint
 
 

@@ -12,7 +12,7 @@ import msgspec
 from carve_export.engines.cli import engine
 from carve_models.cli import DefaultCommand, ErrorCommand, parse_layers
 from carve_models.errors import DependencyError, SettingsError
-from carve_models.manifest import OPSETS, Profile
+from carve_models.manifest import OPSETS, Profile, Weights
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -66,6 +66,13 @@ The settings file replaces prompts and default settings:
     help="ONNX operator set.",
 )
 @click.option(
+    "--weights",
+    type=click.Choice(get_args(Weights)),
+    default="float32",
+    show_default=True,
+    help="What matrices are stored as; the graphs widen them and compute in float32.",
+)
+@click.option(
     "--layers",
     callback=parse_layers,
     help='Layers to expose, as "20-25"; by default those of the paper, or a like share.',
@@ -90,6 +97,7 @@ def main(
     out: Path,
     profile: Profile,
     opset: int,
+    weights: Weights,
     layers: tuple[int, ...] | None,
     max_pixels: int | None,
     settings: Path | None,
@@ -108,6 +116,7 @@ def main(
         out,
         profile=profile,
         opset=opset,
+        weights=weights,
         layers=layers,
         max_pixels=max_pixels,
         prompts=changes.prompts,

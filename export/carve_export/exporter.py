@@ -15,7 +15,7 @@ from carve_export.graphs import decoder_graph, embed_graph
 from carve_export.images import image_spec, require_room
 from carve_export.parity import Comparison, compare, require_parity
 from carve_export.prompts import change_layout, literal_ids, resolve_prompts
-from carve_export.reference import references
+from carve_export.reference import Reference, references
 from carve_export.split import split_decoder
 from carve_export.staging import file_entries, publish, require_free, staging
 from carve_export.steps.graphs import write_step_graphs
@@ -27,6 +27,7 @@ from carve_models.manifest import (
     DecoderSpec,
     Manifest,
     Profile,
+    Weights,
     read_manifest,
     write_manifest,
 )
@@ -65,6 +66,7 @@ class ExportOptions:
     Attributes:
         profile: ``ort`` uses ONNX Runtime's fused attention, ``portable`` standard operators.
         opset: ONNX operator set.
+        weights: what matrices are stored as; all arithmetic is float32.
         layers: decoder layers whose attention the graph returns; the family's rule if ``None``.
         max_pixels: most pixels that the model sees of an image; the family's choice if ``None``.
         prompts: replaced texts of the family's prompt layout.
@@ -76,6 +78,7 @@ class ExportOptions:
 
     profile: Profile = "ort"
     opset: int = 18
+    weights: Weights = "float32"
     layers: tuple[int, ...] | None = None
     max_pixels: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
@@ -118,15 +121,7 @@ def export_bundle(
     options, target = options or ExportOptions(), Path(out)
     require_free(target, overwrite=options.overwrite)
     with staging(target) as folder:
-        on_stage("load the checkpoint")
-        checkpoint = load_checkpoint(source, options.family)
-        manifest = _describe(checkpoint, folder, options)
-        text = Text(folder / TOKENIZER_FILE, manifest.decoder.control_ids)
-        on_stage("run PyTorch for reference")
-        expected = references(checkpoint, manifest, text)
-        _trace(checkpoint, manifest, folder, on_stage)
-        on_stage("hash the files")
-        manifest = _complete(manifest, folder)
+        manifest, expected = _convert(source, folder, options, on_stage)
         on_stage("compare with PyTorch")
         comparisons = compare(Bundle(folder, manifest), expected, options.tolerance)
         require_parity(comparisons)
@@ -134,6 +129,21 @@ def export_bundle(
         write_manifest(folder, manifest)
         publish(folder, target, MANIFEST_FILE, _listed(target))
     return ExportReport(target, manifest, comparisons)
+
+
+def _convert(
+    source: str, folder: Path, options: ExportOptions, on_stage: Callable[[str], None]
+) -> tuple[Manifest, list[Reference]]:
+    """Write everything but the manifest; the checkpoint's memory is free again afterwards."""
+    on_stage("load the checkpoint")
+    checkpoint = load_checkpoint(source, options.family, options.weights)
+    manifest = _describe(checkpoint, folder, options)
+    text = Text(folder / TOKENIZER_FILE, manifest.decoder.control_ids)
+    on_stage("run PyTorch for reference")
+    expected = references(checkpoint, manifest, text)
+    _trace(checkpoint, manifest, folder, on_stage)
+    on_stage("hash the files")
+    return _complete(manifest, folder), expected
 
 
 def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> Manifest:
@@ -162,6 +172,7 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
     return Manifest(
         family=checkpoint.family.name,
         profile=options.profile,
+        weights=options.weights,
         opset=options.opset,
         source=_source_name(checkpoint.source),
         graphs={},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import onnx
+import onnx_ir as ir
 
 #: Weights go into ``NAME.onnx_data`` when they are larger than this many bytes.
 EXTERNAL_DATA_ABOVE = 1 << 30
@@ -13,17 +13,16 @@ EXTERNAL_DATA_ABOVE = 1 << 30
 SMALLEST_EXTERNAL = 1024
 
 
-def save_model(
-    model: onnx.ModelProto, path: Path, external_above: int = EXTERNAL_DATA_ABOVE
-) -> None:
-    """Write a model; above ``external_above`` bytes of weights they go into ``NAME.onnx_data``."""
-    if sum(tensor.ByteSize() for tensor in model.graph.initializer) > external_above:
-        onnx.save(
-            model,
-            path,
-            save_as_external_data=True,
-            location=f"{path.name}_data",
-            size_threshold=SMALLEST_EXTERNAL,
-        )
-    else:
-        onnx.save(model, path)
+def save_model(model: ir.Model, path: Path, external_above: int = EXTERNAL_DATA_ABOVE) -> None:
+    """Write a model; above ``external_above`` bytes of weights they go into ``NAME.onnx_data``.
+
+    They are written one by one from where they are, without a second copy in memory.
+    """
+    weights = [value.const_value for value in model.graph.initializers.values()]
+    outside = sum(weight.nbytes for weight in weights) > external_above
+    ir.save(
+        model,
+        path,
+        external_data=f"{path.name}_data" if outside else None,
+        size_threshold_bytes=SMALLEST_EXTERNAL,
+    )

@@ -1,4 +1,7 @@
-"""Trace a module with ``torch.onnx.export`` and write it as ONNX."""
+"""Trace a module with ``torch.onnx.export`` and write it as ONNX.
+
+The trace refers to the module's own weights and holds no copy of them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 import torch
 
 from carve_export.onnx_files import EXTERNAL_DATA_ABOVE, save_model
@@ -42,7 +46,7 @@ def trace_graph(
     return graph_entry(folder, traceable.name)
 
 
-def _trace(traceable: Traceable, opset: int) -> onnx.ModelProto:
+def _trace(traceable: Traceable, opset: int) -> ir.Model:
     try:
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(
@@ -66,32 +70,31 @@ def _trace(traceable: Traceable, opset: int) -> onnx.ModelProto:
             "report the checkpoint's architecture with the versions of torch and transformers",
         ) from error
     assert program is not None  # dynamo=True always returns a program
-    return program.model_proto
+    return program.model
 
 
-def _require_opset(model: onnx.ModelProto, opset: int) -> None:
-    found = {entry.domain: entry.version for entry in model.opset_import}[""]
+def _require_opset(model: ir.Model, opset: int) -> None:
+    found = model.opset_imports[""]
     if found != opset:
         raise ExportError(
             f"the exporter made operator set {found} instead of {opset}", "choose another --opset"
         )
 
 
-def _strip_traces(model: onnx.ModelProto) -> None:
+def _strip_traces(model: ir.Model) -> None:
     """Drop the exporter's stack traces: they name the builder's folders and double the graph."""
     graph = model.graph
-    values = (*graph.value_info, *graph.input, *graph.output, *graph.initializer)
-    nodes = [*graph.node, *(node for function in model.functions for node in function.node)]
-    for owner in (model, graph, *model.functions, *nodes, *values):
-        owner.ClearField("metadata_props")
-        owner.ClearField("doc_string")
+    nodes = list(graph.all_nodes())
+    results = [value for node in nodes for value in node.outputs]
+    for owner in (model, graph, *nodes, *results, *graph.inputs, *graph.initializers.values()):
+        owner.metadata_props.clear()
+        owner.doc_string = None
 
 
-def _keep_inside(model: onnx.ModelProto, inner: list[str]) -> None:
+def _keep_inside(model: ir.Model, inner: list[str]) -> None:
     """Make inner results ordinary tensors; they keep their names."""
-    outputs = [value for value in model.graph.output if value.name not in inner]
-    del model.graph.output[:]
-    model.graph.output.extend(outputs)
+    outputs = [value for value in model.graph.outputs if value.name not in inner]
+    model.graph.outputs[:] = outputs
 
 
 def graph_entry(folder: Path, name: str) -> Graph:

@@ -50,7 +50,7 @@ def verify_bundle(
         pixels = load_image(image)
         require_aspect(pixels, bundle.manifest.image)
     on_stage("load the checkpoint")
-    checkpoint = load_checkpoint(source, family)
+    checkpoint = load_checkpoint(source, family, bundle.manifest.weights)
     spec = bundle.manifest.decoder
     if _facts(decoder_spec(checkpoint, layers=None)) != _facts(spec):
         raise CheckpointError(

@@ -22,6 +22,9 @@ OPSETS = (18, 23)
 
 Profile = Literal["ort", "portable"]
 
+#: What matrices are stored as. Graphs widen them where they use them: all arithmetic is float32.
+Weights = Literal["float32", "float16", "bfloat16"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileEntry:
@@ -203,6 +206,7 @@ class Manifest:
 
     family: str
     profile: Profile
+    weights: Weights = "float32"
     opset: int
     source: str
     graphs: dict[str, Graph]

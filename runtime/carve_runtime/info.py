@@ -22,7 +22,7 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
         ("bundle", f"{bundle.folder} ({megabytes:.1f} MB)"),
         ("family", manifest.family),
         ("source", manifest.source),
-        ("profile", f"{manifest.profile}, opset {manifest.opset}"),
+        ("profile", f"{manifest.profile}, opset {manifest.opset}, weights {manifest.weights}"),
         ("image", f"{_spell_image(image)}, {image.resample}"),
         (
             "decoder",

@@ -19,6 +19,7 @@ from carve_runtime.bundle import Bundle
 from carve_runtime.graph import Array, Graph, ProviderName, SessionSettings, Value
 
 _ERRORS_ONLY = 3
+_NOT_OPTIMIZED = "optimization.disable_specified_optimizers"
 _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 
 
@@ -120,6 +121,9 @@ class OrtGraph:
         options.log_severity_level = _ERRORS_ONLY
         if settings.threads is not None:
             options.intra_op_num_threads = settings.threads
+        if bundle.manifest.weights != "float32":
+            # Folding would hold every widened weight in memory.
+            options.add_session_config_entry(_NOT_OPTIMIZED, "ConstantFolding")
         providers = self._choose(options, settings)
         path = bundle.path(self.spec.file)
         try:

@@ -1,0 +1,54 @@
+"""Export a model of its true size, with random weights, and answer once: times, memory, sizes.
+
+python -m tools.real_size qwen2.5-vl-3b --folder /tmp/real-size
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tools.real_size.measure import measured
+from tools.real_size.stages import answer, export, make
+from tools.real_size.subjects import SUBJECTS
+
+_GIGABYTE = 1e9
+
+
+@click.command()
+@click.argument("name", type=click.Choice(list(SUBJECTS)))
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--depth", type=int, help="Fewer layers in text model and vision encoder each.")
+@click.option("--tolerance", type=float, default=1e-4, show_default=True)
+def main(name: str, folder: Path, depth: int | None, tolerance: float) -> None:
+    """Export NAME with random weights in FOLDER, answer once, and report."""
+    console = Console()
+    folder /= name if depth is None else f"{name}-depth-{depth}"
+    checkpoint, bundle = folder / "checkpoint", folder / "bundle"
+    stages = []
+    for work in (
+        ("write the checkpoint", make, name, checkpoint, depth),
+        ("export and compare", export, checkpoint, bundle, tolerance),
+        ("load and answer", answer, bundle),
+    ):
+        console.print(f"{work[0]} ...")
+        stages.append(measured(*work))
+    table = Table("stage", "seconds", "own memory, GB", "files in memory, GB", "on disk, GB")
+    for stage in stages:
+        figures = [stage.seconds, stage.own_bytes / _GIGABYTE, stage.mapped_bytes / _GIGABYTE]
+        size = stage.result.get("bytes")
+        on_disk = "" if size is None else f"{size / _GIGABYTE:.2f}"
+        table.add_row(stage.name, *(f"{figure:.2f}" for figure in figures), on_disk)
+    console.print(table)
+    report = folder / "report.json"
+    report.write_text(json.dumps([asdict(stage) for stage in stages], indent=1, default=float))
+    console.print(f"details: {report}")
+
+
+if __name__ == "__main__":
+    main()
