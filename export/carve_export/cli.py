@@ -90,6 +90,11 @@ The settings file replaces prompts and default settings:
 )
 @_FAMILY
 @_TOLERANCE
+@click.option(
+    "--unchecked",
+    is_flag=True,
+    help="Do not compare with PyTorch, where the model cannot be run here; verify it later.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
 @click.version_option(package_name="carve-vlm")
 def main(
@@ -103,6 +108,7 @@ def main(
     settings: Path | None,
     family: str | None,
     tolerance: float,
+    unchecked: bool,
     overwrite: bool,
 ) -> None:
     """Export CHECKPOINT (folder or hub id) to the bundle OUT.
@@ -123,6 +129,7 @@ def main(
         defaults=changes.defaults,
         family=family,
         tolerance=tolerance,
+        unchecked=unchecked,
         overwrite=overwrite,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from carve_export import ExportOptions, export_bundle
 from carve_export.cli import main
 from carve_export.verify import verify_bundle
 from carve_models.errors import CheckpointError
@@ -61,3 +62,11 @@ def test_wrong_use(tmp_path: Path) -> None:
         result = verify(*arguments)
         assert result.exit_code == code
         assert re.search(message, result.stderr)
+
+
+def test_an_unchecked_export_is_verified_later(checkpoint_of: CheckpointOf, tmp_path: Path) -> None:
+    options = ExportOptions(layers=CASES[NAME].layers, unchecked=True)
+    report = export_bundle(str(checkpoint_of(NAME)), tmp_path / "bundle", options)
+    assert report.comparisons == []
+    result = verify(report.folder, checkpoint_of(NAME))
+    assert result.exit_code == 0, result.output

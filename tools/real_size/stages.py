@@ -21,7 +21,7 @@ def make(name: str, folder: Path, depth: int | None) -> dict[str, Any]:
     return {"bytes": _size(folder)}
 
 
-def export(checkpoint: Path, out: Path, tolerance: float) -> dict[str, Any]:
+def export(checkpoint: Path, out: Path, unchecked: bool) -> dict[str, Any]:
     """Export with matrices as they are."""
     from carve_export import ExportOptions, export_bundle
 
@@ -29,7 +29,7 @@ def export(checkpoint: Path, out: Path, tolerance: float) -> dict[str, Any]:
     report = export_bundle(
         str(checkpoint),
         out,
-        ExportOptions(weights="float16", tolerance=tolerance, overwrite=True),
+        ExportOptions(weights="float16", unchecked=unchecked, overwrite=True),
         on_stage=lambda stage: stages.append((stage, time.perf_counter())),
     )
     ends = [start for _, start in stages[1:]] + [time.perf_counter()]

@@ -122,8 +122,11 @@ class OrtGraph:
         if settings.threads is not None:
             options.intra_op_num_threads = settings.threads
         if bundle.manifest.weights != "float32":
-            # Folding would hold every widened weight in memory.
+            # Folding would hold every widened weight in memory, further optimisation a copy of
+            # every weight: as it is, the system maps the file and may drop its pages again.
             options.add_session_config_entry(_NOT_OPTIMIZED, "ConstantFolding")
+            level = self._ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+            options.graph_optimization_level = level
         providers = self._choose(options, settings)
         path = bundle.path(self.spec.file)
         try:
