@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 
 #: Weights go into ``NAME.onnx_data`` when they are larger than this many bytes.
@@ -13,11 +14,14 @@ EXTERNAL_DATA_ABOVE = 1 << 30
 SMALLEST_EXTERNAL = 1024
 
 
-def save_model(model: ir.Model, path: Path, external_above: int = EXTERNAL_DATA_ABOVE) -> None:
+def save_model(
+    model: ir.Model | onnx.ModelProto, path: Path, external_above: int = EXTERNAL_DATA_ABOVE
+) -> None:
     """Write a model; above ``external_above`` bytes of weights they go into ``NAME.onnx_data``.
 
     They are written one by one from where they are, without a second copy in memory.
     """
+    model = model if isinstance(model, ir.Model) else ir.from_proto(model)
     weights = [value.const_value for value in model.graph.initializers.values()]
     outside = sum(weight.nbytes for weight in weights) > external_above
     ir.save(

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
-import onnx_ir as ir
 
 from carve_export.engines.contrast import CONTRAST, contrast_interface, write_contrast
 from carve_export.engines.ranges import default_ranges, override, ranges_for
@@ -163,7 +162,7 @@ def _in_precision(source: Path, precision: EnginePrecision, work: Path) -> Itera
     unguard_softmax(model)
     to_half(model, precision)
     path = work / f"{source.stem}_{precision}.onnx"
-    save_model(ir.from_proto(model), path)
+    save_model(model, path)
     yield path
 
 
