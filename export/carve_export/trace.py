@@ -42,6 +42,7 @@ def trace_graph(
     _require_opset(model, opset)
     _strip_traces(model)
     _keep_inside(model, traceable.inner)
+    _put_weights_first(model.graph)
     save_model(model, path, external_above)
     return graph_entry(folder, traceable.name)
 
@@ -95,6 +96,24 @@ def _keep_inside(model: ir.Model, inner: list[str]) -> None:
     """Make inner results ordinary tensors; they keep their names."""
     outputs = [value for value in model.graph.outputs if value.name not in inner]
     model.graph.outputs[:] = outputs
+
+
+def _put_weights_first(graph: ir.Graph) -> None:
+    """Move what depends on weights alone, such as their widening, to the front of the list.
+
+    ONNX Runtime goes back from the outputs and runs, of a node's inputs, the one that is listed
+    last first: so each weight is widened right before its use, not all of them at once.
+    """
+    known = set(graph.initializers.values())
+    alone = []
+    for node in graph:
+        inputs = [value for value in node.inputs if value is not None]
+        if inputs and known.issuperset(inputs):
+            known.update(node.outputs)
+            alone.append(node)
+    graph.remove(alone)
+    if alone:
+        graph.insert_before(graph[0], alone)
 
 
 def graph_entry(folder: Path, name: str) -> Graph:

@@ -39,3 +39,19 @@ def test_half_precision(
     assert all(row.passed for row in rows)
     vlm = Carve.load(report.folder)
     assert vlm.ask(PHOTOS / "portrait.jpg", "What is this?", max_new_tokens=2).mask.any()
+
+
+def test_weights_are_widened_right_before_their_use(
+    checkpoint_of: CheckpointOf, tmp_path: Path
+) -> None:
+    """What ONNX Runtime makes of the order of nodes: else all would be widened at once."""
+    options = ExportOptions(weights="float16", layers=CASES["qwen2_5_vl"].layers, unchecked=True)
+    folder = export_bundle(str(checkpoint_of("qwen2_5_vl")), tmp_path / "bundle", options).folder
+    graph = onnx.load(folder / names.graph_file(names.DECODER)).graph
+    known = {one.name for one in graph.initializer}
+    alone = []
+    for node in graph.node:
+        alone.append(bool(node.input) and known.issuperset(node.input))
+        known.update(node.output if alone[-1] else ())
+    assert any(alone)
+    assert alone == sorted(alone, reverse=True)
