@@ -2,7 +2,9 @@
 
 Matrix products, convolutions and embeddings compute in float16 or bfloat16, between casts; norms,
 softmax, rotary angles, residual sums and the attention tap stay in float32, and so do a graph's
-inputs and outputs. TensorRT builds such a graph as it is typed; ONNX Runtime runs it too.
+inputs and outputs. TensorRT builds such a graph as it is typed. ONNX Runtime runs float16 anywhere,
+bfloat16 on GPUs alone: to measure it on a CPU, ``emulated`` products take bfloat16's roundings and
+sum in float32, as tensor cores do.
 """
 
 from __future__ import annotations
@@ -26,14 +28,22 @@ _ANGLES = {"Sin", "Cos"}
 
 
 def to_half(
-    model: onnx.ModelProto, precision: HalfType, only: Collection[str] | None = None
+    model: onnx.ModelProto,
+    precision: HalfType,
+    only: Collection[str] | None = None,
+    *,
+    emulated: bool = False,
 ) -> None:
     """Change a model in place; its weights must be loaded.
+
+    An operator that has no such precision in the model's operator set stays in float32: ``Conv``
+    in bfloat16 before 22.
 
     Args:
         model: in float32, with standard operators.
         precision: of its products.
         only: results of the products to change; all if ``None``.
+        emulated: round operands and results, and multiply in float32.
 
     Raises:
         ExportError: a weight is too large for float16.
@@ -45,31 +55,39 @@ def to_half(
         if tensor.data_type == TensorProto.FLOAT and tensor.dims
     }
     exact = kept_exact(graph)
+    multiplied = {name for name in _PRODUCTS if _has_type(name, model, half)}
     nodes: list[NodeProto] = []
-    cast: dict[str, str] = {}
+    done: set[str] = set()
 
-    def halved(name: str) -> str:
-        """Return a tensor's name in half precision; a weight is converted, once."""
-        if name not in cast:
-            cast[name] = f"{name}_{precision}"
+    def cast(name: str, to: str, dtype: int) -> str:
+        """Cast a tensor, once; a weight is converted."""
+        if to not in done:
+            done.add(to)
             if name in weights:
-                graph.initializer.append(_convert(weights[name], cast[name], half))
+                graph.initializer.append(_convert(weights[name], to, dtype))
             else:
-                nodes.append(helper.make_node("Cast", [name], [cast[name]], to=half))
-        return cast[name]
+                nodes.append(helper.make_node("Cast", [name], [to], to=dtype))
+        return to
+
+    def operand(name: str) -> str:
+        halved = cast(name, f"{name}_{precision}", half)
+        return cast(halved, f"{halved}_float", TensorProto.FLOAT) if emulated else halved
 
     for node in graph.node:
         looks_up = node.op_type in _LOOK_UPS and node.input[0] in weights
-        multiplies = node.op_type in _PRODUCTS and node.output[0] not in exact
+        multiplies = node.op_type in multiplied and node.output[0] not in exact
         if (multiplies or looks_up) and (only is None or node.output[0] in only):
             floats = 1 if looks_up else len(node.input)
             for index, name in enumerate(node.input[:floats]):
                 if name:
-                    node.input[index] = halved(name)
+                    node.input[index] = operand(name)
             result = node.output[0]
             node.output[0] = f"{result}_{precision}_product"
-            back = helper.make_node("Cast", [node.output[0]], [result], to=TensorProto.FLOAT)
-            nodes += [node, back]
+            nodes.append(node)
+            product = node.output[0]
+            if emulated:
+                product = cast(product, f"{product}_rounded", half)
+            cast(product, result, TensorProto.FLOAT)
         else:
             nodes.append(node)
     del graph.node[:]
@@ -84,6 +102,13 @@ def kept_exact(graph: onnx.GraphProto) -> set[str]:
     angles = [name for node in graph.node if node.op_type in _ANGLES for name in node.input]
     tap = _ancestors(graph, rows) - _ancestors(graph, others)
     return tap | _ancestors(graph, angles)
+
+
+def _has_type(op_type: str, model: onnx.ModelProto, dtype: int) -> bool:
+    """Return whether an operator computes in a type, in the model's standard operator set."""
+    version = next(one.version for one in model.opset_import if not one.domain)
+    known = onnx.defs.get_schema(op_type, version).type_constraints[0].allowed_type_strs
+    return f"tensor({TensorProto.DataType.Name(dtype).lower()})" in known
 
 
 def _ancestors(graph: onnx.GraphProto, names: Iterable[str]) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
@@ -55,6 +56,16 @@ def run(model: onnx.ModelProto, feeds: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("precision", TYPES)
+def test_every_graph_is_valid(pocket_portable: Path, precision: HalfType) -> None:
+    for name in (names.VISION_ENCODER, names.EMBED_TOKENS, names.DECODER):
+        model = onnx.load(pocket_portable / names.graph_file(name))
+        to_half(model, precision)
+        onnx.checker.check_model(model, full_check=True)
+        weights = {tensor.data_type for tensor in model.graph.initializer if tensor.dims}
+        assert TYPES[precision] in weights
+
+
+@pytest.mark.parametrize("precision", TYPES)
 def test_types(decoder: onnx.ModelProto, precision: HalfType) -> None:
     model = copy(decoder)
     to_half(model, precision)
@@ -83,6 +94,42 @@ def test_results(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> None:
     scale = np.abs(wanted[names.LOGITS]).max()
     np.testing.assert_allclose(found[names.LOGITS], wanted[names.LOGITS], atol=5e-3 * scale)
     np.testing.assert_allclose(found[names.LAST_ROW], wanted[names.LAST_ROW], atol=2e-3)
+
+
+def rounded(array: Any) -> Any:
+    return np.asarray(array, ml_dtypes.bfloat16).astype(np.float32)
+
+
+def test_emulated_products() -> None:
+    """A product is that of rounded operands, rounded."""
+    random = np.random.default_rng(0)
+    left, right = random.standard_normal((2, 16, 16), np.float32)
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]> g (float[16, 16] x) => (float[16, 16] y)'
+        "<float[16, 16] w> { y = MatMul(x, w) }"
+    )
+    model.graph.initializer.append(numpy_helper.from_array(right, "w"))
+    to_half(model, "bf16", emulated=True)
+    assert model.graph.initializer[-1].data_type == TensorProto.BFLOAT16
+    found = run(model, {"x": left})["y"]
+    np.testing.assert_array_equal(found, rounded(found))
+    np.testing.assert_allclose(found, rounded(left) @ rounded(right), rtol=2**-7, atol=1e-6)
+
+
+def test_emulated_results(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> None:
+    """Float16 can be run in both ways: they differ by less than either from float32."""
+    wanted = run(decoder, feeds)[names.LOGITS]
+    found = {}
+    for emulated in (False, True):
+        model = copy(decoder)
+        to_half(model, "fp16", emulated=emulated)
+        found[emulated] = run(model, feeds)[names.LOGITS]
+    scale = np.abs(wanted).max()
+    np.testing.assert_allclose(found[True], found[False], rtol=0, atol=2e-3 * scale)
+    coarse = copy(decoder)
+    to_half(coarse, "bf16", emulated=True)
+    error = np.abs(run(coarse, feeds)[names.LOGITS] - wanted).max()
+    assert np.abs(found[True] - wanted).max() < error < 0.05 * scale
 
 
 def test_no_guard_is_needed(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> None:
