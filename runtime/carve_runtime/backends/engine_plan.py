@@ -83,6 +83,22 @@ def check_engine(
         )
 
 
+def require_gpu(manifest: EngineManifest, capability: str, number: int) -> None:
+    """Raise :class:`EngineError` unless the engines were built for a device.
+
+    Args:
+        manifest: the engines' list.
+        capability: the device's compute capability, such as "8.9".
+        number: the device's.
+    """
+    if capability not in manifest.compute_capabilities:
+        raise EngineError(
+            f"the engines are for compute capability {', '.join(manifest.compute_capabilities)}, "
+            f"device {number} has {capability}",
+            "build them for this GPU: carve-export engine --compute-capability, or on the device",
+        )
+
+
 def require_inputs(engine: Engine, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Check the shapes of a run's inputs.
 

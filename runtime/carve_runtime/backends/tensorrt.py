@@ -23,6 +23,7 @@ from carve_runtime.backends.engine_plan import (
     open_engines,
     output_buffers,
     require_dtypes,
+    require_gpu,
     require_inputs,
 )
 from carve_runtime.bundle import Bundle
@@ -75,18 +76,8 @@ def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
     trt = import_tensorrt(engines.target)
     number = settings.device_number()
     check_engine(settings.engines, engines, bundle, name, trt.__version__)
-    _require_gpu(engines, number)
+    require_gpu(engines, compute_capability(number), number)
     return TensorRtGraph(trt, engines, settings.engines, name, number)
-
-
-def _require_gpu(engines: EngineManifest, number: int) -> None:
-    here = compute_capability(number)
-    if here not in engines.compute_capabilities:
-        raise EngineError(
-            f"the engines are for compute capability {', '.join(engines.compute_capabilities)}, "
-            f"device {number} has {here}",
-            "build them for this GPU",
-        )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from carve_runtime.backends.engine_plan import (
     open_engines,
     output_buffers,
     require_dtypes,
+    require_gpu,
     require_inputs,
 )
 from carve_runtime.bundle import open_bundle
@@ -185,6 +186,15 @@ def test_engines_that_do_not_fit(damage: str, engines: Path, pocket_portable: Pa
     change(engines)
     with pytest.raises(EngineError, match=message):
         load(engines, pocket_portable)
+
+
+@pytest.mark.parametrize("capability", ["8.9", "12.0"])
+def test_engines_for_another_gpu(built: Path, capability: str) -> None:
+    manifest = read_engines(built)
+    require_gpu(manifest, "8.6", 0)
+    message = rf"are for compute capability 8\.6, device 1 has {capability}\. Build them for this"
+    with pytest.raises(EngineError, match=message):
+        require_gpu(manifest, capability, 1)
 
 
 def test_no_gpu_is_a_clear_error(engines: Path, pocket_portable: Path) -> None:
