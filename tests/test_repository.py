@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,15 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     assert command("test").rstrip().endswith("pytest")
     script = (ROOT / ".ci" / "run").read_text()
     assert "quickstart test" in script
+
+
+def test_the_readme_names_what_was_not_run() -> None:
+    suite = "tests/runtime/backends/test_protocol.py"
+    collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "gpu", suite]
+    listed = subprocess.run(collect, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    waiting = re.findall(r"::(test_\w+)\[", listed)
+    readme = (ROOT / "README.md").read_text()
+    named = readme.split("<!-- not run: begin -->")[1].split("<!-- not run: end -->")[0]
+    assert set(re.findall(r"`(test_\w+)`", named)) == set(waiting)
+    for backend in re.findall(r"\[(.*?)(?:-stops\d)?\]", listed):
+        assert f"`[{backend}]`" in readme
