@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -63,6 +63,10 @@ class Graph(Protocol):
         ...
 
 
+#: Receives the name of a graph and the inputs of one run of it, before that starts.
+OnRun: TypeAlias = Callable[[str, Mapping[str, Array | Value]], None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SessionSettings:
     """Who runs the graphs, and how.
@@ -74,6 +78,7 @@ class SessionSettings:
             for OpenVINO; the first one if ``None``.
         threads: threads of one graph run on a CPU; the backend's choice if ``None``.
         engines: folder that ``carve-export engine`` wrote, for the backend "tensorrt".
+        on_run: is told of every run of a graph; nothing is then written in place.
     """
 
     backend: BackendName = "ort"
@@ -81,6 +86,7 @@ class SessionSettings:
     device: str | None = None
     threads: int | None = None
     engines: Path | None = None
+    on_run: OnRun | None = None
 
     def __post_init__(self) -> None:
         require_choice("backend", self.backend, BackendName)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from carve_runtime.backends import openvino, ort, tensorrt
+from carve_runtime.backends.watched import Watched
 from carve_runtime.bundle import Bundle
 from carve_runtime.graph import BackendName, Graph, SessionSettings
 
@@ -31,4 +32,5 @@ def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
         EngineError: an engine does not fit the bundle or this machine.
         ProviderError: the provider or device is not there.
     """
-    return BACKENDS[settings.backend].load_graph(bundle, name, settings)
+    graph = BACKENDS[settings.backend].load_graph(bundle, name, settings)
+    return graph if settings.on_run is None else Watched(graph, name, settings.on_run)
