@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from shutil import copytree
 
-import msgspec
 import numpy as np
 import onnx
 
+from carve_export.calibration import Entry, Feeds, FeedSource, read_entries, record
 from carve_export.onnx_files import save_model
 from carve_export.precision import (
     Component,
@@ -28,13 +29,6 @@ from carve_models.manifest import Manifest, Quality, read_manifest, write_manife
 from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.result import CarveResult
-
-
-class _Entry(msgspec.Struct):
-    """One question of a calibration file; other keys are ignored."""
-
-    image: str
-    question: str
 
 
 def lower_bundle(
@@ -65,17 +59,27 @@ def lower_bundle(
     require_free(target, overwrite=overwrite)
     chosen = parse_precisions(precisions)
     _require_allowed(bundle, set(chosen.values()))
-    entries = _read(calibration)
+    entries = read_entries(calibration)
+
+    @cache
+    def recorded() -> dict[str, Feeds]:
+        on_stage("record what the graphs are fed with")
+        return record(bundle, entries, calibration.parent)
+
+    def fed(name: str) -> FeedSource:
+        return lambda: recorded()[name]
+
     with staging(target) as folder:
         copytree(bundle.folder, folder, dirs_exist_ok=True, ignore=_only(bundle))
         for name in (names.VISION_ENCODER, names.EMBED_TOKENS):
             on_stage(f"lower {name}")
             path = folder / names.graph_file(name)
-            if chosen[name] != "fp32":  # type: ignore[index]
-                save_model(lower(onnx.load(path), chosen[name]), path)  # type: ignore[index]
+            if (one := chosen[name]) != "fp32":  # type: ignore[index]
+                save_model(lower(onnx.load(path), one, fed(name)), path)
         on_stage("lower the decoder")
         path = folder / names.graph_file(names.DECODER)
-        save_model(lower_decoder(onnx.load(path), chosen["decoder"], chosen["lm_head"]), path)
+        body, head = chosen["decoder"], chosen["lm_head"]
+        save_model(lower_decoder(onnx.load(path), body, head, fed(names.DECODER)), path)
         split_decoder(folder, bundle.manifest.decoder)
         made = replace(bundle.manifest, files=file_entries(folder))
         on_stage(f"ask {len(entries)} questions twice")
@@ -89,7 +93,7 @@ def lower_bundle(
 def measure(
     usual: Bundle,
     made: Bundle,
-    entries: list[_Entry],
+    entries: Sequence[Entry],
     folder: Path,
     chosen: dict[Component, Precision],
 ) -> Quality:
@@ -129,19 +133,6 @@ def _require_allowed(bundle: Bundle, precisions: set[str]) -> None:
             "int4 needs an operator of ONNX Runtime, and the bundle is portable",
             "choose int8, or export the checkpoint with --profile ort",
         )
-
-
-def _read(path: Path) -> list[_Entry]:
-    try:
-        entries = msgspec.json.decode(path.read_bytes(), type=list[_Entry])
-    except msgspec.DecodeError as error:
-        raise SettingsError(
-            f"{path} is no list of questions: {error}",
-            'give a JSON list of {"image": "photo.jpg", "question": "..."}',
-        ) from error
-    if not entries:
-        raise SettingsError(f"{path} has no question", "give at least one")
-    return entries
 
 
 def _only(bundle: Bundle) -> Callable[[str, list[str]], list[str]]:

@@ -113,11 +113,3 @@ def test_int4_is_no_standard_operator(
 ) -> None:
     with pytest.raises(CarveError, match=r"int4 needs an operator of ONNX Runtime.*\. Choose int8"):
         lower_bundle(pocket_portable, tmp_path / "out", ("int4",), calibration)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '[{"image": 1}]'])
-def test_a_calibration_file_that_is_none(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "questions.json"
-    path.write_text(text)
-    with pytest.raises(CarveError, match=r"questions\.json (is no list|has no question)"):
-        lower_bundle(POCKET, tmp_path / "out", ("fp16",), path)

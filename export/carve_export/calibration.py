@@ -1,0 +1,98 @@
+"""Calibration: questions about images, and what the graphs of a bundle are fed with by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from carve_models.errors import SettingsError
+from carve_runtime.bundle import Bundle
+from carve_runtime.carve import Carve
+from carve_runtime.graph import Array, SessionSettings, Value
+
+#: Inputs of several runs of one graph, by name.
+Feeds: TypeAlias = Sequence[Mapping[str, NDArray[Any]]]
+#: Returns them, and makes them when it is called first.
+FeedSource: TypeAlias = Callable[[], Feeds]
+
+#: Recorded runs of one graph: enough to calibrate with, and their caches still fit into memory.
+_RUNS = 64
+_SEED = 0
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One question of a calibration file; other keys are ignored."""
+
+    image: str
+    question: str
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """Read a calibration file, a JSON list of :class:`Entry`.
+
+    Raises:
+        SettingsError: it is malformed, or has no question.
+    """
+    try:
+        entries = msgspec.json.decode(path.read_bytes(), type=list[Entry])
+    except msgspec.DecodeError as error:
+        raise SettingsError(
+            f"{path} is no list of questions: {error}",
+            'give a JSON list of {"image": "photo.jpg", "question": "..."}',
+        ) from error
+    if not entries:
+        raise SettingsError(f"{path} has no question", "give at least one")
+    return entries
+
+
+def record(
+    bundle: Bundle, entries: Sequence[Entry], folder: Path, runs: int = _RUNS
+) -> dict[str, Feeds]:
+    """Ask a bundle questions through CARVE, and return what its graphs were fed with.
+
+    The question pass is the plain answer, so plain runs are among them. The decoder runs whole.
+
+    Args:
+        bundle: the bundle, asked with its default settings.
+        entries: the questions.
+        folder: of their images.
+        runs: most runs to keep of each graph, drawn evenly from all.
+
+    Returns:
+        Feeds by the graph's name. A decoder's caches hold what is filled and no more.
+    """
+    sample = _Sample(runs)
+    whole = replace(bundle.manifest.decoder, exit_layers=None)
+    undivided = replace(bundle, manifest=replace(bundle.manifest, decoder=whole))
+    vlm = Carve(undivided, SessionSettings(on_run=sample.add))
+    for entry in entries:
+        vlm.ask(folder / entry.image, entry.question, early_exit=False)
+    return dict(sample.kept)
+
+
+class _Sample:
+    """An even sample of the runs of each graph, without knowing how many there will be."""
+
+    def __init__(self, size: int) -> None:
+        self.kept: dict[str, list[dict[str, NDArray[Any]]]] = {}
+        self._size = size
+        self._seen: dict[str, int] = {}
+        self._rng = np.random.default_rng(_SEED)
+
+    def add(self, graph: str, feeds: Mapping[str, Array | Value]) -> None:
+        """Keep a run, in place of another one if there are enough, or pass it over."""
+        kept, seen = self.kept.setdefault(graph, []), self._seen.get(graph, 0)
+        self._seen[graph] = seen + 1
+        place = seen if seen < self._size else int(self._rng.integers(seen + 1))
+        if place < self._size:
+            kept[place : place + 1] = [{name: _copy(feed) for name, feed in feeds.items()}]
+
+
+def _copy(feed: Array | Value) -> NDArray[Any]:
+    return np.array(feed if isinstance(feed, np.ndarray) else feed.numpy())

@@ -1,0 +1,19 @@
+"""Lower precision, component by component; every change is measured against float32.
+
+| precision | weights and products |
+| --- | --- |
+| ``fp16`` | see :mod:`carve_export.half` |
+| ``int8`` | see :mod:`carve_export.precision.int8` |
+| ``int4`` | see :mod:`carve_export.precision.int4` |
+
+bfloat16 is for engines alone: ONNX Runtime has no such products on a CPU, so its quality could not
+be measured.
+
+The decoder's last product, ``lm_head``, and the token embedding are components of their own: small
+models lose most there. The tap is float32 in every precision.
+"""
+
+from carve_export.precision.choice import Component, Precision, parse_precisions
+from carve_export.precision.lower import lower, lower_decoder
+
+__all__ = ["Component", "Precision", "lower", "lower_decoder", "parse_precisions"]

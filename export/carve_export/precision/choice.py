@@ -1,0 +1,44 @@
+"""Which component is to be in which precision."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from carve_models.errors import SettingsError
+
+Precision = Literal["fp32", "fp16", "int8", "int4"]
+Component = Literal["vision_encoder", "embed_tokens", "decoder", "lm_head"]
+
+#: What one word for all means: the parts that lose most stay above 8 bits.
+_SPARED: dict[str, Precision] = {"int8": "fp32", "int4": "fp32"}
+
+
+def parse_precisions(texts: tuple[str, ...]) -> dict[Component, Precision]:
+    """Return the precision of each component.
+
+    Args:
+        texts: ``fp16`` for all components, or ``decoder=int4`` for one; later ones count. ``int8``
+            and ``int4`` for all spare the token embedding and ``lm_head``.
+
+    Raises:
+        SettingsError: an unknown component or precision, or none that is below float32.
+    """
+    chosen: dict[Component, Precision] = dict.fromkeys(get_args(Component), "fp32")
+    for text in texts:
+        name, separator, value = text.rpartition("=")
+        if value not in get_args(Precision) or (separator and name not in chosen):
+            raise SettingsError(
+                f"{text!r} is no precision",
+                f"give one of {', '.join(get_args(Precision))}, alone or as COMPONENT=PRECISION "
+                f"with {', '.join(chosen)}",
+            )
+        for component in chosen:
+            if separator and component == name:
+                chosen[component] = value  # type: ignore[assignment]
+            elif not separator:
+                spared = component in ("embed_tokens", "lm_head")
+                one = _SPARED.get(value, value) if spared else value
+                chosen[component] = one  # type: ignore[assignment]
+    if set(chosen.values()) == {"fp32"}:
+        raise SettingsError("every component is to stay fp32", "lower at least one")
+    return chosen

@@ -1,0 +1,28 @@
+"""Which nodes of a graph multiply or look up weights, and may be lowered."""
+
+from __future__ import annotations
+
+import onnx
+
+from carve_export.half import kept_exact
+
+WITH_WEIGHTS = frozenset({"MatMul", "Gemm", "Gather"})
+
+
+def products(model: onnx.ModelProto, only: set[str] | None) -> list[onnx.NodeProto]:
+    """Return the nodes that multiply or look up weights, in the graph's order.
+
+    Args:
+        model: the graph; what only the tap depends on, or leads to angles, is left out.
+        only: results of the nodes to choose from; all if ``None``.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    exact = kept_exact(model.graph)
+    return [
+        node
+        for node in model.graph.node
+        if node.op_type in WITH_WEIGHTS
+        and weights.intersection(node.input[:2])
+        and node.output[0] not in exact
+        and (only is None or node.output[0] in only)
+    ]
