@@ -188,7 +188,8 @@ main.subcommands["engine"] = engine
     multiple=True,
     required=True,
     metavar="[COMPONENT=]PRECISION",
-    help="fp16, int8 or int4, for all or for vision_encoder, embed_tokens, decoder, lm_head.",
+    help="fp16, bf16, int8, int8-static or int4, for all or for vision_encoder, embed_tokens, "
+    "decoder, lm_head.",
 )
 @click.option(
     "--calibration",

@@ -3,8 +3,7 @@
 Matrix products, convolutions and embeddings compute in float16 or bfloat16, between casts; norms,
 softmax, rotary angles, residual sums and the attention tap stay in float32, and so do a graph's
 inputs and outputs. TensorRT builds such a graph as it is typed. ONNX Runtime runs float16 anywhere,
-bfloat16 on GPUs alone: to measure it on a CPU, ``emulated`` products take bfloat16's roundings and
-sum in float32, as tensor cores do.
+bfloat16 on GPUs alone: :func:`emulate` makes a graph with the same roundings for CPUs.
 """
 
 from __future__ import annotations
@@ -28,11 +27,7 @@ _ANGLES = {"Sin", "Cos"}
 
 
 def to_half(
-    model: onnx.ModelProto,
-    precision: HalfType,
-    only: Collection[str] | None = None,
-    *,
-    emulated: bool = False,
+    model: onnx.ModelProto, precision: HalfType, only: Collection[str] | None = None
 ) -> None:
     """Change a model in place; its weights must be loaded.
 
@@ -43,7 +38,6 @@ def to_half(
         model: in float32, with standard operators.
         precision: of its products.
         only: results of the products to change; all if ``None``.
-        emulated: round operands and results, and multiply in float32.
 
     Raises:
         ExportError: a weight is too large for float16.
@@ -57,21 +51,17 @@ def to_half(
     exact = kept_exact(graph)
     multiplied = {name for name in _PRODUCTS if _has_type(name, model, half)}
     nodes: list[NodeProto] = []
-    done: set[str] = set()
+    cast: dict[str, str] = {}
 
-    def cast(name: str, to: str, dtype: int) -> str:
-        """Cast a tensor, once; a weight is converted."""
-        if to not in done:
-            done.add(to)
+    def halved(name: str) -> str:
+        """Return a tensor's name in half precision; a weight is converted, once."""
+        if name not in cast:
+            cast[name] = f"{name}_{precision}"
             if name in weights:
-                graph.initializer.append(_convert(weights[name], to, dtype))
+                graph.initializer.append(_convert(weights[name], cast[name], half))
             else:
-                nodes.append(helper.make_node("Cast", [name], [to], to=dtype))
-        return to
-
-    def operand(name: str) -> str:
-        halved = cast(name, f"{name}_{precision}", half)
-        return cast(halved, f"{halved}_float", TensorProto.FLOAT) if emulated else halved
+                nodes.append(helper.make_node("Cast", [name], [cast[name]], to=half))
+        return cast[name]
 
     for node in graph.node:
         looks_up = node.op_type in _LOOK_UPS and node.input[0] in weights
@@ -80,19 +70,41 @@ def to_half(
             floats = 1 if looks_up else len(node.input)
             for index, name in enumerate(node.input[:floats]):
                 if name:
-                    node.input[index] = operand(name)
+                    node.input[index] = halved(name)
             result = node.output[0]
             node.output[0] = f"{result}_{precision}_product"
-            nodes.append(node)
-            product = node.output[0]
-            if emulated:
-                product = cast(product, f"{product}_rounded", half)
-            cast(product, result, TensorProto.FLOAT)
+            back = helper.make_node("Cast", [node.output[0]], [result], to=TensorProto.FLOAT)
+            nodes += [node, back]
         else:
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
     _drop_unused(graph)
+
+
+def emulate(model: onnx.ModelProto, precision: HalfType) -> None:
+    """Change what :func:`to_half` made, in place: products of rounded operands, in float32.
+
+    The sum of each product is rounded once, at its end, as tensor cores do.
+    """
+    graph, half = model.graph, _TYPES[precision]
+    halves = {tensor.name for tensor in graph.initializer if tensor.data_type == half}
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        if node.op_type in _PRODUCTS and halves.intersection(node.input):
+            result = node.output[0]
+            for index, name in enumerate(node.input):
+                wide = f"{result}_operand_{index}"
+                nodes.append(helper.make_node("Cast", [name], [wide], to=TensorProto.FLOAT))
+                node.input[index] = wide
+            node.output[0] = f"{result}_wide"
+            nodes += [node, helper.make_node("Cast", [node.output[0]], [result], to=half)]
+        else:
+            nodes.append(node)
+            if node.op_type == "Cast" and node.attribute[0].i == half:
+                halves.add(node.output[0])
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def kept_exact(graph: onnx.GraphProto) -> set[str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from shutil import copytree
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
 
 from carve_export.calibration import Entry, Feeds, FeedSource, read_entries, record
+from carve_export.half import emulate
 from carve_export.onnx_files import save_model
 from carve_export.precision import (
     Component,
@@ -58,7 +61,7 @@ def lower_bundle(
     bundle, target = open_bundle(source), Path(out)
     require_free(target, overwrite=overwrite)
     chosen = parse_precisions(precisions)
-    _require_allowed(bundle, set(chosen.values()))
+    _require_allowed(bundle, chosen)
     entries = read_entries(calibration)
 
     @cache
@@ -83,11 +86,29 @@ def lower_bundle(
         split_decoder(folder, bundle.manifest.decoder)
         made = replace(bundle.manifest, files=file_entries(folder))
         on_stage(f"ask {len(entries)} questions twice")
-        quality = measure(bundle, Bundle(folder, made), entries, calibration.parent, chosen)
+        with _measurable(Bundle(folder, made), chosen) as found:
+            quality = measure(bundle, found, entries, calibration.parent, chosen)
         manifest = replace(made, quality=quality)
         write_manifest(folder, manifest)
         publish(folder, target, names.MANIFEST_FILE, _listed(target))
     return manifest
+
+
+@contextmanager
+def _measurable(made: Bundle, chosen: dict[Component, Precision]) -> Iterator[Bundle]:
+    """A bundle that computes here what another one does: bfloat16 is emulated."""
+    if "bf16" not in chosen.values():
+        yield made
+        return
+    with TemporaryDirectory() as work:
+        folder = Path(copytree(made.folder, Path(work) / "emulated"))
+        for name in (names.VISION_ENCODER, names.EMBED_TOKENS, names.DECODER):
+            path = folder / names.graph_file(name)
+            model = onnx.load(path)
+            emulate(model, "bf16")
+            save_model(model, path)
+        split_decoder(folder, made.manifest.decoder)
+        yield Bundle(folder, replace(made.manifest, files=file_entries(folder)))
 
 
 def measure(
@@ -125,10 +146,10 @@ def _graph_bytes(manifest: Manifest) -> int:
     return sum(entry.size for name, entry in manifest.files.items() if name.startswith("onnx/"))
 
 
-def _require_allowed(bundle: Bundle, precisions: set[str]) -> None:
-    if bundle.manifest.quality is not None:
+def _require_allowed(bundle: Bundle, chosen: dict[Component, Precision]) -> None:
+    if bundle.manifest.quality is not None or bundle.manifest.weights != "float32":
         raise BundleError(f"{bundle.folder} is not in float32", "start from the bundle that is")
-    if "int4" in precisions and bundle.manifest.profile == "portable":
+    if "int4" in chosen.values() and bundle.manifest.profile == "portable":
         raise SettingsError(
             "int4 needs an operator of ONNX Runtime, and the bundle is portable",
             "choose int8, or export the checkpoint with --profile ort",

@@ -15,7 +15,7 @@ from carve_export.cli import main
 from carve_export.precision import parse_precisions
 from carve_export.quality import lower_bundle
 from carve_models import names
-from carve_models.errors import CarveError
+from carve_models.errors import CarveError, ProviderError
 from carve_models.manifest import read_manifest
 from carve_runtime import Carve
 from tests.support import POCKET, SCENES
@@ -25,7 +25,9 @@ PARTS = ("vision_encoder", "embed_tokens", "decoder", "lm_head")
 #: of equal answers and mean overlap of masks.
 CHOICES: dict[str, tuple[tuple[str, ...], set[str], float, float, float]] = {
     "fp16": (("fp16",), {"Cast"}, 0.6, 1.0, 0.99),
+    "bf16": (("bf16",), {"Cast"}, 0.6, 0.75, 0.9),
     "int8": (("int8",), {"MatMulInteger"}, 0.5, 0.75, 0.9),
+    "int8-static": (("int8-static",), {"QuantizeLinear", "DequantizeLinear"}, 0.5, 0.75, 0.9),
     "int4": (("decoder=int4",), {"MatMulNBits"}, 0.7, 0.75, 0.8),
 }
 
@@ -59,9 +61,21 @@ def test_a_bundle_in_lower_precision(name: str, calibration: Path, tmp_path: Pat
     assert quality.least_mask_overlap <= quality.mask_overlap
     model = onnx.load(out / names.graph_file(names.DECODER), load_external_data=False)
     assert operators <= {node.op_type for node in model.graph.node}
+    if "bf16" in precisions:
+        return  # the CPU has no such products, see below
     entry = json.loads(calibration.read_text())[0]
     early = Carve.load(out).ask(entry["image"], entry["question"], early_exit=True)
     assert early.plain_answer is None  # the halves follow the whole decoder
+
+
+def test_bfloat16_is_for_gpus(calibration: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    lower_bundle(POCKET, out, ("decoder=bf16",), calibration)
+    with pytest.raises(ProviderError, match=r"CPUExecutionProvider cannot compute .*\. Choose an"):
+        Carve.load(out)
+    entry = json.loads(calibration.read_text())[0]
+    found = Carve.load(out, backend="openvino").ask(entry["image"], entry["question"])
+    assert found.answer == entry["answer"]
 
 
 PARSED: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
@@ -99,7 +113,7 @@ def test_the_command_prints_what_it_costs(calibration: Path, tmp_path: Path) -> 
     [
         (("int5",), r"'int5' is no precision\. Give one of fp32, fp16"),
         (("head=int4",), r"'head=int4' is no precision"),
-        (("bf16",), r"'bf16' is no precision"),
+        (("embed_tokens=int4",), r"embed_tokens is to be int4, .*\. Choose one of fp32, fp16"),
         (("fp32",), r"every component is to stay fp32"),
     ],
 )

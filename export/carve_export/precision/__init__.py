@@ -2,12 +2,9 @@
 
 | precision | weights and products |
 | --- | --- |
-| ``fp16`` | see :mod:`carve_export.half` |
-| ``int8`` | see :mod:`carve_export.precision.int8` |
+| ``fp16``, ``bf16`` | see :mod:`carve_export.half` |
+| ``int8``, ``int8-static`` | see :mod:`carve_export.precision.int8` |
 | ``int4`` | see :mod:`carve_export.precision.int4` |
-
-bfloat16 is for engines alone: ONNX Runtime has no such products on a CPU, so its quality could not
-be measured.
 
 The decoder's last product, ``lm_head``, and the token embedding are components of their own: small
 models lose most there. The tap is float32 in every precision.

@@ -6,22 +6,25 @@ from typing import Literal, get_args
 
 from carve_models.errors import SettingsError
 
-Precision = Literal["fp32", "fp16", "int8", "int4"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int8-static", "int4"]
 Component = Literal["vision_encoder", "embed_tokens", "decoder", "lm_head"]
 
 #: What one word for all means: the parts that lose most stay above 8 bits.
-_SPARED: dict[str, Precision] = {"int8": "fp32", "int4": "fp32"}
+_SPARED: dict[str, Precision] = {"int8": "fp32", "int8-static": "fp32", "int4": "fp32"}
+#: What a table that is looked up in can be in: it multiplies nothing.
+_LOOKED_UP: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
 
 
 def parse_precisions(texts: tuple[str, ...]) -> dict[Component, Precision]:
     """Return the precision of each component.
 
     Args:
-        texts: ``fp16`` for all components, or ``decoder=int4`` for one; later ones count. ``int8``
-            and ``int4`` for all spare the token embedding and ``lm_head``.
+        texts: ``fp16`` for all components, or ``decoder=int4`` for one; later ones count. Below 16
+            bits, one word for all spares the token embedding and ``lm_head``.
 
     Raises:
-        SettingsError: an unknown component or precision, or none that is below float32.
+        SettingsError: an unknown component or precision, one that a component cannot have, or none
+            that is below float32.
     """
     chosen: dict[Component, Precision] = dict.fromkeys(get_args(Component), "fp32")
     for text in texts:
@@ -39,6 +42,11 @@ def parse_precisions(texts: tuple[str, ...]) -> dict[Component, Precision]:
                 spared = component in ("embed_tokens", "lm_head")
                 one = _SPARED.get(value, value) if spared else value
                 chosen[component] = one  # type: ignore[assignment]
+    if chosen["embed_tokens"] not in _LOOKED_UP:
+        raise SettingsError(
+            f"embed_tokens is to be {chosen['embed_tokens']}, which is for products",
+            f"choose one of {', '.join(_LOOKED_UP)}",
+        )
     if set(chosen.values()) == {"fp32"}:
         raise SettingsError("every component is to stay fp32", "lower at least one")
     return chosen

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import onnx
 
 from carve_export.calibration import FeedSource
-from carve_export.half import to_half
+from carve_export.half import HalfType, to_half
 from carve_export.precision.choice import Precision
 from carve_export.precision.int4 import to_int4
-from carve_export.precision.int8 import to_int8
+from carve_export.precision.int8 import to_int8, to_static_int8
 from carve_export.precision.products import WITH_WEIGHTS
 from carve_models import names
 
@@ -47,15 +47,27 @@ def lower(
         return _LOWER[precision](model, only, feeds)
 
 
-def _fp16(model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource) -> onnx.ModelProto:
-    del feeds
-    to_half(model, "fp16", only)
-    return model
-
-
 _Lower = Callable[[onnx.ModelProto, set[str] | None, FeedSource], onnx.ModelProto]
 
-_LOWER: Mapping[Precision, _Lower] = {"fp16": _fp16, "int8": to_int8, "int4": to_int4}
+
+def _half(precision: HalfType) -> _Lower:
+    def lowered(
+        model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource
+    ) -> onnx.ModelProto:
+        del feeds
+        to_half(model, precision, only)
+        return model
+
+    return lowered
+
+
+_LOWER: Mapping[Precision, _Lower] = {
+    "fp16": _half("fp16"),
+    "bf16": _half("bf16"),
+    "int8": to_int8,
+    "int8-static": to_static_int8,
+    "int4": to_int4,
+}
 
 
 @contextmanager

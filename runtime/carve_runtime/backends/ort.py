@@ -6,12 +6,20 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from carve_models.errors import BundleError, DependencyError, ProviderError, RunError, SettingsError
+from carve_models.errors import (
+    BundleError,
+    CarveError,
+    DependencyError,
+    ProviderError,
+    RunError,
+    SettingsError,
+)
 from carve_models.interface import require_tensors
 from carve_models.manifest import Graph as GraphSpec
 from carve_models.manifest import Tensor
@@ -134,10 +142,7 @@ class OrtGraph:
                 os.fspath(path), options, providers=providers
             )
         except Exception as error:  # ONNX Runtime's own classes derive from Exception only
-            reason = str(error).splitlines()[0]
-            raise BundleError(
-                f"{path} cannot be loaded: {reason}", "export the checkpoint again"
-            ) from error
+            raise self._unloadable(path, error) from error
         if self._session.get_providers()[0] != self._provider.name:
             raise ProviderError(
                 f"ONNX Runtime could not start {self._provider.name} and took "
@@ -147,6 +152,15 @@ class OrtGraph:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         require_tensors(self.spec.file, "inputs", _tensors(inputs), self.spec.inputs)
         require_tensors(self.spec.file, "outputs", _tensors(outputs), self.spec.outputs)
+
+    def _unloadable(self, path: Path, error: Exception) -> CarveError:
+        reason = str(error).splitlines()[0]
+        if isinstance(error, self._ort.capi.onnxruntime_pybind11_state.NotImplemented):
+            return ProviderError(
+                f"{self._provider.name} cannot compute all of {path}: {reason}",
+                "choose another provider or backend, or a bundle in another precision",
+            )
+        return BundleError(f"{path} cannot be loaded: {reason}", "export the checkpoint again")
 
     @property
     def in_place(self) -> bool:
