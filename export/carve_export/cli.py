@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import click
 import msgspec
@@ -14,6 +15,7 @@ from carve_models.cli import DefaultCommand, ErrorCommand, parse_layers
 from carve_models.errors import DependencyError, SettingsError
 from carve_models.manifest import OPSETS, Profile, Weights
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -31,6 +33,27 @@ _TOLERANCE = click.option(
 )
 
 
+def _precision(*, required: bool) -> Callable[[_Command], _Command]:
+    """Return the options that choose lower precision and the questions to measure it with."""
+    precision = click.option(
+        "--precision",
+        "precisions",
+        multiple=True,
+        required=required,
+        metavar="[COMPONENT=]PRECISION",
+        help="fp16, bf16, int8, int8-static or int4, for all or for vision_encoder, embed_tokens, "
+        "decoder, lm_head.",
+    )
+    calibration = click.option(
+        "--calibration",
+        required=required,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help='JSON list of {"image": "photo.jpg", "question": "..."}, images beside it: both '
+        "precisions are asked, and compared.",
+    )
+    return lambda command: precision(calibration(command))
+
+
 @click.command(
     cls=DefaultCommand,
     context_settings=_HELP,
@@ -39,10 +62,11 @@ Examples:
   carve-export llava-hf/llava-1.5-7b-hf llava-bundle
   carve-export ./checkpoint ./bundle --profile portable --layers 20-25
   carve-export ./checkpoint ./bundle --settings settings.json --overwrite
+  carve-export ./checkpoint ./small --precision int8 --calibration questions.json
   carve-export verify ./bundle ./checkpoint --image photo.jpg
   carve-export prompt ./bundle questions.json "Is there a dog?"   (see prompt --help)
   carve-export engine ./bundle ./engines --target tensorrt        (see engine --help)
-  carve-export precision ./bundle ./small --precision int8 --calibration questions.json
+  carve-export precision ./bundle ./small --precision int8 ...    (see precision --help)
 
 \b
 The settings file replaces prompts and default settings:
@@ -95,6 +119,7 @@ The settings file replaces prompts and default settings:
     is_flag=True,
     help="Do not compare with PyTorch, where the model cannot be run here; verify it later.",
 )
+@_precision(required=False)
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
 @click.version_option(package_name="carve-vlm")
 def main(
@@ -109,6 +134,8 @@ def main(
     family: str | None,
     tolerance: float,
     unchecked: bool,
+    precisions: tuple[str, ...],
+    calibration: Path | None,
     overwrite: bool,
 ) -> None:
     """Export CHECKPOINT (folder or hub id) to the bundle OUT.
@@ -130,6 +157,8 @@ def main(
         family=family,
         tolerance=tolerance,
         unchecked=unchecked,
+        precisions=precisions,
+        calibration=calibration,
         overwrite=overwrite,
     )
 
@@ -182,21 +211,7 @@ main.subcommands["engine"] = engine
 @click.command("precision", cls=ErrorCommand, context_settings=_HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--precision",
-    "precisions",
-    multiple=True,
-    required=True,
-    metavar="[COMPONENT=]PRECISION",
-    help="fp16, bf16, int8, int8-static or int4, for all or for vision_encoder, embed_tokens, "
-    "decoder, lm_head.",
-)
-@click.option(
-    "--calibration",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help='JSON list of {"image": "photo.jpg", "question": "..."}, images beside it.',
-)
+@_precision(required=True)
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
 def precision(
     bundle: Path, out: Path, precisions: tuple[str, ...], calibration: Path, overwrite: bool

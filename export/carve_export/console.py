@@ -117,6 +117,8 @@ def _print_report(console: Console, report: ExportReport) -> None:
         console.print(_table(report.comparisons))
     else:
         console.print("not compared with PyTorch: run carve-export verify", style="yellow")
+    if report.manifest.quality is not None:
+        console.print(quality_table([report.manifest]))
     size = sum(entry.size for entry in report.manifest.files.values()) / 1e6
     console.print(f"{report.folder}: {len(report.manifest.files)} files, {size:.1f} MB")
     layers = ", ".join(map(str, report.manifest.decoder.tapped_layers))

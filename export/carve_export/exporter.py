@@ -10,12 +10,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from carve_export.calibration import read_entries
 from carve_export.checkpoint import Checkpoint, decoder_spec, load_checkpoint
 from carve_export.companions import write_companions, write_processor
 from carve_export.graphs import decoder_graph, embed_graph
 from carve_export.images import image_spec, require_room
 from carve_export.parity import Comparison, compare, require_parity
+from carve_export.precision import parse_precisions, require_lowerable
 from carve_export.prompts import change_layout, literal_ids, resolve_prompts
+from carve_export.quality import lower_bundle
 from carve_export.reference import Reference, references
 from carve_export.split import split_decoder
 from carve_export.staging import file_entries, publish, require_free, staging
@@ -76,6 +79,10 @@ class ExportOptions:
         tolerance: largest allowed difference from PyTorch, relative to the output's scale.
         unchecked: do not compare with PyTorch now, for models that a machine cannot run in full;
             ``carve-export verify`` can do it later.
+        precisions: of components that are lowered once the bundle in float32 was compared, see
+            :func:`carve_export.precision.parse_precisions`.
+        calibration: the questions that the lowered bundle is measured with, see
+            :func:`carve_export.calibration.read_entries`; goes with ``precisions``.
         overwrite: replace a bundle that is already there.
     """
 
@@ -89,7 +96,16 @@ class ExportOptions:
     family: str | None = None
     tolerance: float = 1e-5
     unchecked: bool = False
+    precisions: tuple[str, ...] = ()
+    calibration: Path | None = None
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.precisions) != (self.calibration is not None):
+            raise SettingsError(
+                "a precision is measured with calibration questions, and one of the two is missing",
+                "give precision and calibration together",
+            )
 
 
 @dataclass(frozen=True)
@@ -123,9 +139,12 @@ def export_bundle(
         FamilyError: its family is not declared.
         ParityError: the graphs do not reproduce the checkpoint.
         ExportError: ``out`` is already there.
+        SettingsError: an option that does not go with the checkpoint or with another one.
     """
     options, target = options or ExportOptions(), Path(out)
     require_free(target, overwrite=options.overwrite)
+    if options.calibration is not None:
+        return _export_lowered(source, target, options, options.calibration, on_stage)
     with staging(target) as folder:
         manifest, expected = _convert(source, folder, options, on_stage)
         comparisons = []
@@ -137,6 +156,30 @@ def export_bundle(
         write_manifest(folder, manifest)
         publish(folder, target, MANIFEST_FILE, _listed(target))
     return ExportReport(target, manifest, comparisons)
+
+
+def _export_lowered(
+    source: str,
+    target: Path,
+    options: ExportOptions,
+    calibration: Path,
+    on_stage: Callable[[str], None],
+) -> ExportReport:
+    """Export in float32 aside, then lower what was compared with PyTorch."""
+    require_lowerable(parse_precisions(options.precisions), options.profile, options.weights)
+    read_entries(calibration)
+    exact = replace(options, precisions=(), calibration=None)
+    with staging(target) as folder:
+        report = export_bundle(source, folder, replace(exact, overwrite=True), on_stage=on_stage)
+        manifest = lower_bundle(
+            folder,
+            target,
+            options.precisions,
+            calibration,
+            overwrite=options.overwrite,
+            on_stage=on_stage,
+        )
+    return replace(report, folder=target, manifest=manifest)
 
 
 def _convert(

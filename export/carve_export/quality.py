@@ -23,11 +23,12 @@ from carve_export.precision import (
     lower,
     lower_decoder,
     parse_precisions,
+    require_lowerable,
 )
 from carve_export.split import split_decoder
 from carve_export.staging import file_entries, publish, require_free, staging
 from carve_models import names
-from carve_models.errors import BundleError, SettingsError
+from carve_models.errors import BundleError
 from carve_models.manifest import Manifest, Quality, read_manifest, write_manifest
 from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.carve import Carve
@@ -61,7 +62,9 @@ def lower_bundle(
     bundle, target = open_bundle(source), Path(out)
     require_free(target, overwrite=overwrite)
     chosen = parse_precisions(precisions)
-    _require_allowed(bundle, chosen)
+    if bundle.manifest.quality is not None:
+        raise BundleError(f"{bundle.folder} is not in float32", "start from the bundle that is")
+    require_lowerable(chosen, bundle.manifest.profile, bundle.manifest.weights)
     entries = read_entries(calibration)
 
     @cache
@@ -144,16 +147,6 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float:
 def _graph_bytes(manifest: Manifest) -> int:
     """Return the bytes of the graphs and of the weights beside them."""
     return sum(entry.size for name, entry in manifest.files.items() if name.startswith("onnx/"))
-
-
-def _require_allowed(bundle: Bundle, chosen: dict[Component, Precision]) -> None:
-    if bundle.manifest.quality is not None or bundle.manifest.weights != "float32":
-        raise BundleError(f"{bundle.folder} is not in float32", "start from the bundle that is")
-    if "int4" in chosen.values() and bundle.manifest.profile == "portable":
-        raise SettingsError(
-            "int4 needs an operator of ONNX Runtime, and the bundle is portable",
-            "choose int8, or export the checkpoint with --profile ort",
-        )
 
 
 def _only(bundle: Bundle) -> Callable[[str, list[str]], list[str]]:

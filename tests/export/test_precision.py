@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from carve_export.cli import main
 from carve_export.precision import parse_precisions
@@ -106,6 +106,46 @@ def test_the_command_prints_what_it_costs(calibration: Path, tmp_path: Path) -> 
     lower[1:3] = [str(tmp_path / "out"), str(tmp_path / "again")]
     twice = CliRunner().invoke(main, lower)
     assert re.search(r"is not in float32\. Start from the bundle that is", twice.stderr)
+
+
+def export(out: Path, *options: object) -> Result:
+    """Export pocket's checkpoint as the default bundle was, but for some options."""
+    arguments = [POCKET / "checkpoint", out, "--layers", "0-3"]
+    arguments += ["--settings", POCKET / "settings.json", *options]
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_an_export_in_lower_precision(calibration: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    lower = ("--precision", "lm_head=fp16", "--precision", "decoder=int8")
+    done = export(out, *lower, "--calibration", calibration)
+    assert done.exit_code == 0, done.output
+    assert "ONNX Runtime against PyTorch" in done.stdout  # the bundle in float32
+    assert "against float32" in done.stdout
+    assert f"{out}: " in done.stdout
+    quality = read_manifest(out).quality
+    assert quality is not None
+    assert quality.precision == {"decoder": "int8", "lm_head": "fp16"}
+    entry = json.loads(calibration.read_text())[0]
+    assert Carve.load(out).ask(entry["image"], entry["question"]).answer == entry["answer"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_an_export_fails_before_the_long_part(calibration: Path, tmp_path: Path) -> None:
+    given = ("--calibration", calibration)
+    refused: list[tuple[tuple[object, ...], str]] = [
+        (("--precision", "int8"), r"one of the two is missing\. Give precision and calibration"),
+        (given, r"one of the two is missing"),
+        (("--precision", "int5", *given), r"'int5' is no precision"),
+        (("--precision", "int4", "--profile", "portable", *given), r"the bundle is portable"),
+        (("--precision", "int8", "--weights", "float16", *given), r"are stored as float16"),
+    ]
+    for options, message in refused:
+        result = export(tmp_path / "bundle", *options)
+        assert result.exit_code == 2
+        assert re.search(message, result.stderr)
+        assert "load the checkpoint" not in result.output
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

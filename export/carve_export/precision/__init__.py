@@ -10,7 +10,19 @@ The decoder's last product, ``lm_head``, and the token embedding are components 
 models lose most there. The tap is float32 in every precision.
 """
 
-from carve_export.precision.choice import Component, Precision, parse_precisions
+from carve_export.precision.choice import (
+    Component,
+    Precision,
+    parse_precisions,
+    require_lowerable,
+)
 from carve_export.precision.lower import lower, lower_decoder
 
-__all__ = ["Component", "Precision", "lower", "lower_decoder", "parse_precisions"]
+__all__ = [
+    "Component",
+    "Precision",
+    "lower",
+    "lower_decoder",
+    "parse_precisions",
+    "require_lowerable",
+]

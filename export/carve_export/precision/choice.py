@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from carve_models.errors import SettingsError
+from carve_models.manifest import Profile, Weights
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int8-static", "int4"]
 Component = Literal["vision_encoder", "embed_tokens", "decoder", "lm_head"]
@@ -50,3 +51,25 @@ def parse_precisions(texts: tuple[str, ...]) -> dict[Component, Precision]:
     if set(chosen.values()) == {"fp32"}:
         raise SettingsError("every component is to stay fp32", "lower at least one")
     return chosen
+
+
+def require_lowerable(
+    chosen: dict[Component, Precision], profile: Profile, weights: Weights
+) -> None:
+    """Raise :class:`SettingsError` if bundles of this kind cannot be lowered so.
+
+    Args:
+        chosen: the precision of each component.
+        profile: the bundle's.
+        weights: what its matrices are stored as.
+    """
+    if weights != "float32":
+        raise SettingsError(
+            f"the weights are stored as {weights}, and lowered ones are made from float32",
+            "export the checkpoint with --weights float32",
+        )
+    if "int4" in chosen.values() and profile == "portable":
+        raise SettingsError(
+            "int4 needs an operator of ONNX Runtime, and the bundle is portable",
+            "choose int8, or export the checkpoint with --profile ort",
+        )

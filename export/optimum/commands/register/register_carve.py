@@ -29,8 +29,11 @@ class CarveExportCommand(BaseOptimumCLICommand):
         for parameter in _PARAMETERS:
             name = str(parameter.name)
             if isinstance(parameter, click.Option):
-                flag, valued = {"action": "store_true"}, {"metavar": "VALUE"}
-                kind: dict[str, Any] = flag if parameter.is_flag else valued
+                kind: dict[str, Any] = {"metavar": "VALUE"}
+                if parameter.is_flag:
+                    kind = {"action": "store_true"}
+                elif parameter.multiple:
+                    kind["action"] = "append"
                 parser.add_argument(*parameter.opts, dest=name, help=parameter.help, **kind)
             else:
                 parser.add_argument(name, metavar=name.upper())
@@ -43,8 +46,11 @@ class CarveExportCommand(BaseOptimumCLICommand):
             value = getattr(self.args, str(parameter.name))
             if isinstance(parameter, click.Argument):
                 positional.append(value)
+            elif value is True:
+                options.append(parameter.opts[0])
             elif value not in (None, False):
-                options += [parameter.opts[0]] if value is True else [parameter.opts[0], value]
+                for one in value if isinstance(value, list) else [value]:
+                    options += [parameter.opts[0], one]
         main.main([*options, "--", *positional], prog_name="optimum-cli export carve")
 
 
