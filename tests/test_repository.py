@@ -6,6 +6,8 @@ import ast
 import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from tests.support import ROOT
 from tools.readme_command import command
 from tools.support_table import with_table
 
-EXPORT_ONLY = {"torch", "transformers", "onnx", "onnxscript", "carve_export", "rich"}
+EXPORT_ONLY = {"torch", "transformers", "onnx", "onnx_ir", "onnxscript", "carve_export", "rich"}
 FORBIDDEN = {
     "models/carve_models": EXPORT_ONLY | {"carve_runtime", "onnxruntime"},
     "runtime/carve_runtime": EXPORT_ONLY,
@@ -37,6 +39,46 @@ def test_data_flows_one_way(folder: str) -> None:
     assert modules
     for module in modules:
         assert not imports(module) & FORBIDDEN[folder], module
+
+
+def others_behind(module: str, seen: set[str]) -> set[str]:
+    """Return the packages of others that a module of ours imports, itself or through ours."""
+    name = module.split(".")[0]
+    if not name.startswith("carve_"):
+        return {name} - sys.stdlib_module_names
+    seen.add(module)
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    found = set()
+    for node in ast.walk(ast.parse(Path(spec.origin).read_text())):
+        if isinstance(node, ast.Import):
+            used = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            used = [node.module]
+            if node.module.startswith("carve_"):
+                inner = [f"{node.module}.{alias.name}" for alias in node.names]
+                used += [one for one in inner if is_module(one)]
+        else:
+            continue
+        found |= {other for one in used if one not in seen for other in others_behind(one, seen)}
+    return found
+
+
+def is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # the member of a module that is no package
+        return False
+
+
+def test_the_extra_engines_brings_what_the_builder_imports() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    lists = re.findall(r"^(?:dependencies|engines) = \[$(.*?)^\]$", project, re.M | re.S)
+    assert len(lists) == 2
+    brought = set(re.findall(r'^ *"([\w-]+)', "".join(lists), re.M))
+    for package in others_behind("carve_export.engines.cli", set()):
+        assert brought.intersection(map(str.lower, packages_distributions()[package])), package
 
 
 def test_families_are_named_in_models_only() -> None:
