@@ -19,14 +19,14 @@ def save_model(
 ) -> None:
     """Write a model; above ``external_above`` bytes of weights they go into ``NAME.onnx_data``.
 
-    They are written one by one from where they are, without a second copy in memory.
+    They are written one by one from where they are, without a second copy in memory. A model that
+    is there is replaced, its weights included.
     """
     model = model if isinstance(model, ir.Model) else ir.from_proto(model)
     weights = [value.const_value for value in model.graph.initializers.values()]
-    outside = sum(weight.nbytes for weight in weights) > external_above
-    ir.save(
-        model,
-        path,
-        external_data=f"{path.name}_data" if outside else None,
-        size_threshold_bytes=SMALLEST_EXTERNAL,
-    )
+    beside = path.with_name(f"{path.name}_data")
+    if sum(weight.nbytes for weight in weights) > external_above:
+        ir.save(model, path, external_data=beside.name, size_threshold_bytes=SMALLEST_EXTERNAL)
+    else:
+        ir.save(ir.external_data.load_to_model(model), path)
+        beside.unlink(missing_ok=True)  # of a larger model that was here
