@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from carve_models.errors import EngineError
-from carve_models.manifest import FileEntry, Tensor, require_inside
+from carve_models.folder import FileEntry, FolderKind
+from carve_models.manifest import Tensor
 
 ENGINES_FILE = "engines.json"
 ENGINES_SCHEMA = 1
@@ -72,10 +71,21 @@ class EngineManifest:
                     raise ValueError(f"the range {low}..{usual}..{high} of {name} is not in order")
 
 
+#: How a folder of engines is read, and what is said of one that cannot be used.
+ENGINES = FolderKind(
+    name="folder of engines",
+    manifest=ENGINES_FILE,
+    schema=ENGINES_SCHEMA,
+    writer="carve-export engine",
+    again="build the engines again",
+    error=EngineError,
+    schema_error=EngineError,
+)
+
+
 def write_engines(folder: Path, manifest: EngineManifest) -> None:
-    """Write ``engines.json`` into ``folder``."""
-    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-    (folder / ENGINES_FILE).write_bytes(text + b"\n")
+    """Write ``engines.json`` into ``folder``, complete or not at all."""
+    ENGINES.write(folder, manifest)
 
 
 def read_engines(folder: Path) -> EngineManifest:
@@ -85,24 +95,9 @@ def read_engines(folder: Path) -> EngineManifest:
         EngineError: it is missing or malformed, of another schema, or a path in it leaves the
             folder.
     """
-    path = folder / ENGINES_FILE
-    try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=EngineManifest)
-    except OSError as error:
-        raise EngineError(
-            f"{folder} is no folder of engines: {ENGINES_FILE} cannot be read ({error.strerror})",
-            "give the folder that carve-export engine wrote",
-        ) from error
-    except msgspec.DecodeError as error:
-        raise EngineError(f"{path} is malformed: {error}", "build the engines again") from error
-    if manifest.schema_version != ENGINES_SCHEMA:
-        raise EngineError(
-            f"{path} has schema version {manifest.schema_version}; this version of carve-vlm "
-            f"reads {ENGINES_SCHEMA}",
-            "build the engines again",
-        )
+    manifest = ENGINES.read(folder, EngineManifest)
     for name in manifest.files:
-        require_inside(name)
+        ENGINES.require_inside(name)
     return manifest
 
 

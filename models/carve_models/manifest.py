@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError, SchemaError
 from carve_models.family import Positions
+from carve_models.folder import FileEntry, FolderKind
 from carve_models.image_spec import Count, ImageSpec, Index, TiledImage
 from carve_models.names import DECODER, MANIFEST_FILE
 from carve_models.settings import Settings
@@ -24,14 +25,6 @@ Profile = Literal["ort", "portable"]
 
 #: What matrices are stored as. Graphs widen them where they use them: all arithmetic is float32.
 Weights = Literal["float32", "float16", "bfloat16"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileEntry:
-    """Size in bytes and SHA-256 (hexadecimal) of one file."""
-
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,17 +225,21 @@ class Manifest:
             raise ValueError(f"the prompts use token {largest}, beyond the vocabulary")
 
 
-@dataclass(frozen=True)
-class _Header:
-    schema_version: int
+#: How a bundle's folder is read, and what is said of one that cannot be used.
+BUNDLE = FolderKind(
+    name="bundle",
+    manifest=MANIFEST_FILE,
+    schema=SCHEMA_VERSION,
+    writer="carve-export",
+    again="export the checkpoint again",
+    error=BundleError,
+    schema_error=SchemaError,
+)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``carve.json`` into ``folder``, complete or not at all."""
-    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-    aside = folder / f".{MANIFEST_FILE}.partial"
-    aside.write_bytes(text + b"\n")
-    aside.replace(folder / MANIFEST_FILE)
+    BUNDLE.write(folder, manifest)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -253,35 +250,7 @@ def read_manifest(folder: Path) -> Manifest:
             the bundle.
         SchemaError: the manifest's schema is not the one that this version reads.
     """
-    path = folder / MANIFEST_FILE
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"{folder} is not a bundle: {MANIFEST_FILE} cannot be read ({error.strerror})",
-            "give the folder that carve-export wrote",
-        ) from error
-    try:
-        version = msgspec.json.decode(data, type=_Header).schema_version
-        if version != SCHEMA_VERSION:
-            raise SchemaError(
-                f"{path} has schema version {version}; this version of carve-vlm reads "
-                f"{SCHEMA_VERSION}",
-                "upgrade carve-vlm" if version > SCHEMA_VERSION else "export the checkpoint again",
-            )
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
-        raise BundleError(f"{path} is malformed: {error}", "export the checkpoint again") from error
+    manifest = BUNDLE.read(folder, Manifest)
     for name in [*manifest.files, *(graph.file for graph in manifest.graphs.values())]:
-        require_inside(name)
+        BUNDLE.require_inside(name)
     return manifest
-
-
-def require_inside(name: str) -> None:
-    """Raise :class:`BundleError` unless ``name`` is a relative path that stays in its folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-        raise BundleError(
-            f"the manifest names {name!r}, outside the bundle",
-            "do not use this bundle; export the checkpoint again",
-        )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import carve_models
 from carve_models.errors import BundleError
+from carve_models.folder import FileEntry, FolderKind
 from carve_models.interface import require_interface
-from carve_models.manifest import FileEntry, Manifest, read_manifest
+from carve_models.manifest import BUNDLE, Manifest, read_manifest
 from carve_models.names import TOKENIZER_FILE
 
 DEFAULT_BUNDLE = "pocket"
@@ -65,26 +66,34 @@ def open_bundle(folder: str | os.PathLike[str] | None = None, *, verify: bool = 
                 f"the manifest of {root} does not list {name}", "export the checkpoint again"
             )
     for name, entry in manifest.files.items():
-        _check_file(root, name, entry, verify=verify)
+        require_file(BUNDLE, root, name, entry, verify=verify)
     return Bundle(root, manifest)
 
 
-def _check_file(root: Path, name: str, entry: FileEntry, *, verify: bool) -> None:
+def require_file(
+    kind: FolderKind, root: Path, name: str, entry: FileEntry, *, verify: bool
+) -> None:
+    """Check that a listed file is there and unchanged.
+
+    Args:
+        kind: what the folder is, whose error class is raised.
+        root: the folder.
+        name: the file's path in it.
+        entry: what its manifest says of the file.
+        verify: compare its SHA-256 sum too, which reads every byte.
+    """
     path = root / name
+    copy_again = f"copy the {kind.name} again, or {kind.again}"
     if not path.is_file():
-        raise BundleError(f"{path} is missing", "copy the whole bundle, or export it again")
+        raise kind.error(f"{path} is missing", f"copy the whole {kind.name}, or {kind.again}")
     if not path.resolve().is_relative_to(root.resolve()):
-        raise BundleError(f"{path} is a link that leaves the bundle", "copy the file itself")
+        raise kind.error(f"{path} is a link that leaves the {kind.name}", "copy the file itself")
     size = path.stat().st_size
     if size != entry.size:
-        raise BundleError(
-            f"{path} has {size} bytes, the manifest says {entry.size}",
-            "copy the bundle again, or export it again",
-        )
+        raise kind.error(f"{path} has {size} bytes, the manifest says {entry.size}", copy_again)
     if verify and sha256(path) != entry.sha256:
-        raise BundleError(
-            f"{path} is not the file that the manifest describes (its SHA-256 differs)",
-            "copy the bundle again, or export it again",
+        raise kind.error(
+            f"{path} is not the file that the manifest describes (its SHA-256 differs)", copy_again
         )
 
 

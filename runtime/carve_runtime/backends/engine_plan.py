@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from carve_models.engines import Engine, EngineManifest, read_engines, require_size
+from carve_models.engines import ENGINES, Engine, EngineManifest, read_engines, require_size
 from carve_models.errors import EngineError, RunError
 from carve_models.names import graph_file
-from carve_runtime.bundle import Bundle, sha256
+from carve_runtime.bundle import Bundle, require_file
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,7 @@ def open_engines(folder: Path) -> EngineManifest:
     """
     manifest = read_engines(folder)
     for name, entry in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise EngineError(f"{path} is missing", "copy the whole folder, or build it again")
-        if path.stat().st_size != entry.size:
-            raise EngineError(
-                f"{path} has {path.stat().st_size} bytes, {folder} lists {entry.size}",
-                "copy the folder again, or build it again",
-            )
+        require_file(ENGINES, folder, name, entry, verify=False)
     if manifest.stripped:
         raise EngineError(
             f"the engines of {folder} have no weights", "build them without --strip-weights"
@@ -71,11 +64,7 @@ def check_engine(
             f"the engine of {name} was built from another bundle than {bundle.folder}",
             "build the engines of this bundle",
         )
-    if sha256(folder / engine.file) != manifest.files[engine.file].sha256:
-        raise EngineError(
-            f"{folder / engine.file} is not the engine that was built (its SHA-256 differs)",
-            "copy the folder again, or build it again",
-        )
+    require_file(ENGINES, folder, engine.file, manifest.files[engine.file], verify=True)
     if manifest.version != version:
         raise EngineError(
             f"the engines were built by {manifest.target} {manifest.version}, here is {version}",

@@ -153,13 +153,32 @@ def other_source(folder: Path) -> None:
     write_engines(folder, replace(listed, engines=swapped))
 
 
+def list_outside(folder: Path) -> None:
+    listed = read_engines(folder)
+    write_engines(folder, replace(listed, files={**listed.files, "../x": listed.files[FILE]}))
+
+
+def link(folder: Path) -> None:
+    outside = (folder / FILE).rename(folder.parent / FILE)
+    (folder / FILE).symlink_to(outside)
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "truncated": (truncate, r"decoder_lower\.engine has \d+ bytes, .* lists \d+\. Copy"),
+    "truncated": (truncate, r"decoder_lower\.engine has \d+ bytes, the manifest says \d+\. Copy"),
     "missing": (lambda folder: (folder / FILE).unlink(), r"decoder_lower\.engine is missing"),
-    "changed": (flip, r"is not the engine that was built \(its SHA-256 differs\)"),
-    "no list": (lambda folder: (folder / ENGINES_FILE).unlink(), r"is no folder of engines"),
+    "changed": (flip, r"\(its SHA-256 differs\)\. Copy the folder of engines"),
+    "no list": (
+        lambda folder: (folder / ENGINES_FILE).unlink(),
+        r"is not a folder of engines: .*\. Give",
+    ),
     "malformed": (lambda folder: (folder / ENGINES_FILE).write_text("{"), r"is malformed"),
-    "schema": (relist(schema_version=9), r"schema version 9; .* reads 1"),
+    "newer schema": (
+        lambda folder: (folder / ENGINES_FILE).write_text('{"schema_version": 9}'),
+        r"schema version 9; .* reads 1\. Upgrade",
+    ),
+    "older schema": (relist(schema_version=0), r"schema version 0; .* reads 1\. Build"),
+    "path": (list_outside, r"names '\.\./x', outside the folder of engines\. Do not use this"),
+    "link": (link, r"decoder_lower\.engine is a link that leaves the folder of engines\. Copy"),
     "version": (relist(version="1.0"), r"built by tensorrt_rtx 1\.0, here is 1\.\d+.*\. Build"),
     "stripped": (relist(stripped=True), r"have no weights\. Build them without --strip-weights"),
     "other bundle": (other_source, r"was built from another bundle"),
