@@ -21,11 +21,11 @@ from carve_export.prompts import change_layout, literal_ids, resolve_prompts
 from carve_export.quality import lower_bundle
 from carve_export.reference import Reference, references
 from carve_export.split import split_decoder
-from carve_export.staging import file_entries, publish, require_free, staging
+from carve_export.staging import file_entries, listed, publish, require_free, staging
 from carve_export.steps.graphs import write_step_graphs
 from carve_export.trace import graph_entry, trace_graph
 from carve_export.vision import vision_graph
-from carve_models.errors import BundleError, SettingsError
+from carve_models.errors import SettingsError
 from carve_models.interface import require_interface
 from carve_models.manifest import (
     DecoderSpec,
@@ -154,7 +154,7 @@ def export_bundle(
             require_parity(comparisons)
         on_stage("write the bundle")
         write_manifest(folder, manifest)
-        publish(folder, target, MANIFEST_FILE, _listed(target))
+        publish(folder, target, MANIFEST_FILE, listed(target, read_manifest))
     return ExportReport(target, manifest, comparisons)
 
 
@@ -269,14 +269,6 @@ def _complete(manifest: Manifest, folder: Path) -> Manifest:
     complete = replace(manifest, graphs=graphs, files=file_entries(folder))
     require_interface(complete)
     return complete
-
-
-def _listed(target: Path) -> list[str]:
-    """Return the files of a bundle that is there; none if nobody can read its manifest."""
-    try:
-        return list(read_manifest(target).files)
-    except BundleError:
-        return []
 
 
 def _source_name(source: str) -> str:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
-from carve_models.errors import ExportError
-from carve_models.manifest import FileEntry
+from carve_models.errors import CarveError, ExportError
+from carve_models.folder import FileEntry
 from carve_runtime.bundle import sha256
+
+
+class _Listing(Protocol):
+    """A manifest that lists files."""
+
+    @property
+    def files(self) -> dict[str, FileEntry]: ...
 
 
 def require_free(target: Path, *, overwrite: bool) -> None:
@@ -47,6 +55,14 @@ def file_entries(folder: Path) -> dict[str, FileEntry]:
     }
 
 
+def listed(target: Path, read: Callable[[Path], _Listing]) -> list[str]:
+    """Return the files that the manifest at ``target`` lists; none if ``read`` cannot read it."""
+    try:
+        return list(read(target).files)
+    except CarveError:
+        return []
+
+
 def publish(folder: Path, target: Path, manifest: str, replaced: Iterable[str]) -> None:
     """Move a finished folder into place; until its manifest arrives it is none.
 
@@ -54,7 +70,7 @@ def publish(folder: Path, target: Path, manifest: str, replaced: Iterable[str]) 
         folder: what :func:`staging` gave.
         target: its place.
         manifest: name of the manifest; the one that is there goes first, the new one comes last.
-        replaced: files that the manifest at ``target`` lists: they go, and nothing else.
+        replaced: what :func:`listed` gives: these files go, and nothing else.
     """
     folder.chmod(0o755)  # mkdtemp makes private folders
     if not target.exists():

@@ -17,7 +17,7 @@ from carve_export.engines.softmax import unguard_softmax
 from carve_export.engines.tensorrt import Builder, BuildOptions, Built, OnProgress
 from carve_export.half import to_half
 from carve_export.onnx_files import save_model
-from carve_export.staging import file_entries, publish, require_free, staging
+from carve_export.staging import file_entries, listed, publish, require_free, staging
 from carve_models import names
 from carve_models.engines import (
     ENGINES_FILE,
@@ -120,7 +120,7 @@ def build_engines(
             files=file_entries(aside),
         )
         write_engines(aside, manifest)
-        publish(aside, target, ENGINES_FILE, _listed(target))
+        publish(aside, target, ENGINES_FILE, listed(target, read_engines))
     return manifest
 
 
@@ -176,11 +176,3 @@ def _require_same(name: str, built: Built, interface: Graph) -> None:
                 "report the versions of TensorRT and onnx",
             )
     require_tensors(f"the network of {name}", "inputs", built.inputs, interface.inputs)
-
-
-def _listed(target: Path) -> list[str]:
-    """Return the files of a folder of engines that is there; none if nobody can read its list."""
-    try:
-        return list(read_engines(target).files)
-    except EngineError:
-        return []
