@@ -80,6 +80,11 @@ class FixedImage(_Rule, frozen=True, kw_only=True, tag="fixed"):
         """Fewest positions that an image takes in a prompt; here every image's."""
         return self.grid[0] * self.grid[1]
 
+    @property
+    def most_tokens(self) -> int:
+        """Most positions that an image takes in a prompt."""
+        return self.fewest_tokens
+
     def within(self, pixels: int) -> FixedImage:
         """Refuse: there is but one size."""
         height, width = self.size
@@ -131,6 +136,11 @@ class NativeImage(_Rule, frozen=True, kw_only=True, tag="native"):
     def fewest_tokens(self) -> int:
         """Fewest positions that an image takes in a prompt."""
         return max(1, self.min_pixels // self.token_size**2)
+
+    @property
+    def most_tokens(self) -> int:
+        """Most positions that an image takes in a prompt."""
+        return self.max_pixels // self.token_size**2
 
     def within(self, pixels: int) -> NativeImage:
         """Return the rule for images of at most so many pixels.
@@ -225,6 +235,13 @@ class TiledImage(_Rule, frozen=True, kw_only=True, tag="tiled"):
         """Fewest positions that an image takes in a prompt."""
         return self.tile_tokens
 
+    @property
+    def most_tokens(self) -> int:
+        """Most positions that an image takes in a prompt, its markup not counted."""
+        side = self.most_tiles_per_side
+        tiles = side**2 if self.split == "longest_edge" else side
+        return (tiles + 1) * self.tile_tokens
+
     def within(self, pixels: int) -> TiledImage:
         """Return the rule for tiles of at most so many pixels in all, beside the view of the whole.
 
@@ -255,14 +272,3 @@ def _require_pixels(pixels: int, side: int) -> None:
 
 
 ImageSpec: TypeAlias = FixedImage | NativeImage | TiledImage
-
-
-def most_tokens(image: ImageSpec) -> int:
-    """Return most positions that an image takes in a prompt, its markup not counted."""
-    if isinstance(image, FixedImage):
-        return image.fewest_tokens
-    if isinstance(image, NativeImage):
-        return image.max_pixels // image.token_size**2
-    side = image.most_tiles_per_side
-    tiles = side**2 if image.split == "longest_edge" else side
-    return (tiles + 1) * image.tile_tokens

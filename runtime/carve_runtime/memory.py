@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from carve_models import names
-from carve_models.image_spec import most_tokens
 from carve_models.manifest import Manifest
 
 #: Keys and values are float32 in every precision.
@@ -24,7 +23,7 @@ def memory_budget(manifest: Manifest) -> dict[str, int]:
         image, its refined image and a question; ``logits`` of one position and ``features`` of both
         images.
     """
-    decoder, image = manifest.decoder, most_tokens(manifest.image)
+    decoder, image = manifest.decoder, manifest.image.most_tokens
     positions = min(decoder.context_length, 2 * image + TEXT_POSITIONS)
     heads = decoder.layers * decoder.key_value_heads * decoder.head_dim
     budget = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from carve_models import names
 from carve_models.engines import Range
 from carve_models.errors import SettingsError
-from carve_models.image_spec import FixedImage, NativeImage, most_tokens
+from carve_models.image_spec import FixedImage, NativeImage
 from carve_models.manifest import Manifest, Tensor
 from carve_runtime.memory import TEXT_POSITIONS
 
@@ -23,7 +23,7 @@ def default_ranges(manifest: Manifest) -> dict[str, Range]:
     The past may be empty. The largest image and the context's length are the limits.
     """
     image, decoder = manifest.image, manifest.decoder
-    most = most_tokens(image)
+    most = image.most_tokens
     longest = min(decoder.context_length, 2 * most + TEXT_POSITIONS)
     chunk = min(longest, most + TEXT_POSITIONS)
     usual = min(most, chunk)
