@@ -21,6 +21,11 @@ Index = Annotated[int, msgspec.Meta(ge=0, le=1 << 32)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Ids = tuple[Index, ...]
 
+#: Rounding both sides to whole tokens, up or down, changes the pixels by this factor at most: with
+#: limits so far apart, an image that grows stays within the most pixels, and one that shrinks keeps
+#: the fewest.
+_ROUNDING = 4
+
 Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
 
 
@@ -152,10 +157,10 @@ class NativeImage(_Rule, frozen=True, kw_only=True, tag="native"):
             SettingsError: that is less than one token.
         """
         _require_pixels(pixels, self.token_size)
-        most = min(self.max_pixels, pixels)
-        # Enlarging to fewest pixels rounds up, beyond the limit if the two are close.
-        fewest = self.min_pixels if most == self.max_pixels else self.token_size**2
-        return msgspec.structs.replace(self, min_pixels=fewest, max_pixels=most)
+        if pixels >= self.max_pixels:
+            return self
+        fewest = min(self.min_pixels, max(pixels // _ROUNDING, self.token_size**2))
+        return msgspec.structs.replace(self, min_pixels=fewest, max_pixels=pixels)
 
 
 class TileMarkup(msgspec.Struct, frozen=True, kw_only=True):

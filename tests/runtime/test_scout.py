@@ -96,7 +96,8 @@ def test_an_image_is_remembered_for_each_size(export_of: ExportOf) -> None:
 def test_the_rule_within_a_budget() -> None:
     assert NATIVE.within(10**9) == NATIVE
     assert NATIVE.within(28**2).min_pixels == NATIVE.within(28**2).max_pixels == 28**2
-    assert NATIVE.within(16 * 28**2).min_pixels == 28**2
+    assert NATIVE.within(16 * 28**2).min_pixels == NATIVE.min_pixels
+    assert NATIVE.within(15 * 28**2).min_pixels == 15 * 28**2 // 4
     assert BY_EDGE.within(65**2).longest_edge == 64
     assert BY_EDGE.within(10**9) == BY_EDGE
     assert BY_ASPECT.within(4 * 32**2).max_tiles == 4
@@ -112,7 +113,9 @@ def test_the_budget_is_kept(height: int, width: int, tokens: int) -> None:
     """By every image that is not thinner than the budget allows."""
     assume(max(height, width) <= tokens * min(height, width))
     budget = tokens * NATIVE.token_size**2
-    high, wide = smart_resize(height, width, NATIVE.within(budget))
+    rule = NATIVE.within(budget)
+    high, wide = smart_resize(height, width, rule)
+    assert rule.fewest_tokens <= high * wide // NATIVE.token_size**2 <= rule.most_tokens
     assert high * wide <= min(budget, NATIVE.max_pixels)
 
 
