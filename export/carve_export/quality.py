@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -89,7 +89,7 @@ def lower_bundle(
         split_decoder(folder, bundle.manifest.decoder)
         made = replace(bundle.manifest, files=file_entries(folder))
         on_stage(f"ask {len(entries)} questions twice")
-        with _measurable(Bundle(folder, made), chosen) as found:
+        with measurable(Bundle(folder, made), chosen.values()) as found:
             quality = measure(bundle, found, entries, calibration.parent, chosen)
         manifest = replace(made, quality=quality)
         write_manifest(folder, manifest)
@@ -98,9 +98,14 @@ def lower_bundle(
 
 
 @contextmanager
-def _measurable(made: Bundle, chosen: dict[Component, Precision]) -> Iterator[Bundle]:
-    """A bundle that computes here what another one does: bfloat16 is emulated."""
-    if "bf16" not in chosen.values():
+def measurable(made: Bundle, precisions: Collection[str]) -> Iterator[Bundle]:
+    """A bundle that computes here what another one does: bfloat16 is emulated.
+
+    Args:
+        made: the bundle.
+        precisions: of its components.
+    """
+    if "bf16" not in precisions:
         yield made
         return
     with TemporaryDirectory() as work:
