@@ -1,0 +1,109 @@
+"""What lower precision costs, in two tables: pocket, and a decoder trained on real text.
+
+python -m tools.precision_table                     # both, into build/precision
+python -m tools.precision_table --only smollm2
+python -m tools.precision_table --quick             # a smoke test: pocket, the mildest choice
+
+The second needs the extra ``pocket-l`` and the package with the decoder, see
+``tools/pocket_l/README.md``. What was measured is not measured again; after a change of the code
+that lowers, give another folder.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from carve_models.cli import ErrorCommand
+from tools.bench.figures import machine
+from tools.bench_quality.report import Table
+from tools.precision_table.measure import Extent, Measurer, Row
+from tools.precision_table.subjects import SCENES, Subject, pocket, smollm2
+from tools.precision_table.table import label, language_table, question_table
+
+_SCENES = 60
+#: Of tables that do not go to a terminal, in characters.
+_WIDTH = 160
+
+_TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {
+    "pocket": question_table,
+    "smollm2": language_table,
+}
+
+
+@click.command(cls=ErrorCommand, context_settings={"show_default": True})
+@click.option("--work", type=click.Path(path_type=Path), default=Path("build/precision"))
+@click.option("--only", type=click.Choice(list(_TABLES)), multiple=True, help="Tables to make.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="In pocket's place.")
+@click.option(
+    "--calibration",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=SCENES,
+    help='For it, a JSON list of {"image": "photo.jpg", "question": "..."}.',
+)
+@click.option("--rounds", default=Extent.rounds, help="Rounds of each time.")
+@click.option("--quick", is_flag=True, help="A smoke test: pocket, the mildest choice, one round.")
+def main(
+    work: Path,
+    only: tuple[str, ...],
+    bundle: Path | None,
+    calibration: Path,
+    rounds: int,
+    quick: bool,
+) -> None:
+    """Lower each model in every way, measure what results, print and save the tables.
+
+    Nothing else should run on the machine meanwhile: decoders are timed.
+    """
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
+    extent = Extent(rounds=1 if quick else rounds)
+    work = work / "quick" if quick else work
+    subjects: dict[str, Callable[[], Subject]] = {
+        "pocket": partial(pocket, work, bundle, calibration),
+        "smollm2": partial(smollm2, work, _SCENES),
+    }
+    for name in ("pocket",) if quick else only or tuple(_TABLES):
+        subject = subjects[name]()
+        choices = subject.choices[:1] if quick else subject.choices
+        rows = _measure(Measurer(subject, extent), choices, console)
+        table = _TABLES[name](rows)
+        table.show(console)
+        _save(work / name, table, rows)
+        console.print(f"{work / name}.json, {work / name}.md", highlight=False)
+
+
+def _measure(measurer: Measurer, choices: Sequence[tuple[str, ...]], console: Console) -> list[Row]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[stage]}"),
+    )
+    rows = []
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=1 + len(choices), stage="")
+        for choice in ((), *choices):
+            progress.update(task, description=label(choice))
+            rows.append(measurer.row(choice, lambda stage: progress.update(task, stage=stage)))
+            progress.advance(task)
+        progress.update(task, description="", stage="")
+    return rows
+
+
+def _save(path: Path, table: Table, rows: Sequence[Row]) -> None:
+    document = {"machine": machine(), "rows": rows}
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2)
+    path.with_suffix(".json").write_bytes(text + b"\n")
+    path.with_suffix(".md").write_text(table.markdown())
+
+
+if __name__ == "__main__":
+    main()

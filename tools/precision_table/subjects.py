@@ -1,0 +1,132 @@
+"""What is lowered: pocket, and a decoder that others trained on real text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from carve_export import ExportOptions, export_bundle
+from carve_runtime.bundle import Bundle, default_bundle, open_bundle
+from tools.bench.subjects import write_once
+from tools.bench_quality.looks import fingerprint
+from tools.pocket.vocabulary import GENERAL
+from tools.pocket_l.build import Recipe, build, built_identity
+from tools.pocket_l.language_model import smollm2_file
+from tools.pocket_l.projector import FitSpec
+from tools.pocket_l.questions import SceneQuestions, scene_questions
+
+SCENES = Path(__file__).parents[2] / "tests" / "scenes" / "questions.json"
+TEXT = Path(__file__).with_name("text.txt")
+
+#: Where pocket-L points, and how (tools/pocket_l/README.md); the mask is as large as pocket's.
+_POINTING = {
+    "layers": (24,),
+    "steps": "first",
+    "regularizer": 1e-5,
+    "mask_top_p": 0.08,
+    "max_regions": 1,
+    "rule": "paper",
+    "final_prompt": "refined",
+    "max_new_tokens": 1,
+}
+_PROMPTS = {"suffix": "", "general": GENERAL}
+# Real statistics have outliers: differences grow with depth beyond the usual tolerance.
+_TOLERANCE = 1e-4
+_CALIBRATION_SCENES = 12
+_PER_SCENE = 2
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A bundle in float32 and what it is measured with.
+
+    Attributes:
+        bundle: in float32.
+        work: folder of what is made of it.
+        calibration: JSON list of questions for :func:`carve_export.quality.lower_bundle`.
+        choices: precisions to measure, from the mildest on.
+        text: what the language model is to predict; empty for one that knows questions only.
+        scenes: where it is asked to look; none of them is used for calibration.
+    """
+
+    bundle: Bundle
+    work: Path
+    calibration: Path
+    choices: Sequence[tuple[str, ...]]
+    text: str = ""
+    scenes: Sequence[SceneQuestions] = ()
+
+
+def pocket(work: Path, bundle: Path | None = None, calibration: Path = SCENES) -> Subject:
+    """Return a bundle, the default one if none is given, with questions about scenes."""
+    opened = open_bundle(bundle or default_bundle())
+    known = fingerprint(opened.manifest).encode() + calibration.read_bytes()
+    folder = work / f"pocket-{hashlib.sha256(known).hexdigest()[:16]}"
+    choices = (
+        ("fp16",),
+        ("bf16",),
+        ("int8-static",),
+        ("int8",),
+        ("int8", "embed_tokens=int8", "lm_head=int8"),
+        ("decoder=int4",),
+        ("vision_encoder=int4",),
+        ("int4",),
+        ("int4", "lm_head=int4"),
+    )
+    return Subject(opened, folder, calibration, choices)
+
+
+def smollm2(work: Path, scenes: int) -> Subject:
+    """Return SmolLM2-135M-Instruct behind pocket's eyes; made in ``work`` once.
+
+    Raises:
+        DependencyError: the package with the decoder is not installed.
+    """
+    checkpoint = build(work, Recipe(default_bundle() / "checkpoint", smollm2_file(), FitSpec()))
+    work = work / f"pocket-l-{built_identity(work)}"
+    bundle, calibration = work / "float32", work / "calibration"
+    if not bundle.exists():
+        layouts = json.loads((checkpoint / "settings.json").read_text())["prompts"]
+        depth = json.loads((checkpoint / "config.json").read_text())["text_config"]
+        options = ExportOptions(
+            layers=tuple(range(depth["num_hidden_layers"])),
+            prompts={**layouts, **_PROMPTS},
+            defaults=_POINTING,
+            tolerance=_TOLERANCE,
+        )
+        export_bundle(str(checkpoint), bundle, options)
+    every = scene_questions("dev", _CALIBRATION_SCENES + scenes, _PER_SCENE)
+    asked = list(islice(every, _CALIBRATION_SCENES))
+    write_once(calibration, lambda folder: _write_questions(asked, folder))
+    choices = (
+        ("fp16",),
+        ("bf16",),
+        ("decoder=int8-static",),
+        ("decoder=int8",),
+        ("decoder=int8", "lm_head=int8"),
+        ("int8", "embed_tokens=int8", "lm_head=int8"),
+        ("decoder=int4",),
+        ("decoder=int4", "lm_head=int8"),
+        ("decoder=int4", "lm_head=int4"),
+    )
+    return Subject(
+        open_bundle(bundle),
+        work,
+        calibration / "questions.json",
+        choices,
+        TEXT.read_text(),
+        list(every),
+    )
+
+
+def _write_questions(scenes: Sequence[SceneQuestions], folder: Path) -> None:
+    entries = []
+    for index, scene in enumerate(scenes):
+        name = f"scene-{index:02}.png"
+        scene.image.save(folder / name)
+        entries.append({"image": name, "question": scene.questions[0]})
+    (folder / "questions.json").write_text(json.dumps(entries, indent=1) + "\n")
