@@ -31,8 +31,9 @@ def to_half(
 ) -> None:
     """Change a model in place; its weights must be loaded.
 
-    An operator that has no such precision in the model's operator set stays in float32: ``Conv``
-    in bfloat16 before 22.
+    An operator that has no such precision in the model's operator set stays in float32 (``Conv``
+    in bfloat16 before 22), and so does a product of quantised operands: it is to become one of
+    integers.
 
     Args:
         model: in float32, with standard operators.
@@ -48,7 +49,7 @@ def to_half(
         for tensor in graph.initializer
         if tensor.data_type == TensorProto.FLOAT and tensor.dims
     }
-    exact = kept_exact(graph)
+    exact = kept_exact(graph) | _quantized(graph)
     multiplied = {name for name in _PRODUCTS if _has_type(name, model, half)}
     nodes: list[NodeProto] = []
     cast: dict[str, str] = {}
@@ -114,6 +115,14 @@ def kept_exact(graph: onnx.GraphProto) -> set[str]:
     angles = [name for node in graph.node if node.op_type in _ANGLES for name in node.input]
     tap = _ancestors(graph, rows) - _ancestors(graph, others)
     return tap | _ancestors(graph, angles)
+
+
+def _quantized(graph: onnx.GraphProto) -> set[str]:
+    """Return the results of products that read quantised operands."""
+    read = {
+        name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output
+    }
+    return {node.output[0] for node in graph.node if read.intersection(node.input)}
 
 
 def _has_type(op_type: str, model: onnx.ModelProto, dtype: int) -> bool:

@@ -96,6 +96,17 @@ def test_results(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> None:
     np.testing.assert_allclose(found[names.LAST_ROW], wanted[names.LAST_ROW], atol=2e-3)
 
 
+def test_quantised_products_stay() -> None:
+    """A product whose operand comes out of integers reads it without a cast between."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]> g (int8[4, 4] x, float s) => (float[4, 4] y)'
+        "{ a = DequantizeLinear(x, s) b = MatMul(a, a) y = MatMul(b, b) }"
+    )
+    to_half(model, "fp16")
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds == ["DequantizeLinear", "MatMul", "Cast", "MatMul", "Cast"]
+
+
 def rounded(array: Any) -> Any:
     return np.asarray(array, ml_dtypes.bfloat16).astype(np.float32)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from carve_export.cli import main
 from carve_export.engines.build import EngineOptions, build_engines
 from carve_export.engines.contrast import CONTRAST, contrast_interface, write_contrast
 from carve_export.engines.tensorrt import Builder, BuildOptions
+from carve_export.quality import lower_bundle
 from carve_models import names
 from carve_models.engines import EngineManifest, EnginePrecision, read_engines
 from carve_models.errors import EngineError
@@ -24,7 +26,7 @@ from carve_models.manifest import read_manifest
 from carve_runtime.backends.tensorrt import import_tensorrt
 from carve_runtime.bundle import sha256
 from tests.conftest import ExportOf
-from tests.support import CASES, POCKET, TESTS
+from tests.support import CASES, PHOTOS, POCKET, TESTS
 
 CAPABILITIES = ("8.6", "8.9")
 GRAPHS = (names.VISION_ENCODER, names.DECODER, CONTRAST)
@@ -99,6 +101,20 @@ def test_halves(pocket_portable: Path, tmp_path: Path) -> None:
         names.DECODER_UPPER,
         CONTRAST,
     }
+
+
+def test_engines_in_static_int8(pocket_portable: Path, tmp_path: Path) -> None:
+    """Scales that a calibration fixed are part of the graph; products without them are fp16."""
+    one = [{"image": str(PHOTOS / "landscape.jpg"), "question": "Is there a red star?"}]
+    calibration, bundle = tmp_path / "questions.json", tmp_path / "int8"
+    calibration.write_text(json.dumps(one))
+    lower_bundle(pocket_portable, bundle, ("int8-static",), calibration)
+    graphs = (names.VISION_ENCODER, names.DECODER)
+    usual = build(pocket_portable, tmp_path / "usual", capabilities=("8.9",), graphs=graphs)
+    small = build(bundle, tmp_path / "small", "fp16", capabilities=("8.9",), graphs=graphs)
+    for name, engine in small.engines.items():
+        assert engine.source != usual.engines[name].source
+        assert small.files[engine.file].size < usual.files[engine.file].size
 
 
 def test_weights_left_out(pocket_portable: Path, tmp_path: Path) -> None:
