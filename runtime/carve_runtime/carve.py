@@ -14,7 +14,7 @@ from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.graph import BackendName, ProviderName, SessionSettings
 from carve_runtime.image import ImageInput
 from carve_runtime.image_session import ImageSession
-from carve_runtime.model import Model, OnToken, Work
+from carve_runtime.model import Model, OnToken, Room, Work
 from carve_runtime.result import CarveResult, PlainResult
 from carve_runtime.session_cache import SessionCache, image_key
 
@@ -104,7 +104,7 @@ class Carve:
         """
         general = self.manifest.prompts.general
         settings = self.manifest.defaults.override(scout_pixels=scout_pixels)
-        room = self._model.room_for(general, settings)
+        room = Room(self._model.room_for(general, settings).expected)
         with self._session(image, room, Work(), scout_pixels=settings.scout_pixels) as session:
             return session
 
@@ -172,7 +172,7 @@ class Carve:
     def _session(
         self,
         image: ImageInput,
-        room: int,
+        room: Room,
         work: Work,
         *,
         lower: bool = False,

@@ -16,7 +16,7 @@ from carve_runtime.diagnostics import attention_entropy
 from carve_runtime.engine import Pass
 from carve_runtime.image import RGB, ImageInput
 from carve_runtime.locate import locate
-from carve_runtime.model import Model, OnToken, Work
+from carve_runtime.model import Model, OnToken, Room, Work
 from carve_runtime.refine import Refined, refine_pixels
 from carve_runtime.result import CarveResult, PlainResult
 
@@ -62,7 +62,7 @@ class ImageSession:
         self,
         model: Model,
         image: RGB,
-        room: int,
+        room: Room,
         work: Work,
         *,
         lower: bool = False,

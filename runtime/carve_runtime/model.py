@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,21 @@ class Work:
     on_token: OnToken | None = None
     clock: Stopwatch = field(default_factory=Stopwatch)
     counts: Counts = field(default_factory=Counts)
+
+
+@dataclass(frozen=True)
+class Room:
+    """Positions behind an image.
+
+    Attributes:
+        expected: what the passes of one question may need; more can be had later.
+        prompt: what its longest prompt takes in any case; 0 if no question is known yet.
+        new_tokens: most forward steps behind that prompt.
+    """
+
+    expected: int
+    prompt: int = 0
+    new_tokens: int = 1
 
 
 class Model:
@@ -142,7 +157,7 @@ class Model:
     def look(
         self,
         image: RGB,
-        room: int,
+        room: Room,
         work: Work,
         *,
         lower: bool = False,
@@ -152,35 +167,40 @@ class Model:
 
         Args:
             image: the image.
-            room: positions that passes are expected to need behind the prefix, see :meth:`room`.
+            room: positions that passes need behind the prefix, see :meth:`room`.
             work: is added to.
             lower: run the lower half of the decoder only, for now.
             max_pixels: most pixels that the model sees of it; its own limit if ``None``.
 
         Raises:
-            PromptError: the image takes more positions than the model has.
+            PromptError: the image, or the question behind it, takes more positions than the model
+                has; no graph has run then.
         """
-        features = self._encode(image, max_pixels, work)
+        seen = self._see(image, max_pixels, work)
+        length = self._positions(self._prefix, len(seen.ids))
+        self._require_room_for_image(length)
+        self._engine.require_room(length + room.prompt, room.new_tokens)
+        features = self._encode(seen, work)
         with work.clock.stage("prefix"):
             beginning = self._engine.embed(self._prefix, [features])
-            self._require_room_for_image(beginning.length)
-            prefix = self._engine.prefill(beginning, room, work.counts, lower=lower)
+            prefix = self._engine.prefill(beginning, room.expected, work.counts, lower=lower)
         return View(image, features, prefix)
 
-    def room(self, question: str, *, pair: bool, max_new_tokens: int) -> int:
+    def room(self, question: str, *, pair: bool, max_new_tokens: int) -> Room:
         """Return the positions behind the prefix that the passes of one question may need.
 
         A second image counts with the fewest tokens that it can have.
         """
-        texts = [self._single(question), self._single(self.manifest.prompts.general)]
-        if pair:
-            texts.append(self._pair(question))
-        return max(self._positions(pieces) for pieces in texts) + max_new_tokens - 1
+        asked = self._positions(self._pair(question) if pair else self._single(question))
+        general = self._positions(self._single(self.manifest.prompts.general))
+        return Room(max(asked, general) + max_new_tokens - 1, asked, max_new_tokens)
 
-    def room_for(self, question: str, settings: Settings) -> int:
+    def room_for(self, question: str, settings: Settings) -> Room:
         """Return :meth:`room` under given settings."""
         pair = settings.final_prompt == "pair"
-        return self.room(question, pair=pair, max_new_tokens=settings.max_new_tokens)
+        room = self.room(question, pair=pair, max_new_tokens=settings.max_new_tokens)
+        # An early exit generates nothing behind the image, but for the pair.
+        return replace(room, new_tokens=1) if settings.early_exit and not pair else room
 
     def answer(
         self,
@@ -217,9 +237,12 @@ class Model:
         max_pixels: int | None = None,
     ) -> Pass:
         """Answer about the original, already looked at, and its refined image."""
-        second = self._encode(refined, max_pixels, work)
+        pieces, seen = self._pair(question), self._see(refined, max_pixels, work)
+        length = view.prefix.length + self._positions(pieces, len(seen.ids))
+        self._engine.require_room(length, max_new_tokens)
+        second = self._encode(seen, work)
         with work.clock.stage(stage):
-            return self._continue(view, self._pair(question), second, stage, max_new_tokens, work)
+            return self._continue(view, pieces, second, stage, max_new_tokens, work)
 
     def _require_room(self, question: str, *, pair: bool, max_new_tokens: int) -> None:
         """Refuse a question that is empty or too long in any case, before any graph runs."""
@@ -235,13 +258,16 @@ class Model:
                 "give a smaller image, or use a model with a longer context",
             )
 
-    def _positions(self, pieces: Sequence[Piece]) -> int:
-        tokens = self.manifest.image.fewest_tokens
+    def _positions(self, pieces: Sequence[Piece], image: int | None = None) -> int:
+        """Return the length of a prompt whose images take so many tokens, or the fewest."""
+        tokens = self.manifest.image.fewest_tokens if image is None else image
         return sum(tokens if isinstance(piece, int) else len(piece) for piece in pieces)
 
-    def _encode(self, image: RGB, max_pixels: int | None, work: Work) -> Features:
+    def _see(self, image: RGB, max_pixels: int | None, work: Work) -> ModelInput:
         with work.clock.stage("preprocess"):
-            seen = preprocess(image, self._rule(max_pixels))
+            return preprocess(image, self._rule(max_pixels))
+
+    def _encode(self, seen: ModelInput, work: Work) -> Features:
         with work.clock.stage("vision"):
             return self._engine.encode_image(seen, work.counts)
 
