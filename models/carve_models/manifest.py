@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from carve_models.decoder_parts import DecoderPart
-from carve_models.errors import BundleError, SchemaError
+from carve_models.errors import BundleError, SchemaError, SettingsError
 from carve_models.family import Positions
 from carve_models.folder import FileEntry, FolderKind
 from carve_models.image_spec import Count, ImageSpec, Index, TiledImage
@@ -163,6 +164,22 @@ class DecoderSpec:
     def parts(self) -> tuple[DecoderPart, ...]:
         """The graphs to run one after the other: the two halves if there are, or the whole."""
         return (self.whole,) if self.exit_layers is None else self.whole.split(self.exit_layers)
+
+    def rows(self, layers: Sequence[int]) -> list[int]:
+        """Return the rows of the tap that hold the given layers.
+
+        Raises:
+            SettingsError: a layer that is not tapped.
+        """
+        tapped = self.tapped_layers
+        for layer in layers:
+            if layer not in tapped:
+                raise SettingsError(
+                    f"this bundle does not expose layer {layer} of its {self.layers} layers",
+                    f"choose from {', '.join(map(str, tapped))}, "
+                    "or export the checkpoint with other --layers",
+                )
+        return [tapped.index(layer) for layer in layers]
 
     @property
     def control_ids(self) -> tuple[int, ...]:

@@ -57,9 +57,9 @@ class Work:
     counts: Counts = field(default_factory=Counts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Room:
-    """Positions behind an image.
+    """Positions behind an image; the larger room is the one of more positions.
 
     Attributes:
         expected: what the passes of one question may need; more can be had later.
@@ -108,20 +108,8 @@ class Model:
         return settings.max_new_tokens
 
     def rows(self, layers: Sequence[int]) -> list[int]:
-        """Return the rows of the tap that hold the given decoder layers.
-
-        Raises:
-            SettingsError: a layer that is not tapped.
-        """
-        decoder = self.manifest.decoder
-        missing = [layer for layer in layers if layer not in decoder.tapped_layers]
-        if missing:
-            raise SettingsError(
-                f"this bundle does not expose layer {missing[0]} of its {decoder.layers} layers",
-                f"choose from {', '.join(map(str, decoder.tapped_layers))}, "
-                "or export the checkpoint with other --layers",
-            )
-        return [decoder.tapped_layers.index(layer) for layer in layers]
+        """Return the rows of the tap that hold layers, see :meth:`DecoderSpec.rows`."""
+        return self.manifest.decoder.rows(layers)
 
     def _rule(self, pixels: int | None) -> ImageSpec:
         """Return the rule for images of at most so many pixels; the model's own if ``None``."""

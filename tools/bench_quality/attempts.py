@@ -60,7 +60,7 @@ class Carved:
 
     def mask(self, look: Look, manifest: Manifest) -> Mask:
         """Return the kept pixels, (H, W)."""
-        rows = [manifest.decoder.tapped_layers.index(layer) for layer in self.settings.layers]
+        rows = manifest.decoder.rows(self.settings.layers)
         general, settings = look.general[self.instruction][:, rows], self.settings
         if self.per_token is not None:
             general = general + _per_token(look, rows, self.per_token)

@@ -132,7 +132,7 @@ class _Judge:
 
 def skips(manifest: Manifest, one: Look, settings: Settings) -> bool:
     """Return whether the adaptive mode keeps the plain answer."""
-    rows = [manifest.decoder.tapped_layers.index(layer) for layer in settings.layers]
+    rows = manifest.decoder.rows(settings.layers)
     entropy = attention_entropy(one.question[-1, rows])
     return reason_to_skip(entropy, one.probability, settings) is not None
 

@@ -86,8 +86,7 @@ def _binned(
 
 def rows_of(study: Study) -> list[int]:
     """Return the rows of the tap that the default settings read."""
-    tapped = study.bench.manifest.decoder.tapped_layers
-    return [tapped.index(layer) for layer in study.defaults.layers]
+    return study.bench.manifest.decoder.rows(study.defaults.layers)
 
 
 def entropy_by_layer(study: Study) -> Table:

@@ -131,13 +131,12 @@ def _pointing(study: Study, group: Group, settings: Settings) -> float:
 def points_at_target(study: Study, look: Look, settings: Settings) -> bool:
     """Return whether the strongest token is the target's or next to it."""
     rows, columns = fixed_grid(study.bench.manifest)
-    tapped = study.bench.manifest.decoder.tapped_layers
     saliency = fuse_contrast(
         look.question,
         look.general[0],
         grid=(rows, columns),
         image_size=(columns, rows),
-        layers=[tapped.index(layer) for layer in settings.layers],
+        layers=study.bench.manifest.decoder.rows(settings.layers),
         steps=settings.steps,
         contrast=settings.contrast,
         regularizer=settings.regularizer,
