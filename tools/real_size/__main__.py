@@ -1,6 +1,6 @@
 """Export a model of its true size, with random weights, and answer once: times, memory, sizes.
 
-python -m tools.real_size qwen2.5-vl-3b --folder /tmp/real-size
+python -m tools.real_size qwen2.5-vl-3b
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ _GIGABYTE = 1e9
 
 @click.command()
 @click.argument("name", type=click.Choice(list(SUBJECTS)))
-@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build/real-size"),
+    show_default=True,
+    help="Where checkpoint, bundle and report go.",
+)
 @click.option("--depth", type=int, help="Fewer layers in text model and vision encoder each.")
 @click.option("--export-only", is_flag=True, help="Do not answer.")
 def main(name: str, folder: Path, depth: int | None, export_only: bool) -> None:
