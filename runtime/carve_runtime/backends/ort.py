@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -18,77 +17,17 @@ from carve_models.errors import (
     DependencyError,
     ProviderError,
     RunError,
-    SettingsError,
 )
 from carve_models.interface import require_tensors
 from carve_models.manifest import Graph as GraphSpec
 from carve_models.manifest import Tensor
+from carve_runtime.backends.providers import PROVIDERS, Plugin
 from carve_runtime.bundle import Bundle
-from carve_runtime.graph import Array, Graph, ProviderName, SessionSettings, Value
+from carve_runtime.graph import Array, Graph, SessionSettings, Value
 
 _ERRORS_ONLY = 3
 _NOT_OPTIMIZED = "optimization.disable_specified_optimizers"
 _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
-
-
-@dataclass(frozen=True)
-class _Provider:
-    """One execution provider.
-
-    Attributes:
-        name: ONNX Runtime's name.
-        install: what brings it.
-        memory: where outputs can stay; ``None`` where that is the host's memory.
-        rest: the provider that runs what this one refuses, before the CPU does.
-        plugin: module of a plug-in that brings it to any ONNX Runtime.
-        metadata: the plug-in's name for its devices.
-    """
-
-    name: str
-    install: str
-    memory: str | None = None
-    rest: str | None = None
-    plugin: str | None = None
-    metadata: str = ""
-
-    def options(self, settings: SessionSettings) -> dict[str, str]:
-        """Return the provider's options for the chosen device."""
-        if self.memory is not None:
-            return {"device_id": str(settings.device_number())}
-        if self.plugin is not None:  # OpenVINO, whose default is bfloat16 on CPUs that have it
-            return {"device_type": settings.device or "CPU", "precision": "FP32"}
-        if settings.device is not None:
-            raise SettingsError(
-                f"device is {settings.device!r}, and the provider cpu has no devices",
-                "leave the device out, or choose another provider",
-            )
-        return {}
-
-
-_CUDA = "CUDAExecutionProvider"
-PROVIDERS: dict[ProviderName, _Provider] = {
-    "cpu": _Provider("CPUExecutionProvider", "the extra cpu: pip install 'carve-vlm[cpu]'"),
-    "cuda": _Provider(_CUDA, "the extra gpu: pip install 'carve-vlm[gpu]'", memory="cuda"),
-    "tensorrt": _Provider(
-        "TensorrtExecutionProvider",
-        "the extra gpu, and TensorRT's libraries: pip install 'carve-vlm[gpu]' tensorrt",
-        memory="cuda",
-        rest=_CUDA,
-    ),
-    "nv_tensorrt_rtx": _Provider(
-        "NvTensorRTRTXExecutionProvider",
-        "its plug-in: pip install onnxruntime-ep-nv-tensorrt-rtx",
-        memory="cuda",
-        plugin="onnxruntime_ep_nv_tensorrt_rtx",
-    ),
-    "openvino": _Provider(
-        "OpenVINOExecutionProvider",
-        "its plug-in: pip install onnxruntime-ep-openvino (Intel's processors), "
-        "or onnxruntime-openvino in place of onnxruntime",
-        plugin="onnxruntime_ep_openvino",
-        metadata="ov_device",
-    ),
-}
 
 
 def import_onnxruntime() -> ModuleType:
@@ -212,34 +151,34 @@ class OrtGraph:
         provider, chosen = self._provider, self._provider.options(settings)
         available = self._ort.get_available_providers()
         if provider.name in available:
-            rest = [(provider.rest, chosen)] if provider.rest in available else []
-            return [(provider.name, chosen), *rest]
-        devices = self._plugin_devices(settings)
-        if not devices:
+            rest = PROVIDERS[provider.rest] if provider.rest else None
+            if rest is None or rest.name not in available:
+                return [(provider.name, chosen)]
+            return [(provider.name, chosen), (rest.name, rest.options(settings))]
+        devices = self._plugin_devices(provider.plugin, settings) if provider.plugin else []
+        if not devices or provider.plugin is None:
             raise ProviderError(
                 f"ONNX Runtime {self._ort.__version__} has no {provider.name} here "
                 f"(available: {', '.join(available)})",
                 f"choose an available provider, or install {provider.install}",
             )
-        options.add_provider_for_devices(devices[:1], {})
+        options.add_provider_for_devices(devices[:1], dict(provider.plugin.fixed))
         return None
 
-    def _plugin_devices(self, settings: SessionSettings) -> list[Any]:
-        """Return the chosen device of the provider's plug-in, if it is installed and finds one."""
-        provider = self._provider
-        if provider.plugin is None:
-            return []
+    def _plugin_devices(self, plugin: Plugin, settings: SessionSettings) -> list[Any]:
+        """Return the chosen device of a plug-in, if it is installed and finds one."""
+        name = self._provider.name
         try:
-            plugin = import_module(provider.plugin)
+            library = import_module(plugin.module)
         except ImportError:
             return []
-        if not any(device.ep_name == provider.name for device in self._ort.get_ep_devices()):
-            self._ort.register_execution_provider_library(provider.name, plugin.get_library_path())
-        found = [one for one in self._ort.get_ep_devices() if one.ep_name == provider.name]
-        if provider.memory is not None:
+        if not any(device.ep_name == name for device in self._ort.get_ep_devices()):
+            self._ort.register_execution_provider_library(name, library.get_library_path())
+        found = [one for one in self._ort.get_ep_devices() if one.ep_name == name]
+        if plugin.metadata is None:
             return found[self._device :]
-        wanted = settings.device or "CPU"
-        return [one for one in found if one.ep_metadata.get(provider.metadata) == wanted]
+        wanted = settings.device or self._provider.first
+        return [one for one in found if one.ep_metadata.get(plugin.metadata) == wanted]
 
 
 def _tensors(nodes: Sequence[Any]) -> tuple[Tensor, ...]:
