@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 from typing import Any, get_args
@@ -38,23 +39,10 @@ def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options; it receives them as ``session``, a :class:`SessionSettings`."""
 
     @wraps(command)
-    def with_session(
-        *arguments: Any,
-        backend: BackendName,
-        provider: ProviderName | None,
-        device: str | None,
-        threads: int | None,
-        engines: Path | None,
-        **others: Any,
-    ) -> Any:
-        session = SessionSettings(
-            backend=backend,
-            provider=provider,
-            device=device,
-            threads=threads,
-            engines=engines,
-        )
-        return command(*arguments, session=session, **others)
+    def with_session(*arguments: Any, **options: Any) -> Any:
+        known = [field.name for field in fields(SessionSettings) if field.name in options]
+        session = SessionSettings(**{name: options.pop(name) for name in known})
+        return command(*arguments, session=session, **options)
 
     for option in reversed(_OPTIONS):
         with_session = option(with_session)
