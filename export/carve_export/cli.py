@@ -12,8 +12,9 @@ import msgspec
 
 from carve_export.engines.cli import engine
 from carve_models.cli import DefaultCommand, ErrorCommand, parse_layers
-from carve_models.errors import DependencyError, SettingsError
+from carve_models.errors import SettingsError
 from carve_models.manifest import OPSETS, Profile, Weights
+from carve_runtime.late_import import late_import
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -249,11 +250,5 @@ def _console() -> Any:
     """Import what needs PyTorch, late."""
     # A terminated export cleans up as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        from carve_export import console
-    except ImportError as error:
-        raise DependencyError(
-            f"the exporter cannot be imported ({error})",
-            'install its extra: pip install "carve-vlm[cpu,export]"',
-        ) from error
-    return console
+    remedy = 'install its extra: pip install "carve-vlm[cpu,export]"'
+    return late_import("carve_export.console", "the exporter", remedy)

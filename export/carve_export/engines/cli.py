@@ -9,7 +9,7 @@ import click
 
 from carve_models.cli import ErrorCommand
 from carve_models.engines import EnginePrecision, Target
-from carve_models.errors import DependencyError
+from carve_runtime.late_import import late_import
 
 
 @click.command(
@@ -73,24 +73,20 @@ def engine(
     overwrite: bool,
 ) -> None:
     """Build engines of the graphs of BUNDLE, of the profile portable, into the folder OUT."""
-    try:
-        from carve_export.engines.build import EngineOptions
-        from carve_export.engines.console import run_engine
-        from carve_export.engines.tensorrt import BuildOptions
-    except ImportError as error:
-        raise DependencyError(
-            f"the builder cannot be imported ({error})",
-            'install its extra: pip install "carve-vlm[engines]"',
-        ) from error
-    build = BuildOptions(
-        compute_capabilities=capabilities, stripped=strip_weights, timing_cache=timing_cache
-    )
-    options = EngineOptions(
+    remedy = 'install its extra: pip install "carve-vlm[engines]"'
+    console = late_import("carve_export.engines.console", "the builder", remedy)
+    build = {
+        "compute_capabilities": capabilities,
+        "stripped": strip_weights,
+        "timing_cache": timing_cache,
+    }
+    console.run_engine(
+        bundle,
+        out,
+        build,
         target=target,
-        build=build,
         precision=precision,
         graphs=graphs,
         ranges=ranges,
         overwrite=overwrite,
     )
-    run_engine(bundle, out, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from carve_export.engines.build import EngineOptions, build_engines
+from carve_export.engines.tensorrt import BuildOptions
 from carve_models.engines import EngineManifest
 
 
-def run_engine(bundle: Path, out: Path, options: EngineOptions) -> None:
-    """Build with progress, then print what was built for which sizes."""
-    console = Console()
+def run_engine(bundle: Path, out: Path, build: Mapping[str, Any], **options: Any) -> None:
+    """Build with progress, then print what was built for which sizes.
+
+    Args:
+        bundle: the bundle's folder.
+        out: the folder of engines.
+        build: fields of :class:`BuildOptions`.
+        **options: fields of :class:`EngineOptions`.
+    """
+    console, chosen = Console(), EngineOptions(build=BuildOptions(**build), **options)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -36,7 +45,7 @@ def run_engine(bundle: Path, out: Path, options: EngineOptions) -> None:
                 shown[phase] = progress.add_task(f"  {phase}", total=steps)
             progress.update(shown[phase], completed=done, visible=done < steps)
 
-        manifest = build_engines(bundle, out, options, on_graph=on_graph, on_progress=on_progress)
+        manifest = build_engines(bundle, out, chosen, on_graph=on_graph, on_progress=on_progress)
     _print(console, out, manifest)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from carve_models.errors import DependencyError, ProviderError, RunError
+from carve_models.errors import ProviderError, RunError
+from carve_runtime.late_import import late_import
 
 
 def import_cuda() -> ModuleType:
@@ -15,13 +15,8 @@ def import_cuda() -> ModuleType:
     Raises:
         DependencyError: they are not installed.
     """
-    try:
-        return import_module("cuda.bindings.runtime")
-    except ImportError as error:
-        raise DependencyError(
-            f"cuda-python cannot be imported ({error})",
-            'install the extra of TensorRT: pip install "carve-vlm[tensorrt]"',
-        ) from error
+    remedy = 'install the extra of TensorRT: pip install "carve-vlm[tensorrt]"'
+    return late_import("cuda.bindings.runtime", "cuda-python", remedy)
 
 
 def call(function: str, *arguments: Any) -> Any:

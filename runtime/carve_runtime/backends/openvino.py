@@ -6,17 +6,17 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from carve_models.errors import BundleError, DependencyError, ProviderError, RunError
+from carve_models.errors import BundleError, ProviderError, RunError
 from carve_models.interface import require_tensors
 from carve_models.manifest import Graph as GraphSpec
 from carve_models.manifest import Tensor
 from carve_runtime.bundle import Bundle
 from carve_runtime.graph import Array, Graph, SessionSettings, Value, in_order
+from carve_runtime.late_import import late_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,13 +35,8 @@ def import_openvino() -> ModuleType:
     Raises:
         DependencyError: it is not installed.
     """
-    try:
-        return import_module("openvino")
-    except ImportError as error:
-        raise DependencyError(
-            f"OpenVINO cannot be imported ({error})",
-            'install its extra: pip install "carve-vlm[openvino]"',
-        ) from error
+    remedy = 'install its extra: pip install "carve-vlm[openvino]"'
+    return late_import("openvino", "OpenVINO", remedy)
 
 
 def describe() -> str:

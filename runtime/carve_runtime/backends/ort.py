@@ -14,7 +14,6 @@ import numpy as np
 from carve_models.errors import (
     BundleError,
     CarveError,
-    DependencyError,
     ProviderError,
     RunError,
 )
@@ -24,6 +23,7 @@ from carve_models.manifest import Tensor
 from carve_runtime.backends.providers import PROVIDERS, Plugin
 from carve_runtime.bundle import Bundle
 from carve_runtime.graph import Array, Graph, SessionSettings, Value
+from carve_runtime.late_import import late_import
 
 _ERRORS_ONLY = 3
 _NOT_OPTIMIZED = "optimization.disable_specified_optimizers"
@@ -36,13 +36,8 @@ def import_onnxruntime() -> ModuleType:
     Raises:
         DependencyError: it is not installed.
     """
-    try:
-        return import_module("onnxruntime")
-    except ImportError as error:
-        raise DependencyError(
-            f"ONNX Runtime cannot be imported ({error})",
-            'install one of the extras: pip install "carve-vlm[cpu]" or "carve-vlm[gpu]"',
-        ) from error
+    remedy = 'install one of the extras: pip install "carve-vlm[cpu]" or "carve-vlm[gpu]"'
+    return late_import("onnxruntime", "ONNX Runtime", remedy)
 
 
 def describe() -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from carve_runtime.backends.engine_plan import (
 )
 from carve_runtime.bundle import Bundle
 from carve_runtime.graph import Array, Graph, SessionSettings, Value
+from carve_runtime.late_import import late_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,14 +42,12 @@ def import_tensorrt(target: Target) -> ModuleType:
     Raises:
         DependencyError: it is not installed.
     """
-    try:
-        return import_module(_MODULES[target])
-    except ImportError as error:
-        raise DependencyError(
-            f"{target} cannot be imported ({error})",
-            "install TensorRT as JetPack or NVIDIA's packages bring it; for tensorrt_rtx: "
-            'pip install "carve-vlm[engines]"',
-        ) from error
+    return late_import(
+        _MODULES[target],
+        target,
+        "install TensorRT as JetPack or NVIDIA's packages bring it; for tensorrt_rtx: "
+        'pip install "carve-vlm[engines]"',
+    )
 
 
 def describe() -> str:
