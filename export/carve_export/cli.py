@@ -11,15 +11,12 @@ import click
 import msgspec
 
 from carve_export.engines.cli import engine
-from carve_models.cli import DefaultCommand, ErrorCommand, parse_layers
+from carve_models.cli import HELP, DefaultCommand, ErrorCommand, parse_layers
 from carve_models.errors import SettingsError
 from carve_models.manifest import OPSETS, Profile, Weights
 from carve_runtime.late_import import late_import
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_HELP = {"help_option_names": ["-h", "--help"]}
-
-
 _FAMILY = click.option(
     "--family",
     metavar="FILE.py:NAME",
@@ -57,7 +54,7 @@ def _precision(*, required: bool) -> Callable[[_Command], _Command]:
 
 @click.command(
     cls=DefaultCommand,
-    context_settings=_HELP,
+    context_settings=HELP,
     epilog="""\b
 Examples:
   carve-export llava-hf/llava-1.5-7b-hf llava-bundle
@@ -164,7 +161,7 @@ def main(
     )
 
 
-@click.command(cls=ErrorCommand, context_settings=_HELP)
+@click.command(cls=ErrorCommand, context_settings=HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("questions", nargs=-1, required=True)
@@ -182,7 +179,7 @@ def prompt(bundle: Path, out: Path, questions: tuple[str, ...]) -> None:
 main.subcommands["prompt"] = prompt
 
 
-@click.command("verify", cls=ErrorCommand, context_settings=_HELP)
+@click.command("verify", cls=ErrorCommand, context_settings=HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("checkpoint")
 @click.option(
@@ -209,7 +206,7 @@ main.subcommands["verify"] = verify
 main.subcommands["engine"] = engine
 
 
-@click.command("precision", cls=ErrorCommand, context_settings=_HELP)
+@click.command("precision", cls=ErrorCommand, context_settings=HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @_precision(required=True)

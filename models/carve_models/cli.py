@@ -8,6 +8,9 @@ import click
 
 from carve_models.errors import CarveError, SettingsError
 
+#: ``context_settings`` of every command.
+HELP = {"help_option_names": ["-h", "--help"]}
+
 #: No model is deeper; a slip of the keyboard should not fill the memory.
 _MOST_LAYERS = 1000
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import click
 
-from carve_models.cli import ErrorGroup, parse_layers
+from carve_models.cli import HELP, ErrorGroup, parse_layers
 from carve_models.errors import SettingsError
 from carve_models.settings import (
     AUTO,
@@ -52,7 +52,7 @@ _AUTO: dict[str, Any] = {"callback": _number_or_auto, "metavar": f"FLOAT|{AUTO}"
 
 @click.group(
     cls=ErrorGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
     epilog="""\b
 Example:
   carve-run ask default photo.jpg "What letter is on the red square?"

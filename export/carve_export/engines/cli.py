@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from carve_models.cli import ErrorCommand
+from carve_models.cli import HELP, ErrorCommand
 from carve_models.engines import EnginePrecision, Target
 from carve_runtime.late_import import late_import
 
@@ -15,7 +15,7 @@ from carve_runtime.late_import import late_import
 @click.command(
     "engine",
     cls=ErrorCommand,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
     epilog="""\b
 Examples:
   carve-export engine ./bundle ./engines --target tensorrt_rtx --compute-capability 8.9
