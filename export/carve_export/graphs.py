@@ -36,15 +36,12 @@ from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.manifest import DecoderSpec, Profile
 
-_SEQUENCE = Dim("sequence_length")
-_PAST = Dim("past_sequence_length")
-_TOTAL = Dim("total_sequence_length")
+_SEQUENCE = Dim(names.SEQUENCE)
+_PAST = Dim(names.PAST)
+_TOTAL = Dim(names.TOTAL)
 
 # Example sizes: distinct and above one, so that the trace takes none of them for a constant.
 _EXAMPLE_SEQUENCE, _EXAMPLE_PAST = 5, 7
-
-#: Axes of ``position_ids`` under M-RoPE: time, row, column.
-_MROPE_AXES = 3
 
 
 class EmbedTokens(nn.Module):
@@ -168,7 +165,7 @@ def decoder_graph(
     cache_shape = (EXAMPLE_BATCH, spec.key_value_heads, _EXAMPLE_PAST, spec.head_dim)
     # Each a tensor of its own: the trace would merge inputs that share one.
     past = [(torch.randn(cache_shape), torch.randn(cache_shape)) for _ in range(spec.layers)]
-    axes = (_MROPE_AXES,) if spec.positions == "mrope" else ()
+    axes = spec.position_axes
     positions = torch.arange(_EXAMPLE_PAST, total).repeat(*axes, EXAMPLE_BATCH, 1)
     stacked = spec.deepstack_layers > 0
     deepstack = torch.randn(

@@ -8,7 +8,9 @@ from typing import Any
 from torch import nn
 from torch.export import Dim
 
-BATCH = Dim("batch_size")
+from carve_models import names
+
+BATCH = Dim(names.BATCH)
 
 #: Above one, so that the trace does not take it for a constant.
 EXAMPLE_BATCH = 2

@@ -120,11 +120,11 @@ def _packed_graph(checkpoint: Checkpoint, features: PatchFeatures, spec: NativeI
     size = [side * spec.token_size for side in _EXAMPLE_GRID]
     seen = preprocess(np.zeros((*size, 3), np.uint8), spec)
     example = {name: torch.from_numpy(array) for name, array in seen.feeds.items()}
-    patches = Dim("image_tokens") * spec.merge_size**2
+    patches = Dim(names.IMAGE_TOKENS) * spec.merge_size**2
     shapes = {name: {0: patches} for name in example}
     groups = [names.WINDOW_PATCHES, names.PATCH_SLOTS], [names.TABLE_INDICES, names.TABLE_WEIGHTS]
     if names.WINDOW_PATCHES in example:
-        shapes[names.WINDOW_PATCHES] = {0: Dim("windows")}
+        shapes[names.WINDOW_PATCHES] = {0: Dim(names.WINDOWS)}
 
     def arranged(values: dict[str, Any]) -> tuple[Any, ...]:
         pairs = [tuple(values[name] for name in group if name in values) for group in groups]

@@ -9,26 +9,21 @@ from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError
 from carve_models.image_spec import FixedImage, NativeImage, TiledImage
 from carve_models.manifest import DecoderSpec, Graph, Manifest, Tensor
+from carve_models.names import BATCH, IMAGE_TOKENS, PAST, PATCHES, SEQUENCE, TOTAL, WINDOWS
 
-_BATCH, _SEQUENCE = "batch_size", "sequence_length"
-_PAST, _TOTAL = "past_sequence_length", "total_sequence_length"
-_PATCHES, _TOKENS, _WINDOWS = "patches", "image_tokens", "windows"
 _IMAGE = Tensor(name="image", dtype="uint8", shape=("height", "width", 3))
 
 #: Row and column of a patch; entries of the position table that a patch lies between.
 _AXES, _CORNERS = 2, 4
 
-#: Axes of ``position_ids`` under M-RoPE: time, row, column.
-_MROPE_AXES = 3
-
 
 def expected_graphs(manifest: Manifest) -> dict[str, Graph]:
     """Return the interface of each graph; symbolic dimensions are names."""
     decoder = manifest.decoder
-    embeds = _float(names.INPUTS_EMBEDS, _BATCH, _SEQUENCE, decoder.hidden_size)
+    embeds = _float(names.INPUTS_EMBEDS, BATCH, SEQUENCE, decoder.hidden_size)
     embed = Graph(
         file=names.graph_file(names.EMBED_TOKENS),
-        inputs=(_int(names.INPUT_IDS, _BATCH, _SEQUENCE),),
+        inputs=(_int(names.INPUT_IDS, BATCH, SEQUENCE),),
         outputs=(embeds,),
     )
     graphs = {
@@ -47,36 +42,36 @@ def _vision(manifest: Manifest) -> Graph:
     inputs: tuple[Tensor, ...]
     match image:
         case FixedImage():
-            inputs = (_float(names.PIXEL_VALUES, _BATCH, 3, *image.size),)
-            features = _float(names.IMAGE_FEATURES, _BATCH, image.fewest_tokens, hidden)
+            inputs = (_float(names.PIXEL_VALUES, BATCH, 3, *image.size),)
+            features = _float(names.IMAGE_FEATURES, BATCH, image.fewest_tokens, hidden)
         case TiledImage():
-            inputs = (_float(names.PIXEL_VALUES, _BATCH, 3, image.tile, image.tile),)
-            features = _float(names.IMAGE_FEATURES, _BATCH, image.tile_tokens, hidden)
+            inputs = (_float(names.PIXEL_VALUES, BATCH, 3, image.tile, image.tile),)
+            features = _float(names.IMAGE_FEATURES, BATCH, image.tile_tokens, hidden)
         case NativeImage():
             inputs = _packed_inputs(image)
-            features = _float(names.IMAGE_FEATURES, 1, _TOKENS, hidden)
+            features = _float(names.IMAGE_FEATURES, 1, IMAGE_TOKENS, hidden)
     outputs = [features]
     if depth := manifest.decoder.deepstack_layers:
-        outputs.append(_float(names.DEEPSTACK_FEATURES, 1, depth, _TOKENS, hidden))
+        outputs.append(_float(names.DEEPSTACK_FEATURES, 1, depth, IMAGE_TOKENS, hidden))
     return Graph(file=names.graph_file(names.VISION_ENCODER), inputs=inputs, outputs=tuple(outputs))
 
 
 def _packed_inputs(image: NativeImage) -> tuple[Tensor, ...]:
     values = 3 * image.temporal_patch_size * image.patch_size**2
     inputs = [
-        _float(names.PIXEL_VALUES, _PATCHES, values),
-        _int(names.PATCH_POSITIONS, _PATCHES, _AXES),
+        _float(names.PIXEL_VALUES, PATCHES, values),
+        _int(names.PATCH_POSITIONS, PATCHES, _AXES),
     ]
     if image.window_size is not None:
         per_window = (image.window_size * image.merge_size) ** 2
         inputs += [
-            _int(names.WINDOW_PATCHES, _WINDOWS, per_window),
-            _int(names.PATCH_SLOTS, _PATCHES),
+            _int(names.WINDOW_PATCHES, WINDOWS, per_window),
+            _int(names.PATCH_SLOTS, PATCHES),
         ]
     if image.position_side is not None:
         inputs += [
-            _int(names.TABLE_INDICES, _PATCHES, _CORNERS),
-            _float(names.TABLE_WEIGHTS, _PATCHES, _CORNERS),
+            _int(names.TABLE_INDICES, PATCHES, _CORNERS),
+            _float(names.TABLE_WEIGHTS, PATCHES, _CORNERS),
         ]
     return tuple(inputs)
 
@@ -120,38 +115,33 @@ def refine_interface() -> Graph:
     )
 
 
-def _position_shape(spec: DecoderSpec) -> tuple[int | str, ...]:
-    axes = (_MROPE_AXES,) if spec.positions == "mrope" else ()
-    return *axes, _BATCH, _SEQUENCE
-
-
 def decoder_graph(spec: DecoderSpec, part: DecoderPart) -> Graph:
     """Return the interface of the decoder or of one of its halves."""
 
     def cache(names_: list[str], length: str) -> list[Tensor]:
-        shape = (_BATCH, spec.key_value_heads, length, spec.head_dim)
+        shape = (BATCH, spec.key_value_heads, length, spec.head_dim)
         return [_float(name, *shape) for name in names_]
 
-    states = _float(part.takes, _BATCH, _SEQUENCE, spec.hidden_size)
+    states = _float(part.takes, BATCH, SEQUENCE, spec.hidden_size)
     if part.is_last:
-        result = _float(names.LOGITS, _BATCH, 1, spec.vocab_size)
+        result = _float(names.LOGITS, BATCH, 1, spec.vocab_size)
     else:
-        result = _float(part.gives, _BATCH, _SEQUENCE, spec.hidden_size)
+        result = _float(part.gives, BATCH, SEQUENCE, spec.hidden_size)
     deepstack = []
     if spec.deepstack_layers and part.layers.start == 0:
-        shape = (_BATCH, spec.deepstack_layers, _SEQUENCE, spec.hidden_size)
+        shape = (BATCH, spec.deepstack_layers, SEQUENCE, spec.hidden_size)
         deepstack.append(_float(names.DEEPSTACK_EMBEDS, *shape))
-    rows = [_float(names.LAST_ROW, _BATCH, len(part.tapped), _TOTAL)] if part.tapped else []
+    rows = [_float(names.LAST_ROW, BATCH, len(part.tapped), TOTAL)] if part.tapped else []
     return Graph(
         file=names.graph_file(part.name),
         inputs=(
             states,
-            _int(names.ATTENTION_MASK, _BATCH, _TOTAL),
-            _int(names.POSITION_IDS, *_position_shape(spec)),
-            *cache(names.past_names(part.layers), _PAST),
+            _int(names.ATTENTION_MASK, BATCH, TOTAL),
+            _int(names.POSITION_IDS, *spec.position_axes, BATCH, SEQUENCE),
+            *cache(names.past_names(part.layers), PAST),
             *deepstack,
         ),
-        outputs=(result, *rows, *cache(names.present_names(part.layers), _TOTAL)),
+        outputs=(result, *rows, *cache(names.present_names(part.layers), TOTAL)),
     )
 
 

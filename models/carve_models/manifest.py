@@ -14,7 +14,7 @@ from carve_models.errors import BundleError, SchemaError, SettingsError
 from carve_models.family import Positions
 from carve_models.folder import FileEntry, FolderKind
 from carve_models.image_spec import Count, ImageSpec, Index, TiledImage
-from carve_models.names import DECODER, MANIFEST_FILE
+from carve_models.names import DECODER, MANIFEST_FILE, MROPE_AXES
 from carve_models.settings import Settings
 
 SCHEMA_VERSION = 2
@@ -164,6 +164,11 @@ class DecoderSpec:
     def parts(self) -> tuple[DecoderPart, ...]:
         """The graphs to run one after the other: the two halves if there are, or the whole."""
         return (self.whole,) if self.exit_layers is None else self.whole.split(self.exit_layers)
+
+    @property
+    def position_axes(self) -> tuple[int, ...]:
+        """Leading sizes of ``position_ids``, before batch and sequence."""
+        return (MROPE_AXES,) if self.positions == "mrope" else ()
 
     def rows(self, layers: Sequence[int]) -> list[int]:
         """Return the rows of the tap that hold the given layers.

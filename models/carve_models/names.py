@@ -1,4 +1,4 @@
-"""Names of graphs, tensors and files that every bundle shares.
+"""Names of graphs, tensors, their dimensions and files that every bundle shares.
 
 They follow the ONNX bundles of transformers.js; ``decoder_attentions.last_row`` is ours.
 """
@@ -36,6 +36,18 @@ DEEPSTACK_EMBEDS = "deepstack_embeds"
 HIDDEN_STATES = "hidden_states"
 LOGITS = "logits"
 LAST_ROW = "decoder_attentions.last_row"
+
+#: Dimensions that have no fixed size.
+BATCH = "batch_size"
+SEQUENCE = "sequence_length"
+PAST = "past_sequence_length"
+TOTAL = "total_sequence_length"
+PATCHES = "patches"
+IMAGE_TOKENS = "image_tokens"
+WINDOWS = "windows"
+
+#: Axes of ``position_ids`` under M-RoPE: time, row, column.
+MROPE_AXES = 3
 
 
 def graph_file(graph: str) -> str:

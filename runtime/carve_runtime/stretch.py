@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.family import Positions
+from carve_models.names import MROPE_AXES
 from carve_runtime.model_input import FEATURE, ModelInput
 from carve_runtime.text import Piece
 
@@ -90,7 +91,7 @@ def prompt_positions(
             axes.append(start + np.stack([np.zeros_like(row), row, column]))
             start += max(rows, columns)
         else:
-            axes.append(np.tile(start + np.arange(len(piece)), (3, 1)))
+            axes.append(np.tile(start + np.arange(len(piece)), (MROPE_AXES, 1)))
             start += len(piece)
     return np.concatenate(axes, axis=1).astype(np.int64)[:, None], start
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from carve_models import names
 from carve_models.engines import Range
 from carve_models.errors import SettingsError
 from carve_models.image_spec import FixedImage, NativeImage
 from carve_models.manifest import Manifest, Tensor
+from carve_models.names import BATCH, PAST, PATCHES, SEQUENCE, TOTAL, VISION_ENCODER, WINDOWS
 from carve_runtime.memory import TEXT_POSITIONS
 
-BATCH, SEQUENCE = "batch_size", "sequence_length"
-PAST, TOTAL = "past_sequence_length", "total_sequence_length"
-PATCHES, WINDOWS = "patches", "windows"
 STEPS, LAYERS, TOKENS = "steps", "layers", "tokens"
 
 
@@ -44,7 +41,7 @@ def default_ranges(manifest: Manifest) -> dict[str, Range]:
             ranges[WINDOWS] = (1, -(-middle // image.window_size**2), most)
     elif not isinstance(image, FixedImage):
         # At least two: TensorRT-RTX 1.7 cannot compile Idefics3's encoder for a fixed batch.
-        ranges[f"{names.VISION_ENCODER}.{BATCH}"] = (1, 1, max(2, most // image.tile_tokens))
+        ranges[f"{VISION_ENCODER}.{BATCH}"] = (1, 1, max(2, most // image.tile_tokens))
     return ranges
 
 
