@@ -1,31 +1,18 @@
-"""Qwen3-VL: native resolution, interpolated positions, DeepStack, interleaved M-RoPE."""
+"""Qwen3-VL: Qwen2.5-VL with interpolated positions, DeepStack and interleaved M-RoPE."""
 
 from __future__ import annotations
 
-from carve_models.family import (
-    Family,
-    LayerRule,
-    Modules,
-    NativeImages,
-    PatchFeatures,
-    PromptLayout,
-)
+from dataclasses import replace
 
-QWEN3_VL = Family(
+from carve_models.family import NativeImages, PatchFeatures
+from carve_models.qwen2_5_vl import QWEN2_5_VL
+
+QWEN3_VL = replace(
+    QWEN2_5_VL,
     name="qwen3_vl",
     title="Qwen3-VL",
     architectures=("Qwen3VLForConditionalGeneration",),
     vision_models=("qwen3_vl", "qwen3_vl_vision"),
-    modules=Modules(
-        text_model="model.language_model",
-        embed_tokens="model.language_model.embed_tokens",
-        lm_head="lm_head",
-        vision_tower="model.visual",
-    ),
     features=PatchFeatures(deepstack="deepstack_visual_indexes"),
-    # As for Qwen2.5-VL, where the paper allows 256 tokens an image.
     images=NativeImages(max_tokens=256, position_table="num_position_embeddings"),
-    positions="mrope",
-    prompts=PromptLayout(),
-    layers=LayerRule(first=20, last=25, depth=28),
 )
