@@ -24,7 +24,7 @@ def contrast_interface() -> Graph:
     """Return the graph's interface, all float32.
 
     ``fused[n] = sum_t step_weights[t] sum_l layer_weights[l] question[t, l, n] / (general[t, l, n]
-    + regularizer)``.
+    + regularizer)``, where a weight of 0 leaves out a step or layer whatever it holds.
     """
     maps = (STEPS, LAYERS, TOKENS)
     shapes: dict[str, tuple[int | str, ...]] = {
@@ -49,7 +49,10 @@ def write_contrast(folder: Path) -> Path:
         helper.make_node("Unsqueeze", ["layer_weights", "layer_axes"], ["by_layer"]),
         helper.make_node("Mul", ["by_step", "by_layer"], ["weights"]),
         helper.make_node("Mul", ["contrast", "weights"], ["weighted"]),
-        helper.make_node("ReduceSum", ["weighted", "sum_axes"], ["fused"], keepdims=0),
+        # A step or layer that is left out may hold zeros, whose contrast is no number.
+        helper.make_node("Equal", ["weights", "nothing"], ["left_out"]),
+        helper.make_node("Where", ["left_out", "nothing", "weighted"], ["used"]),
+        helper.make_node("ReduceSum", ["used", "sum_axes"], ["fused"], keepdims=0),
     ]
     axes = {"step_axes": [1, 2], "layer_axes": [1], "sum_axes": [0, 1]}
     graph = helper.make_graph(
@@ -57,7 +60,10 @@ def write_contrast(folder: Path) -> Path:
         CONTRAST,
         [_value(tensor) for tensor in interface.inputs],
         [_value(tensor) for tensor in interface.outputs],
-        [helper.make_tensor(n, TensorProto.INT64, [len(a)], a) for n, a in axes.items()],
+        [
+            *(helper.make_tensor(n, TensorProto.INT64, [len(a)], a) for n, a in axes.items()),
+            helper.make_tensor("nothing", TensorProto.FLOAT, [], [0.0]),
+        ],
     )
     opsets = [helper.make_opsetid("", _OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
