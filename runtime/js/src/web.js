@@ -8,13 +8,14 @@ export function remote(url) {
   return {
     async read(name, onBytes) {
       const address = new URL(name, base);
-      const response = await fetch(address).catch((error) => {
-        throw new CarveError("bundle", `${address} cannot be fetched. Check the address.`, error);
-      });
-      if (!response.ok) {
+      try {
+        const response = await fetch(address);
+        if (response.ok) return await collect(response, onBytes);
         throw new CarveError("bundle", `${address}: ${response.status}. Check the address.`);
+      } catch (error) {
+        if (error instanceof CarveError) throw error;
+        throw new CarveError("bundle", `${address} cannot be fetched. Check the address.`, error);
       }
-      return collect(response, onBytes);
     },
   };
 }

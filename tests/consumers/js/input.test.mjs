@@ -1,12 +1,14 @@
 // What cannot be used is a CarveError that says so.
 import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { CarveError } from "../../../runtime/js/src/index.js";
 import { loadFolder } from "../../../runtime/js/src/node.js";
+import { remote } from "../../../runtime/js/src/web.js";
 
 const POCKET = join(import.meta.dirname, "../../../models/pocket");
 const image = { data: new Uint8Array(40 * 30 * 3).fill(7), width: 40, height: 30 };
@@ -105,6 +107,21 @@ test("a manifest that is no JSON", async () => {
   const options = { ort: { InferenceSession: {} }, cpu: "cpu" };
   await assert.rejects(Carve.load(source, options), refused("bundle", /not JSON/));
   await assert.rejects(Carve.load(source), refused("settings", /Pass ort/));
+});
+
+test("an address where nothing is, and connections that break", async () => {
+  const server = createServer(({ url }, response) => {
+    if (url.endsWith("carve.json")) return response.writeHead(404).end();
+    response.writeHead(200, { "Content-Length": 9 });
+    response.write("half", () => response.destroy());
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { read } = remote(`http://127.0.0.1:${server.address().port}`);
+  await assert.rejects(read("carve.json", () => {}), refused("bundle", /json: 404\. Check/));
+  const broken = refused("bundle", /tokenizer\.json cannot be fetched\. Check/);
+  await assert.rejects(read("tokenizer.json", () => {}), broken);
+  await new Promise((resolve) => server.close(resolve));
+  await assert.rejects(read("tokenizer.json", () => {}), broken);
 });
 
 test("a provider that is not there", async () => {
