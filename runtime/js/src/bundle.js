@@ -2,6 +2,7 @@
 import { CarveError, require } from "./errors.js";
 
 const SCHEMA_VERSION = 2;
+export const MANIFEST_FILE = "carve.json";
 export const TOKENIZER_FILE = "tokenizer.json";
 export const GRAPHS = {
   preprocess: "preprocess",
@@ -20,7 +21,7 @@ export const GRAPHS = {
  * @returns the manifest, the graphs' bytes by role, and tokenizer.json, parsed.
  */
 export async function readBundle(source, { verify, onProgress = () => {} }) {
-  const manifest = parse("carve.json", await source.read("carve.json", () => {}));
+  const manifest = parse(MANIFEST_FILE, await source.read(MANIFEST_FILE, () => {}));
   requireSupported(manifest);
   const names = [TOKENIZER_FILE, ...Object.values(GRAPHS).map((name) => manifest.graphs[name].file)];
   const onBytes = counter(names.map((name) => entryOf(manifest, name).size), onProgress);

@@ -1,11 +1,11 @@
 /** Assemble the page and all that it needs into one folder that any static server can serve. */
 import { build } from "esbuild";
 import { existsSync } from "node:fs";
-import { cp, mkdir, rm, stat } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { GRAPHS, TOKENIZER_FILE } from "../src/bundle.js";
+import { GRAPHS, MANIFEST_FILE, TOKENIZER_FILE } from "../src/bundle.js";
 
 const ROOT = join(import.meta.dirname, "..");
 const PAGE = join(ROOT, "demo");
@@ -49,8 +49,9 @@ export async function assemble(bundle = POCKET, site = SITE) {
 
 /** Copy what the library reads of a bundle; returns its example picture's address, or null. */
 async function copyBundle(bundle, folder) {
-  const names = Object.values(GRAPHS).map((name) => `onnx/${name}.onnx`);
-  for (const name of ["carve.json", TOKENIZER_FILE, ...names]) {
+  const { graphs } = JSON.parse(await readFile(join(bundle, MANIFEST_FILE), "utf8"));
+  const names = Object.values(GRAPHS).map((name) => graphs[name].file);
+  for (const name of [MANIFEST_FILE, TOKENIZER_FILE, ...names]) {
     await cp(join(bundle, name), join(folder, name));
   }
   if (!existsSync(join(bundle, EXAMPLE))) return null;
