@@ -1,16 +1,22 @@
-"""The pairs that every consumer answers, and Python's results to compare with."""
+"""The pairs that every consumer answers with Python's results, and libcarve, built once."""
 
 from __future__ import annotations
 
+import ctypes as c
 import json
+import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from carve_runtime import Carve, CarveResult
-from tests.support import PHOTOS, SCENES
+from carve_runtime import Carve, CarveResult, load_image
+from tests.consumers.building import SOURCE, run
+from tests.consumers.libcarve import Library
+from tests.support import PHOTOS, POCKET, ROOT, SCENES
 
 PAIRS = 20
 
@@ -32,6 +38,49 @@ def pairs(pocket: Carve) -> list[Pair]:
         asked += [(PHOTOS / photo, "What is this?"), (PHOTOS / photo, "Où est le château, 東京 ?")]
     assert len(asked) == PAIRS
     return [Pair(image, question, pocket.ask(image, question)) for image, question in asked]
+
+
+@pytest.fixture(scope="session")
+def onnxruntime() -> Path:
+    """Headers and library; kept between runs, for the headers come over the network."""
+    folder = ROOT / "build" / "onnxruntime"
+    run(SOURCE / "get_onnxruntime.sh", folder, sys.executable)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def installed(onnxruntime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library and the examples, built without a warning and installed."""
+    build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("prefix")
+    run(
+        *("cmake", "-S", SOURCE, "-B", build, f"-DONNXRUNTIME_ROOT={onnxruntime}"),
+        *(f"-DCMAKE_INSTALL_PREFIX={prefix}", "-DCMAKE_INSTALL_LIBDIR=lib"),
+        *("-DCMAKE_C_FLAGS=-Werror", f"-DCMAKE_INSTALL_RPATH={onnxruntime / 'lib'}"),
+    )
+    run("cmake", "--build", build)
+    run("cmake", "--install", build)
+    for example in ("answer", "frames"):
+        shutil.copy(build / f"carve_{example}", prefix)
+    return prefix
+
+
+@pytest.fixture(scope="session")
+def library(installed: Path) -> Library:
+    return Library(installed / "lib" / "libcarve.so.0")
+
+
+@pytest.fixture(scope="session")
+def model(library: Library) -> Iterator[c.c_void_p]:
+    model = library.open(POCKET, threads=1)
+    yield model
+    library.c.carve_model_free(model)
+
+
+@pytest.fixture(scope="session")
+def view(library: Library, model: c.c_void_p) -> Iterator[c.c_void_p]:
+    view = library.look(model, load_image(POCKET / "example.jpg"))
+    yield view
+    library.c.carve_view_free(view)
 
 
 def random_texts(count: int) -> list[str]:

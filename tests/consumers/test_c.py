@@ -1,36 +1,24 @@
-"""libcarve answers as the Python runtime does, and refuses what it cannot use."""
+"""libcarve answers as the Python runtime does."""
 
 from __future__ import annotations
 
 import ctypes as c
-import json
-import os
-import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from carve_export.questions import write_questions
 from carve_runtime import Carve, load_image
-from carve_runtime.bundle import sha256
 from tests.consumers import libcarve
+from tests.consumers.building import QUESTION, edited, harness, refused
 from tests.consumers.conftest import Pair, random_texts
-from tests.consumers.libcarve import LibcarveError, Library, array
-from tests.support import POCKET, ROOT
+from tests.consumers.libcarve import Library, array
+from tests.support import POCKET
 
-SOURCE = ROOT / "runtime" / "c"
-HERE = Path(__file__).parent
-QUESTION = "What word is on the purple square?"
 IOU = 0.99
-MUTATIONS = 10_000
-VALGRIND_MUTATIONS = 100
 
 AUTOMATIC = {"auto": libcarve.AUTO}
 ENUMS = {
@@ -41,63 +29,6 @@ ENUMS = {
     "final_prompt": ("pair", "refined"),
     "contrast": ("on", "off", "auto"),
 }
-
-
-def run(*command: object, **options: Any) -> str:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return str(done.stdout)
-
-
-@pytest.fixture(scope="module")
-def onnxruntime() -> Path:
-    """Headers and library; kept between runs, for the headers come over the network."""
-    folder = ROOT / "build" / "onnxruntime"
-    run(SOURCE / "get_onnxruntime.sh", folder, sys.executable)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def installed(onnxruntime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library and the examples, built without a warning and installed."""
-    build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("prefix")
-    run(
-        *("cmake", "-S", SOURCE, "-B", build, f"-DONNXRUNTIME_ROOT={onnxruntime}"),
-        *(f"-DCMAKE_INSTALL_PREFIX={prefix}", "-DCMAKE_INSTALL_LIBDIR=lib"),
-        *("-DCMAKE_C_FLAGS=-Werror", f"-DCMAKE_INSTALL_RPATH={onnxruntime / 'lib'}"),
-    )
-    run("cmake", "--build", build)
-    run("cmake", "--install", build)
-    for example in ("answer", "frames"):
-        shutil.copy(build / f"carve_{example}", prefix)
-    return prefix
-
-
-@pytest.fixture(scope="module")
-def library(installed: Path) -> Library:
-    return Library(installed / "lib" / "libcarve.so.0")
-
-
-@pytest.fixture(scope="module")
-def model(library: Library) -> Iterator[c.c_void_p]:
-    model = library.open(POCKET, threads=1)
-    yield model
-    library.c.carve_model_free(model)
-
-
-@pytest.fixture(scope="module")
-def view(library: Library, model: c.c_void_p) -> Iterator[c.c_void_p]:
-    view = library.look(model, load_image(POCKET / "example.jpg"))
-    yield view
-    library.c.carve_view_free(view)
-
-
-@contextmanager
-def refused(code: int, message: str) -> Iterator[None]:
-    with pytest.raises(LibcarveError) as failure:
-        yield
-    assert failure.value.code == code
-    assert message in str(failure.value)
 
 
 def text(value: bytes | None) -> str | None:
@@ -200,19 +131,6 @@ def test_rows_with_gaps_and_a_model_freed_first(library: Library, pairs: list[Pa
     library.c.carve_view_free(view)
 
 
-def harness(name: str, onnxruntime: Path, folder: Path, *flags: str) -> Path:
-    """Compile one of ``tests/consumers/c`` with the library's sources."""
-    libraries = run("pkg-config", "--cflags", "--libs", "libcjson", "libpcre2-8").split()
-    sources = [*sorted((SOURCE / "src").glob("*.c")), HERE / "c" / f"{name}.c"]
-    run(
-        *("cc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-g", "-O1", *flags, *sources),
-        *("-I", SOURCE / "include", "-I", SOURCE / "src", "-isystem", onnxruntime / "include"),
-        *("-o", folder / name, *libraries, "-L", onnxruntime / "lib", "-lonnxruntime", "-lm"),
-        f"-Wl,-rpath,{onnxruntime / 'lib'}",
-    )
-    return folder / name
-
-
 def test_text_and_ids_are_pythons(onnxruntime: Path, pocket: Carve, tmp_path: Path) -> None:
     program = harness("text", onnxruntime, tmp_path)
     encoder = pocket._model.text
@@ -255,226 +173,3 @@ def test_questions_encoded_beforehand(
 def refused_tokenizer(document: dict[str, Any]) -> None:
     document["added_tokens"].append({**document["added_tokens"][0], "special": False})
     document["added_tokens"][-1] |= {"id": 4, "content": "!"}
-
-
-def edited(folder: Path, name: str, edit: Any) -> Path:
-    """Return a copy of pocket with one JSON file changed, and its manifest to match."""
-    shutil.copytree(POCKET, folder, ignore=shutil.ignore_patterns("checkpoint"))
-    document = json.loads((folder / name).read_text())
-    edit(document)
-    (folder / name).write_text(json.dumps(document))
-    if name != "carve.json":
-        manifest = json.loads((folder / "carve.json").read_text())
-        path = folder / name
-        manifest["files"][name] = {"size": path.stat().st_size, "sha256": sha256(path)}
-        (folder / "carve.json").write_text(json.dumps(manifest))
-    return folder
-
-
-def test_the_examples(installed: Path, pocket: Carve, tmp_path: Path) -> None:
-    image = Image.open(POCKET / "example.jpg").convert("RGB")
-    result = pocket.ask(image, QUESTION)
-    for suffix in ("ppm", "png"):
-        image.save(tmp_path / f"picture.{suffix}")
-        refined = tmp_path / "refined.png"
-        printed = run(
-            installed / "carve_answer", POCKET, tmp_path / f"picture.{suffix}", QUESTION, refined
-        )
-        assert f"plain  {result.plain_answer}\nCARVE  {result.answer}\n" in printed
-        assert str(result.bbox) in printed
-        np.testing.assert_array_equal(np.asarray(Image.open(refined)), result.refined_image)
-    frames = (tmp_path / "picture.ppm").read_bytes() * 2
-    done = subprocess.run(
-        [installed / "carve_frames", POCKET, QUESTION],
-        input=frames,
-        capture_output=True,
-        check=True,
-    )
-    box = ",".join(map(str, result.bbox))
-    assert done.stdout.decode() == "".join(f"{i}\t{result.answer}\t{box}\n" for i in range(2))
-
-
-def test_what_is_installed(installed: Path, tmp_path: Path) -> None:
-    lib = installed / "lib"
-    assert (lib / "libcarve.so.0").resolve().name == "libcarve.so.0.1.0"
-    assert "libcarve.so.0" in run("readelf", "-d", lib / "libcarve.so")
-    symbols = run("nm", "-D", "--defined-only", lib / "libcarve.so").split()
-    exported = {symbol.split("@")[0] for symbol in symbols if symbol.startswith("carve_")}
-    handles = ("result", "view", "model")
-    frees = {f"carve_{name}_free" for name in handles}
-    assert exported == frees | {f"carve_{name}" for name in libcarve.FUNCTIONS}
-    program = tmp_path / "program.c"
-    program.write_text("#include <carve.h>\nint main(void) { carve_model_free(0); return 0; }\n")
-    environment = {**os.environ, "PKG_CONFIG_PATH": str(lib / "pkgconfig")}
-    flags = run("pkg-config", "--cflags", "--libs", "libcarve", env=environment).split()
-    run("cc", "-std=c99", "-pedantic", "-Werror", program, "-o", tmp_path / "program", *flags)
-    cxx = tmp_path / "program.cc"
-    shutil.copy(program, cxx)
-    run("c++", "-Wall", "-Werror", "-c", cxx, "-o", tmp_path / "cxx.o", *flags)
-    run(tmp_path / "program", env={**os.environ, "LD_LIBRARY_PATH": str(lib)})
-
-
-def truncate(name: str) -> Any:
-    def damage(folder: Path) -> None:
-        (folder / name).write_bytes((folder / name).read_bytes()[:100])
-
-    return damage
-
-
-def remove(name: str) -> Any:
-    return lambda folder: (folder / name).unlink()
-
-
-def swap(folder: Path) -> None:
-    path = folder / "onnx" / "vision_encoder.onnx"
-    data = bytearray(path.read_bytes())
-    data[-100] ^= 1
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (remove("carve.json"), "cannot be read"),
-        (truncate("carve.json"), "is not JSON"),
-        (remove("onnx/embed_tokens.onnx"), "embed_tokens.onnx is missing"),
-        (truncate("onnx/decoder_model_merged.onnx"), "has 100 bytes"),
-        (truncate("tokenizer.json"), "has 100 bytes"),
-        (swap, "SHA-256 differs"),
-    ],
-)
-def test_damaged_bundles(damage: Any, message: str, library: Library, tmp_path: Path) -> None:
-    folder = edited(tmp_path / "bundle", "carve.json", lambda document: None)
-    damage(folder)
-    with refused(libcarve.BUNDLE, message):
-        library.open(folder)
-
-
-@pytest.mark.parametrize(
-    ("edit", "code", "message"),
-    [
-        (lambda m: m.update(schema_version=9), libcarve.UNSUPPORTED, "schema version 9"),
-        (lambda m: m["graphs"].pop("preprocess"), libcarve.UNSUPPORTED, "no graph preprocess"),
-        (lambda m: m["image"].update(kind="tiled"), libcarve.UNSUPPORTED, "of the kind 'tiled'"),
-        (lambda m: m["image"].pop("grid"), libcarve.BUNDLE, "grid"),
-        (lambda m: m["defaults"].update(adaptive=True), libcarve.UNSUPPORTED, "adaptive"),
-        (lambda m: m["defaults"].update(mask_top_p="some"), libcarve.BUNDLE, "mask_top_p"),
-        (
-            lambda m: m["graphs"]["decoder_model_merged"]["inputs"].pop(),
-            libcarve.UNSUPPORTED,
-            "inputs that this library does not feed",
-        ),
-        (
-            lambda m: m["graphs"]["embed_tokens"].update(file="../embed_tokens.onnx"),
-            libcarve.BUNDLE,
-            "outside the bundle",
-        ),
-        (lambda m: m["decoder"].update(hidden_size=127), libcarve.BUNDLE, "another type or shape"),
-    ],
-)
-def test_other_manifests(
-    edit: Any, code: int, message: str, library: Library, tmp_path: Path
-) -> None:
-    folder = edited(tmp_path / "bundle", "carve.json", edit)
-    with refused(code, message):
-        library.look(library.open(folder), load_image(POCKET / "example.jpg"))
-
-
-def test_providers(library: Library) -> None:
-    with refused(libcarve.PROVIDER, "no NoSuchExecutionProvider"):
-        library.open(POCKET, provider=b"NoSuchExecutionProvider")
-    with refused(libcarve.SETTINGS, "threads is -1"):
-        library.open(POCKET, threads=-1)
-
-
-def test_wrong_arguments(library: Library, model: c.c_void_p, view: c.c_void_p) -> None:
-    pixels = np.zeros((20, 30, 3), np.uint8)
-    with refused(libcarve.INVALID, "The folder is NULL"):
-        library.made("open", None, None)
-    with refused(libcarve.INVALID, "The model's address is NULL"):
-        library.call("open", b"", None, None)
-    with refused(libcarve.INVALID, "struct_size 3"):
-        library.made("open", str(POCKET).encode(), c.byref(libcarve.OpenOptions(3)))
-    with refused(libcarve.INVALID, "The model is NULL"):
-        library.look(c.c_void_p(), pixels)
-    with refused(libcarve.INVALID, "image->pixels is NULL"):
-        library.look(model, pixels, pixels=None)
-    for sides in ((0, 20), (30, 0), (1, 20), (-30, 20), (30, 2**31 - 1)):
-        with refused(libcarve.IMAGE, "The image is"):
-            library.look(model, pixels, width=sides[0], height=sides[1])
-    with refused(libcarve.IMAGE, "a ratio above"):
-        library.look(model, np.zeros((2, 600, 3), np.uint8))
-    with refused(libcarve.IMAGE, "row_bytes is 89"):
-        library.look(model, pixels, row_bytes=89)
-    with refused(libcarve.INVALID, "The view is NULL"):
-        library.ask(c.c_void_p(), QUESTION)
-    with refused(libcarve.INVALID, "The question is NULL"):
-        library.made("ask", view, None, None)
-    with refused(libcarve.INVALID, "The result is NULL"):
-        library.read(c.c_void_p())
-    with refused(libcarve.PROMPT, "not valid UTF-8"):
-        library.ask(view, "what\udcff?")
-    with refused(libcarve.PROMPT, "is empty"):
-        library.ask(view, " \n")
-    with refused(libcarve.PROMPT, "positions"):
-        library.ask(view, "what " * 1500)
-    with refused(libcarve.PROMPT, "more than 16384 bytes"):
-        library.ask(view, "what " * 15000)
-
-
-@pytest.mark.parametrize(
-    ("changes", "code", "message"),
-    [
-        ({"struct_size": 8}, libcarve.INVALID, "struct_size 8"),
-        ({"layer_count": 0}, libcarve.SETTINGS, "layers is empty"),
-        ({"steps": 3}, libcarve.SETTINGS, "steps is 3"),
-        ({"strategy": -1}, libcarve.SETTINGS, "strategy is -1"),
-        ({"mask_top_p": 0.0}, libcarve.SETTINGS, "mask_top_p is 0"),
-        ({"mask_top_p": float("nan")}, libcarve.SETTINGS, "mask_top_p is"),
-        ({"outlier_percent": 101.0}, libcarve.SETTINGS, "outlier_percent is 101"),
-        ({"max_regions": 0}, libcarve.SETTINGS, "max_regions is 0"),
-        ({"max_new_tokens": -2}, libcarve.SETTINGS, "max_new_tokens is -2"),
-        ({"max_new_tokens": 5000}, libcarve.PROMPT, "positions"),
-        ({"contrast": 3}, libcarve.SETTINGS, "contrast is 3"),
-        ({"outlier_percent": libcarve.AUTO}, libcarve.SETTINGS, "outlier_percent is -1"),
-        ({"max_refined_pixels": -1}, libcarve.SETTINGS, "max_refined_pixels is -1"),
-    ],
-)
-def test_wrong_settings(
-    changes: dict[str, Any],
-    code: int,
-    message: str,
-    library: Library,
-    model: c.c_void_p,
-    view: c.c_void_p,
-) -> None:
-    options = library.options(model)
-    for name, value in changes.items():
-        setattr(options, name, value)
-    with refused(code, message):
-        library.ask(view, QUESTION, options)
-
-
-@pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    return edited(tmp_path / "scratch", "carve.json", lambda document: None)
-
-
-def test_random_damage_under_the_sanitizers(
-    onnxruntime: Path, scratch: Path, tmp_path: Path
-) -> None:
-    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    program = harness("mutate", onnxruntime, tmp_path, *flags)
-    assert run(program, POCKET, scratch, MUTATIONS, 1) == f"{MUTATIONS} inputs\n"
-
-
-def test_random_damage_under_valgrind(onnxruntime: Path, scratch: Path, tmp_path: Path) -> None:
-    """What reads files and text; ONNX Runtime's own code would take minutes there."""
-    program = harness("mutate", onnxruntime, tmp_path)
-    flags = (
-        "--quiet",
-        "--leak-check=full",
-        "--errors-for-leak-kinds=definite",
-        "--error-exitcode=1",
-    )
-    run("valgrind", *flags, program, POCKET, scratch, VALGRIND_MUTATIONS, 2, "files")
