@@ -2,68 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from safetensors.torch import load_file, save_file
 
 import carve_export.exporter as exporter
-from carve_export.cli import main
 from carve_models.errors import ParityError
 from carve_models.manifest import read_manifest
 from carve_runtime import Carve
 from tests.checkpoints import make_llava
-from tests.conftest import CheckpointOf, ExportOf
+from tests.export.commands import NAME, carve_export, failed
 from tests.support import CASES, PHOTOS
-
-NAME = "llava-clip-gqa"
-
-
-def carve_export(*arguments: object, typed: str | None = None) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=typed)
-
-
-def failed(result: Result, code: int, message: str) -> None:
-    """Check the exit code and that standard error ends with one line of cause and remedy."""
-    assert isinstance(result.exception, SystemExit), result.output  # else a traceback
-    assert result.exit_code == code, result.output
-    last = result.stderr.strip().splitlines()[-1]
-    assert re.search(rf"^Error: .*{message}", last), last
-    assert last.endswith(".")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(checkpoint_of: CheckpointOf) -> Path:
-    return checkpoint_of(NAME)
-
-
-@pytest.fixture
-def traced(monkeypatch: pytest.MonkeyPatch, export_of: ExportOf) -> None:
-    """Save the time of tracing: put the graphs of the same checkpoint's earlier export there."""
-    graphs = export_of(NAME, "ort").folder / "onnx"
-
-    def copy(checkpoint: object, manifest: object, folder: Path, on_stage: object) -> None:
-        shutil.copytree(graphs, folder / "onnx")
-
-    monkeypatch.setattr(exporter, "_trace", copy)
-
-
-def changed_copy(checkpoint: Path, folder: Path, file: str, **changes: Any) -> Path:
-    """Copy a checkpoint with some fields of one of its JSON files replaced."""
-    shutil.copytree(checkpoint, folder)
-    (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | changes))
-    return folder
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
@@ -179,105 +134,6 @@ def test_an_occupied_place_is_refused(kind: str, checkpoint: Path, tmp_path: Pat
     message = r"out is already there\. Choose another folder" if kind == "folder" else "is a file"
     failed(carve_export(checkpoint, out), 1, message)
     assert sorted(tmp_path.rglob("*")) == before
-
-
-BAD_CHECKPOINTS: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown architecture": (
-        {"architectures": ["LlavaNextForConditionalGeneration"], "model_type": "llava_next"},
-        r"'LlavaNextForConditionalGeneration'; nearest is LLaVA-1\.5, and all mod.*\. Declare it",
-    ),
-    "unknown model type": (
-        {"architectures": ["OrchidModel"], "model_type": "orchid"},
-        r"orchid.*\. ",
-    ),
-    "no architecture": (
-        {"architectures": None},
-        r"'\(none\)'.*\. Declare it.* one of Llava",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BAD_CHECKPOINTS)
-def test_bad_checkpoints(name: str, checkpoint: Path, tmp_path: Path) -> None:
-    changes, message = BAD_CHECKPOINTS[name]
-    folder = changed_copy(checkpoint, tmp_path / "checkpoint", "config.json", **changes)
-    failed(carve_export(folder, tmp_path / "out"), 1, message)
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
-
-
-def test_no_checkpoint_at_all(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    result = carve_export(tmp_path / "empty", tmp_path / "out")
-    failed(result, 1, r"empty has no config\.json\. Give a Hugging Face checkpoint")
-    result = carve_export("./absent", tmp_path / "out")
-    failed(result, 1, r"there is no folder .*absent\. Give a checkpoint's folder")
-
-
-class Trap:
-    """Pickled: writes a file when it is read."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = str(marker)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (Path(self.marker),)
-
-
-def test_pickled_weights_are_never_read(checkpoint: Path, tmp_path: Path) -> None:
-    marker = tmp_path / "unpickled"
-    folder = changed_copy(checkpoint, tmp_path / "checkpoint", "config.json")
-    (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(marker)))
-    failed(carve_export(folder, tmp_path / "out"), 1, r"safetensors.*\. A checkpoint has config")
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda weights: weights.pop(min(weights)), r"weights of .* are incomplete \(missing keys"),
-        (lambda weights: None, r"cannot be loaded: .*incomplete metadata"),
-    ],
-    ids=["missing tensor", "truncated file"],
-)
-def test_incomplete_weights_are_not_made_up(
-    change: Callable[[dict[str, Any]], object], message: str, checkpoint: Path, tmp_path: Path
-) -> None:
-    folder = changed_copy(checkpoint, tmp_path / "checkpoint", "config.json")
-    path = folder / "model.safetensors"
-    weights = load_file(path)
-    if change(weights) is None:
-        path.write_bytes(path.read_bytes()[:-1000])
-    else:
-        save_file(weights, path, metadata={"format": "pt"})
-    failed(carve_export(folder, tmp_path / "out"), 1, message)
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
-
-
-UNTRUSTED: dict[str, dict[str, Any]] = {
-    "config.json": {"model_type": "orchid", "auto_map": {"AutoConfig": "trap.Trap"}},
-    "tokenizer_config.json": {
-        "tokenizer_class": "Orchid",
-        "auto_map": {"AutoTokenizer": ["trap.Trap", None]},
-    },
-    "preprocessor_config.json": {
-        "image_processor_type": "Orchid",
-        "auto_map": {"AutoImageProcessor": "trap.Trap"},
-    },
-}
-
-
-@pytest.mark.parametrize("file", UNTRUSTED)
-def test_code_in_a_checkpoint_is_never_run(
-    file: str, checkpoint: Path, traced: None, tmp_path: Path
-) -> None:
-    """Not even if somebody answers yes to a prompt of transformers."""
-    marker, folder = tmp_path / "executed", tmp_path / "checkpoint"
-    changed_copy(checkpoint, folder, file, **UNTRUSTED[file])
-    (folder / "processor_config.json").unlink()  # would replace preprocessor_config.json
-    (folder / "trap.py").write_text(f"open({str(marker)!r}, 'w')\nclass Trap: pass\n")
-    result = carve_export(folder, tmp_path / "out", typed="y\ny\ny\n")
-    assert not marker.exists(), result.output
 
 
 BAD_SETTINGS = {

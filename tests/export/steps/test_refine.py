@@ -1,31 +1,20 @@
-"""``carve_refine.onnx`` and ``preprocess.onnx`` equal the runtime, in ONNX Runtime and OpenVINO.
-
-ONNX Runtime computes the filters in double precision, as Pillow does: everything is equal, bit for
-bit on the goldens. OpenVINO's CPU plug-in computes doubles as singles; its bounds are
-``SINGLE_*`` below.
-"""
+"""``carve_refine.onnx`` equals the runtime, see ``running``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import onnxruntime
-import openvino
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carve_export.steps.graphs import write_step_graphs
 from carve_models import names
-from carve_models.image_spec import FixedImage
 from carve_models.interface import refine_interface
 from carve_models.settings import Rule, Strategy
 from carve_runtime import fuse_contrast, load_image, select_regions
-from carve_runtime.preprocess import preprocess
 from carve_runtime.refine import refine_pixels
+from tests.export.steps.running import SINGLE_BYTES, Run, onnx_runtime, open_vino
 from tests.support import PHOTOS, POCKET, golden
 
 STRATEGIES, RULES = get_args(Strategy), get_args(Rule)
@@ -33,23 +22,7 @@ GOLDEN_CASES = range(10)
 BORDERLINE = 1e-6  # relative to the threshold, as for the goldens
 
 SINGLE_SALIENCY = 1e-5  # relative
-SINGLE_BYTES = 1  # levels of 255
 SINGLE_SIDE = 1  # pixels of the refined image's sides: int(w * s) in single precision
-
-Run = Callable[[dict[str, Any]], list[Any]]
-
-
-def onnx_runtime(path: Path) -> Run:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda feeds: list(session.run(None, feeds))
-
-
-def open_vino(path: Path) -> Run:
-    hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-    model = openvino.Core().compile_model(path, "CPU", hints)
-    return lambda feeds: list(model(feeds).values())
 
 
 @pytest.fixture(scope="module")
@@ -284,40 +257,3 @@ def test_the_pixel_limit(limit: int, refine: Run) -> None:
     wanted = refine_pixels(image, mask, limit or None)
     assert (tuple(box), bool(limited)) == (wanted.box, wanted.limited)
     np.testing.assert_array_equal(refined, wanted.image)
-
-
-COMMON: dict[str, Any] = {"size": (56, 48), "grid": (4, 3), "patch_size": 14}
-SPECS = {
-    "resize": FixedImage(resize_to=(56, 48), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), **COMMON),
-    "pad": FixedImage(pad_color=(9, 200, 77), resize_to=(56, 48), **COMMON),
-    "crop": FixedImage(resize_shortest_edge=60, crop=(56, 48), resample="lanczos", **COMMON),
-    "crop beyond": FixedImage(resize_shortest_edge=51, crop=(56, 48), **COMMON),
-    "sliver": FixedImage(resize_shortest_edge=60, crop=(56, 48), max_aspect_ratio=1.25, **COMMON),
-    "crop alone": FixedImage(crop=(56, 48), **COMMON),
-    "bilinear": FixedImage(resize_to=(56, 48), resample="bilinear", **COMMON),
-    "box": FixedImage(resize_to=(56, 48), resample="box", **COMMON),
-    "hamming": FixedImage(resize_to=(56, 48), resample="hamming", **COMMON),
-}
-
-
-@pytest.mark.parametrize("name", SPECS)
-def test_preprocessing(name: str, tmp_path: Path) -> None:
-    write_step_graphs(tmp_path, SPECS[name])
-    path = tmp_path / names.graph_file(names.PREPROCESS)
-    exact, single = onnx_runtime(path), open_vino(path)
-    photo = load_image(PHOTOS / "portrait.jpg")
-    for image in (photo, photo[:41, :333], photo[:30, :20], photo[:2, :3]):
-        wanted = preprocess(image, SPECS[name])
-        pixel_values, window = exact({"image": image})
-        np.testing.assert_array_equal(pixel_values, wanted.feeds[names.PIXEL_VALUES])
-        np.testing.assert_array_equal(window, wanted.window)
-        pixel_values, _ = single({"image": image})
-        std = np.min(SPECS[name].std or 1.0)
-        level = SINGLE_BYTES / 255 / std + 1e-5
-        assert np.abs(pixel_values - wanted.feeds[names.PIXEL_VALUES]).max() <= level
-
-
-def test_a_filter_that_is_no_convolution_has_no_graph(tmp_path: Path) -> None:
-    write_step_graphs(tmp_path, FixedImage(resize_to=(56, 48), resample="nearest", **COMMON))
-    assert not (tmp_path / names.graph_file(names.PREPROCESS)).exists()
-    assert (tmp_path / names.graph_file(names.CARVE_REFINE)).exists()
