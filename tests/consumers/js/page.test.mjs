@@ -168,9 +168,7 @@ test("the server has files of its folder, and nothing else", async () => {
   assert.equal((await fetch(address(server))).status, 200);
 });
 
-const slow = !process.env.CARVE_WEBGPU && "minutes without a GPU; set CARVE_WEBGPU=1";
-
-test("WebGPU, on a software adapter", { skip: slow }, async () => {
+test("WebGPU, on a software adapter", async () => {
   const args = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
   const other = await launch({ args: [...args, "--enable-features=Vulkan"] });
   const { page, complaints } = await open(other, `${address(server)}?device=webgpu`, WIDE);
