@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from transformers import (
-    GenerationConfig,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -16,6 +15,7 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from tests.checkpoints.saving import save
 from tests.checkpoints.tokenizer import byte_level_tokenizer
 
 SPECIAL = [
@@ -59,38 +59,23 @@ def text_settings(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     }
 
 
-def save(
-    model: Any, tokenizer: PreTrainedTokenizerFast, recipe: dict[str, Any], folder: Path
-) -> Path:
-    """Write model, tokenizer and image processor."""
-    model.generation_config = GenerationConfig(
-        eos_token_id=recipe["eos_token_ids"], pad_token_id=tokenizer.pad_token_id
+def _make(config_class: Any, model_class: Any, recipe: dict[str, Any], folder: Path) -> Path:
+    tokenizer = qwen_tokenizer()
+    config = config_class(
+        vision_config=recipe["vision"] | {"initializer_range": 0.2},
+        text_config=recipe["text"] | text_settings(tokenizer),
+        **special_ids(tokenizer),
     )
-    model.eval().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    Qwen2VLImageProcessorPil(**recipe["image_processor"]).save_pretrained(folder)
-    return folder
+    torch.manual_seed(recipe["seed"])
+    processor = Qwen2VLImageProcessorPil(**recipe["image_processor"])
+    return save(model_class(config), tokenizer, processor, recipe["eos_token_ids"], folder)
 
 
 def make_qwen2_5_vl(recipe: dict[str, Any], folder: Path) -> Path:
     """Write a tiny Qwen2.5-VL with seeded random weights and return its folder."""
-    tokenizer = qwen_tokenizer()
-    config = Qwen2_5_VLConfig(
-        vision_config=recipe["vision"] | {"initializer_range": 0.2},
-        text_config=recipe["text"] | text_settings(tokenizer),
-        **special_ids(tokenizer),
-    )
-    torch.manual_seed(recipe["seed"])
-    return save(Qwen2_5_VLForConditionalGeneration(config), tokenizer, recipe, folder)
+    return _make(Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, recipe, folder)
 
 
 def make_qwen3_vl(recipe: dict[str, Any], folder: Path) -> Path:
     """Write a tiny Qwen3-VL with seeded random weights and return its folder."""
-    tokenizer = qwen_tokenizer()
-    config = Qwen3VLConfig(
-        vision_config=recipe["vision"] | {"initializer_range": 0.2},
-        text_config=recipe["text"] | text_settings(tokenizer),
-        **special_ids(tokenizer),
-    )
-    torch.manual_seed(recipe["seed"])
-    return save(Qwen3VLForConditionalGeneration(config), tokenizer, recipe, folder)
+    return _make(Qwen3VLConfig, Qwen3VLForConditionalGeneration, recipe, folder)

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from transformers import (
-    GenerationConfig,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
     InternVLConfig,
@@ -20,6 +19,7 @@ from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2Im
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
+from tests.checkpoints.saving import save
 from tests.checkpoints.tokenizer import byte_level_tokenizer
 
 ROWS = range(1, 7)
@@ -60,18 +60,6 @@ def _text(recipe: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> dict[st
     }
 
 
-def _save(
-    model: Any, tokenizer: PreTrainedTokenizerFast, processor: Any, eos: Any, folder: Path
-) -> Path:
-    model.generation_config = GenerationConfig(
-        eos_token_id=eos, pad_token_id=tokenizer.pad_token_id
-    )
-    model.eval().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
-
-
 def make_idefics3(recipe: dict[str, Any], folder: Path) -> Path:
     """Write a tiny SmolVLM or Idefics3 with seeded random weights and return its folder."""
     config_class, model_class, processor_class = IDEFICS[recipe["model"]]
@@ -85,7 +73,7 @@ def make_idefics3(recipe: dict[str, Any], folder: Path) -> Path:
     )
     torch.manual_seed(recipe["seed"])
     processor = processor_class(**recipe["image_processor"])
-    return _save(model_class(config), tokenizer, processor, recipe["eos_token_ids"], folder)
+    return save(model_class(config), tokenizer, processor, recipe["eos_token_ids"], folder)
 
 
 def make_internvl(recipe: dict[str, Any], folder: Path) -> Path:
@@ -107,4 +95,4 @@ def make_internvl(recipe: dict[str, Any], folder: Path) -> Path:
     model = InternVLForConditionalGeneration(config)
     torch.nn.init.normal_(model.model.vision_tower.embeddings.position_embeddings, std=0.2)
     processor = GotOcr2ImageProcessorPil(**recipe["image_processor"])
-    return _save(model, tokenizer, processor, recipe["eos_token_ids"], folder)
+    return save(model, tokenizer, processor, recipe["eos_token_ids"], folder)

@@ -16,13 +16,15 @@ from transformers import (
     Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
 )
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from carve_export import ExportOptions, export_bundle
 from carve_export.verify import verify_bundle
 from carve_models.errors import CarveError, CheckpointError, FamilyError
 from carve_runtime import Carve
-from tests.checkpoints.qwen import qwen_tokenizer, save, special_ids, text_settings
+from tests.checkpoints.qwen import qwen_tokenizer, special_ids, text_settings
+from tests.checkpoints.saving import save
 from tests.checkpoints.tokenizer import byte_level_tokenizer
 from tests.conftest import CheckpointOf
 from tests.support import CASES, PHOTOS, ROOT
@@ -73,7 +75,9 @@ def make_qwen2_vl(folder: Path) -> Path:
         **special_ids(tokenizer),
     )
     torch.manual_seed(11)
-    return save(Qwen2VLForConditionalGeneration(config), tokenizer, recipe, folder)
+    model = Qwen2VLForConditionalGeneration(config)
+    processor = Qwen2VLImageProcessorPil(**recipe["image_processor"])
+    return save(model, tokenizer, processor, recipe["eos_token_ids"], folder)
 
 
 def make_paligemma(folder: Path) -> Path:
