@@ -29,11 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU, by name, unless there is one."""
-    if not config.getoption("--gpu"):
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU: pytest --gpu"))
+    """Skip, by name, what needs a GPU unless there is one, and what needs none where one is."""
+    marker, reason = "gpu", "needs an NVIDIA GPU: pytest --gpu"
+    if config.getoption("--gpu"):
+        marker, reason = "no_gpu", "needs a machine without an NVIDIA GPU"
+    for item in items:
+        if item.get_closest_marker(marker):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

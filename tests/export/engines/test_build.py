@@ -117,6 +117,7 @@ def test_engines_in_static_int8(pocket_portable: Path, tmp_path: Path) -> None:
         assert small.files[engine.file].size < usual.files[engine.file].size
 
 
+@pytest.mark.no_gpu
 def test_weights_left_out(pocket_portable: Path, tmp_path: Path) -> None:
     """TensorRT-RTX takes weights out only where a GPU is; without one it is an error, no crash."""
     with pytest.raises(EngineError, match=r"refuses vision_encoder\.onnx: .*CUDA_SUCCESS"):

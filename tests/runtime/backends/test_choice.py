@@ -13,18 +13,15 @@ from tests.support import POCKET
 
 HERE = r"\(available: .*CPUExecutionProvider.*\)\. Choose an available provider, or install "
 
-REFUSED: list[tuple[dict[str, Any], type[CarveError], str]] = [
-    ({"provider": "cuda"}, ProviderError, rf"no CUDAExecutionProvider here {HERE}.*\[gpu\]"),
+ABSENT: list[tuple[str, str]] = [
+    ("cuda", rf"no CUDAExecutionProvider here {HERE}.*\[gpu\]"),
+    ("tensorrt", rf"no TensorrtExecutionProvider here {HERE}.*tensorrt"),
     (
-        {"provider": "tensorrt"},
-        ProviderError,
-        rf"no TensorrtExecutionProvider here {HERE}.*tensorrt",
-    ),
-    (
-        {"provider": "nv_tensorrt_rtx"},
-        ProviderError,
+        "nv_tensorrt_rtx",
         rf"no NvTensorRTRTXExecutionProvider here {HERE}.*onnxruntime-ep-nv-tensorrt-rtx",
     ),
+]
+REFUSED: list[tuple[dict[str, Any], type[CarveError], str]] = [
     ({"provider": "orchid"}, SettingsError, r"provider is 'orchid'\. Choose one of cpu, cuda"),
     ({"backend": "orchid"}, SettingsError, r"backend is 'orchid'\. Choose one of ort, openvino"),
     (
@@ -41,6 +38,13 @@ REFUSED: list[tuple[dict[str, Any], type[CarveError], str]] = [
     ),
     ({"threads": 0}, SettingsError, r"threads is 0\. Give a value at least 1"),
 ]
+
+
+@pytest.mark.no_gpu
+@pytest.mark.parametrize(("provider", "message"), ABSENT)
+def test_providers_of_gpus(provider: Any, message: str) -> None:
+    with pytest.raises(ProviderError, match=message):
+        Carve.load(POCKET, provider=provider)
 
 
 @pytest.mark.parametrize(("options", "kind", "message"), REFUSED)

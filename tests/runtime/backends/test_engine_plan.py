@@ -216,6 +216,7 @@ def test_engines_for_another_gpu(built: Path, capability: str) -> None:
         require_gpu(manifest, capability, 1)
 
 
+@pytest.mark.no_gpu
 def test_no_gpu_is_a_clear_error(engines: Path, pocket_portable: Path) -> None:
     """Everything fits but the machine: the answer is an error before TensorRT is asked."""
     with pytest.raises(ProviderError, match=r"no CUDA device here .*\. Run on a machine with"):
