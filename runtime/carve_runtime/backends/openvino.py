@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +13,12 @@ from carve_models.errors import BundleError, ProviderError, RunError
 from carve_models.interface import require_tensors
 from carve_models.manifest import Graph as GraphSpec
 from carve_models.manifest import Tensor
+from carve_runtime.backends.pool import Pool
 from carve_runtime.bundle import Bundle
 from carve_runtime.graph import Array, Graph, SessionSettings, Value, in_order
 from carve_runtime.late_import import late_import
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
 
 _CPU = "CPU"
@@ -93,7 +92,7 @@ class OpenVinoGraph:
             raise BundleError(
                 f"{path} cannot be loaded: {_reason(error)}", "export the checkpoint again"
             ) from error
-        self._idle: list[Any] = []
+        self._requests: Pool[Any] = Pool(self._model.create_infer_request)
         for kind, ports, wanted in (
             ("inputs", self._model.inputs, self.spec.inputs),
             ("outputs", self._model.outputs, self.spec.outputs),
@@ -113,7 +112,7 @@ class OpenVinoGraph:
         keep: Collection[str] = (),
     ) -> dict[str, Value]:
         """See :class:`Graph`."""
-        with self._request() as request:
+        with self._requests.lend() as request:
             arrays = {name: self.value(feed).numpy() for name, feed in feeds.items()}
             try:
                 for name, array in arrays.items():
@@ -134,15 +133,6 @@ class OpenVinoGraph:
         if not isinstance(array, np.ndarray):
             return array
         return ArrayValue(np.ascontiguousarray(array))
-
-    @contextmanager
-    def _request(self) -> Iterator[Any]:
-        try:
-            request = self._idle.pop()
-        except IndexError:
-            request = self._model.create_infer_request()
-        yield request
-        self._idle.append(request)  # one that failed is dropped
 
 
 def _tensor(port: Any, wanted: Sequence[Tensor]) -> Tensor:

@@ -6,10 +6,9 @@ Nothing here has been run on a GPU yet: what needs none is in ``engine_plan`` an
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +24,12 @@ from carve_runtime.backends.engine_plan import (
     require_gpu,
     require_inputs,
 )
+from carve_runtime.backends.pool import Pool
 from carve_runtime.bundle import Bundle
 from carve_runtime.graph import Array, Graph, SessionSettings, Value
 from carve_runtime.late_import import late_import
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
 
 _MODULES: dict[Target, str] = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx_bindings"}
@@ -124,8 +123,7 @@ class TensorRtGraph:
         self._engine = runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
             raise EngineError(f"TensorRT cannot load {path}", "build the engines again")
-        self._idle: list[Any] = []
-        self._lock = Lock()
+        self._contexts: Pool[Any] = Pool(self._engine.create_execution_context)
 
     @property
     def in_place(self) -> bool:
@@ -143,7 +141,7 @@ class TensorRtGraph:
         values = {name: self.value(feed) for name, feed in feeds.items()}
         require_inputs(self._spec, {name: tuple(one.shape()) for name, one in values.items()})
         call("cudaSetDevice", self._device)
-        with self._context() as context:
+        with self._contexts.lend() as context:
             for name, value in values.items():
                 context.set_input_shape(name, tuple(value.shape()))
             buffers = output_buffers(self._spec, context.get_tensor_shape)
@@ -176,11 +174,3 @@ class TensorRtGraph:
             call("cudaStreamSynchronize", stream)
         finally:
             call("cudaStreamDestroy", stream)
-
-    @contextmanager
-    def _context(self) -> Iterator[Any]:
-        with self._lock:
-            context = self._idle.pop() if self._idle else self._engine.create_execution_context()
-        yield context
-        with self._lock:
-            self._idle.append(context)  # one that failed is dropped
