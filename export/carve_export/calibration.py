@@ -27,10 +27,21 @@ _SEED = 0
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One question of a calibration file; other keys are ignored."""
+    """One question of a calibration file; other keys are ignored.
+
+    Attributes:
+        image: a file, beside the calibration file.
+        question: what is asked.
+        answer: the right answer.
+        center: of the object asked for, (x, y) in pixels of the image.
+        box: around it, (x0, y0, x1, y1).
+    """
 
     image: str
     question: str
+    answer: str | None = None
+    center: tuple[float, float] | None = None
+    box: tuple[float, float, float, float] | None = None
 
 
 def read_entries(path: Path) -> list[Entry]:

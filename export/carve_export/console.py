@@ -17,7 +17,7 @@ from carve_export.exporter import ExportOptions, ExportReport, export_bundle
 from carve_export.parity import Comparison, require_parity
 from carve_export.quality import lower_bundle
 from carve_export.verify import verify_bundle
-from carve_models.manifest import Manifest
+from carve_models.manifest import Quality
 
 
 def run_export(checkpoint: str, out: Path, **options: Any) -> None:
@@ -51,28 +51,33 @@ def run_precision(
         manifest = lower_bundle(
             folder, out, precisions, calibration, overwrite=overwrite, on_stage=on_stage
         )
-    console.print(quality_table([manifest]))
+    if manifest.quality is not None:
+        console.print(quality_table(manifest.quality))
     console.print(f"{out} is written", highlight=False)
 
 
-def quality_table(manifests: Sequence[Manifest]) -> Table:
-    """Return what lower precision costs, a row for each bundle."""
-    table = Table(title="against float32")
-    for column in ("precision", "size", "same answers", "plain", "mask IoU", "least", "questions"):
-        table.add_column(column, justify="left" if column == "precision" else "right")
-    for manifest in manifests:
-        quality = manifest.quality
-        if quality is not None:
-            table.add_row(
-                ", ".join(f"{part} {one}" for part, one in quality.precision.items()),
-                f"{quality.size:.2f}",
-                f"{quality.answer_agreement:.1%}",
-                f"{quality.plain_agreement:.1%}",
-                f"{quality.mask_overlap:.3f}",
-                f"{quality.least_mask_overlap:.3f}",
-                str(quality.questions),
-            )
+def quality_table(quality: Quality) -> Table:
+    """Return what lower precision costs; right answers and pointing where they are known."""
+    lowered = ", ".join(f"{part} {one}" for part, one in quality.precision.items())
+    table = Table(title=f"against float32: {lowered}", show_header=False)
+    rows = {
+        "size": f"{quality.size:.2f}",
+        "same answers": f"{quality.answer_agreement:.1%}",
+        "same plain answers": f"{quality.plain_agreement:.1%}",
+        "mask IoU, mean": f"{quality.mask_overlap:.3f}",
+        "mask IoU, least": f"{quality.least_mask_overlap:.3f}",
+        "right answers": _beside(quality.right, quality.usual_right),
+        "points at the object": _beside(quality.pointing, quality.usual_pointing),
+        "questions": str(quality.questions),
+    }
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, value)
     return table
+
+
+def _beside(share: float | None, usual: float | None) -> str:
+    return "" if share is None or usual is None else f"{share:.1%} (float32 {usual:.1%})"
 
 
 @contextmanager
@@ -119,7 +124,7 @@ def _print_report(console: Console, report: ExportReport) -> None:
     else:
         console.print("not compared with PyTorch: run carve-export verify", style="yellow")
     if report.manifest.quality is not None:
-        console.print(quality_table([report.manifest]))
+        console.print(quality_table(report.manifest.quality))
     size = sum(entry.size for entry in report.manifest.files.values()) / 1e6
     console.print(f"{report.folder}: {len(report.manifest.files)} files, {size:.1f} MB")
     layers = ", ".join(map(str, report.manifest.decoder.tapped_layers))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -11,15 +11,13 @@ from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import onnx
 
-from carve_export.calibration import Entry, Feeds, FeedSource, read_entries, record
+from carve_export.agreement import ask_all, compare
+from carve_export.calibration import Feeds, FeedSource, read_entries, record
 from carve_export.half import emulate
 from carve_export.onnx_files import save_model
 from carve_export.precision import (
-    Component,
-    Precision,
     lower,
     lower_decoder,
     parse_precisions,
@@ -29,10 +27,8 @@ from carve_export.split import split_decoder
 from carve_export.staging import file_entries, publish, require_free, staging
 from carve_models import names
 from carve_models.errors import BundleError
-from carve_models.manifest import Manifest, Quality, read_manifest, write_manifest
+from carve_models.manifest import Manifest, read_manifest, write_manifest
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.carve import Carve
-from carve_runtime.result import CarveResult
 
 
 def lower_bundle(
@@ -50,7 +46,7 @@ def lower_bundle(
         source: a bundle in float32.
         out: the new bundle's folder.
         precisions: see :func:`carve_export.precision.parse_precisions`.
-        calibration: JSON list of ``{"image": ..., "question": ...}``, images beside it.
+        calibration: JSON list of :class:`carve_export.calibration.Entry`, images beside it.
         overwrite: replace a bundle that is already there.
         on_stage: is told what is being done.
 
@@ -75,26 +71,44 @@ def lower_bundle(
     def fed(name: str) -> FeedSource:
         return lambda: recorded()[name]
 
+    def changed(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
+        on_stage(f"lower {name}")
+        if name == names.DECODER:
+            return lower_decoder(model, chosen["decoder"], chosen["lm_head"], fed(name))
+        return lower(model, chosen[name], fed(name))  # type: ignore[index]
+
     with staging(target) as folder:
-        copytree(bundle.folder, folder, dirs_exist_ok=True, ignore=_only(bundle))
-        for name in (names.VISION_ENCODER, names.EMBED_TOKENS):
-            on_stage(f"lower {name}")
-            path = folder / names.graph_file(name)
-            if (one := chosen[name]) != "fp32":  # type: ignore[index]
-                save_model(lower(onnx.load(path), one, fed(name)), path)
-        on_stage("lower the decoder")
-        path = folder / names.graph_file(names.DECODER)
-        body, head = chosen["decoder"], chosen["lm_head"]
-        save_model(lower_decoder(onnx.load(path), body, head, fed(names.DECODER)), path)
-        split_decoder(folder, bundle.manifest.decoder)
-        made = replace(bundle.manifest, files=file_entries(folder))
+        made = rewrite(bundle, folder, changed)
         on_stage(f"ask {len(entries)} questions twice")
-        with measurable(Bundle(folder, made), chosen.values()) as found:
-            quality = measure(bundle, found, entries, calibration.parent, chosen)
-        manifest = replace(made, quality=quality)
+        with measurable(made, chosen.values()) as found:
+            quality = compare(
+                ask_all(bundle, entries, calibration.parent),
+                ask_all(found, entries, calibration.parent),
+                {part: one for part, one in chosen.items() if one != "fp32"},
+                relative_size(made, bundle),
+            )
+        manifest = replace(made.manifest, quality=quality)
         write_manifest(folder, manifest)
         publish(folder, target, names.MANIFEST_FILE, _listed(target))
     return manifest
+
+
+def rewrite(
+    bundle: Bundle, folder: Path, change: Callable[[str, onnx.ModelProto], onnx.ModelProto]
+) -> Bundle:
+    """Copy a bundle with other graphs into a folder that exists; the decoder's halves follow.
+
+    Args:
+        bundle: the bundle.
+        folder: of the copy, without a manifest.
+        change: returns what replaces a graph, by its name; the whole decoder's, not the halves'.
+    """
+    copytree(bundle.folder, folder, dirs_exist_ok=True, ignore=_only(bundle))
+    for name in (names.VISION_ENCODER, names.EMBED_TOKENS, names.DECODER):
+        path = folder / names.graph_file(name)
+        save_model(change(name, onnx.load(path)), path)
+    split_decoder(folder, bundle.manifest.decoder)
+    return Bundle(folder, replace(bundle.manifest, files=file_entries(folder)))
 
 
 @contextmanager
@@ -109,48 +123,21 @@ def measurable(made: Bundle, precisions: Collection[str]) -> Iterator[Bundle]:
         yield made
         return
     with TemporaryDirectory() as work:
-        folder = Path(copytree(made.folder, Path(work) / "emulated"))
-        for name in (names.VISION_ENCODER, names.EMBED_TOKENS, names.DECODER):
-            path = folder / names.graph_file(name)
-            model = onnx.load(path)
-            emulate(model, "bf16")
-            save_model(model, path)
-        split_decoder(folder, made.manifest.decoder)
-        yield Bundle(folder, replace(made.manifest, files=file_entries(folder)))
+        yield rewrite(made, Path(work), _emulated)
 
 
-def measure(
-    usual: Bundle,
-    made: Bundle,
-    entries: Sequence[Entry],
-    folder: Path,
-    chosen: dict[Component, Precision],
-) -> Quality:
-    """Ask both bundles the same questions with their default settings, and compare."""
-    pairs: list[tuple[CarveResult, CarveResult]] = []
-    wanted, found = Carve(usual), Carve(made)
-    for entry in entries:
-        image = folder / entry.image
-        pairs.append((wanted.ask(image, entry.question), found.ask(image, entry.question)))
-    overlaps = [_overlap(one.mask, other.mask) for one, other in pairs]
-    return Quality(
-        precision={part: one for part, one in chosen.items() if one != "fp32"},
-        questions=len(pairs),
-        plain_agreement=float(np.mean([a.plain_answer == b.plain_answer for a, b in pairs])),
-        answer_agreement=float(np.mean([a.answer == b.answer for a, b in pairs])),
-        mask_overlap=float(np.mean(overlaps)),
-        least_mask_overlap=float(np.min(overlaps)),
-        size=_graph_bytes(made.manifest) / _graph_bytes(usual.manifest),
-    )
+def _emulated(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
+    del name
+    emulate(model, "bf16")
+    return model
 
 
-def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 1.0
+def relative_size(made: Bundle, usual: Bundle) -> float:
+    """Return the bytes of a bundle's graphs, weights beside them included, relative to another."""
+    return _graph_bytes(made.manifest) / _graph_bytes(usual.manifest)
 
 
 def _graph_bytes(manifest: Manifest) -> int:
-    """Return the bytes of the graphs and of the weights beside them."""
     return sum(entry.size for name, entry in manifest.files.items() if name.startswith("onnx/"))
 
 

@@ -204,6 +204,11 @@ class Quality:
         mask_overlap: intersection over union of the masks, mean.
         least_mask_overlap: the same, of the worst question.
         size: bytes of the graphs, relative to float32.
+        right: share of right answers through CARVE, of the questions whose answer was given.
+        usual_right: the same in float32.
+        pointing: share of questions whose strongest token is on the object asked for, of those
+            whose object was given.
+        usual_pointing: the same in float32.
     """
 
     precision: dict[str, str]
@@ -213,6 +218,10 @@ class Quality:
     mask_overlap: float
     least_mask_overlap: float
     size: float
+    right: float | None = None
+    usual_right: float | None = None
+    pointing: float | None = None
+    usual_pointing: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

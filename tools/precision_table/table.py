@@ -9,7 +9,7 @@ from tools.bench_quality.report import Table
 from tools.precision_table.measure import Language, Row
 
 _COST = ("precision", "size", "prefill", "decode")
-_ANSWERS = ("answers", "plain answers", "mask IoU", "least")
+_ANSWERS = ("answers", "plain answers", "mask IoU", "least", "points")
 _LANGUAGE = (
     "perplexity",
     "next token",
@@ -68,6 +68,7 @@ def _answers(row: Row) -> tuple[str, ...]:
         f"{quality.plain_agreement:.1%}",
         f"{quality.mask_overlap:.3f}",
         f"{quality.least_mask_overlap:.3f}",
+        "" if quality.pointing is None else f"{quality.pointing:.1%}",
     )
 
 
