@@ -39,8 +39,8 @@ def _precision(*, required: bool) -> Callable[[_Command], _Command]:
         multiple=True,
         required=required,
         metavar="[COMPONENT=]PRECISION",
-        help="fp16, bf16, int8, int8-static or int4, for all or for vision_encoder, embed_tokens, "
-        "decoder, lm_head.",
+        help="fp16, bf16, int8, int8-static, int4 or int4-only, for all or for vision_encoder, "
+        "embed_tokens, decoder, lm_head.",
     )
     calibration = click.option(
         "--calibration",

@@ -80,7 +80,7 @@ def to_half(
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
-    _drop_unused(graph)
+    drop_unused(graph)
 
 
 def emulate(model: onnx.ModelProto, precision: HalfType) -> None:
@@ -155,7 +155,8 @@ def _convert(tensor: TensorProto, name: str, half: int) -> TensorProto:
     return numpy_helper.from_array(values.astype(dtype), name)
 
 
-def _drop_unused(graph: onnx.GraphProto) -> None:
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Forget weights that no node uses any more, and shapes of results that are new."""
     used = {name for node in graph.node for name in node.input}
     used |= {value.name for value in graph.output}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]

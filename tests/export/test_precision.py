@@ -30,7 +30,7 @@ CHOICES: dict[str, tuple[tuple[str, ...], set[str], float, float, float]] = {
     "bf16": (("bf16",), {"Cast"}, 0.6, 0.75, 0.9),
     "int8": (("int8",), {"MatMulInteger"}, 0.5, 0.75, 0.9),
     "int8-static": (("int8-static",), {"QuantizeLinear", "DequantizeLinear"}, 0.5, 0.75, 0.9),
-    "int4": (("decoder=int4",), {"MatMulNBits"}, 0.7, 0.75, 0.8),
+    "int4-only": (("int4-only",), {"MatMulNBits"}, 0.3, 0.75, 0.9),
 }
 
 
@@ -80,11 +80,24 @@ def test_bfloat16_is_for_gpus(calibration: Path, tmp_path: Path) -> None:
     assert found.answer == entry["answer"]
 
 
+def test_int4_keeps_the_answers(tmp_path: Path) -> None:
+    quality = lower_bundle(
+        POCKET, tmp_path / "bundle", ("int4",), SCENES / "questions.json"
+    ).quality
+    assert quality is not None
+    assert quality.size < 0.36  # less than int8's
+    assert quality.answer_agreement >= 0.98
+    assert quality.least_mask_overlap >= 0.9
+    assert quality.right == quality.usual_right
+    assert quality.pointing == quality.usual_pointing == 21 / 24
+
+
 PARSED: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("fp16",), ("fp16",) * 4),
     (("int4",), ("int4", "fp32", "int4", "fp32")),
     (("int8", "decoder=int4", "lm_head=fp16"), ("int8", "fp32", "int4", "fp16")),
     (("embed_tokens=int8",), ("fp32", "int8", "fp32", "fp32")),
+    (("int4-only", "lm_head=int4"), ("int4-only", "fp32", "int4-only", "int4")),
 ]
 
 
@@ -103,7 +116,7 @@ def test_the_command_prints_what_it_costs(calibration: Path, tmp_path: Path) -> 
     done = CliRunner().invoke(main, list(map(str, arguments)))
     assert done.exit_code == 0, done.output
     assert "lm_head fp16" in done.stdout
-    assert "100.0%" in done.stdout
+    assert "100.0% (float32 100.0%)" in done.stdout  # the file has the answer and its place
     lower = [*map(str, arguments)]
     lower[1:3] = [str(tmp_path / "out"), str(tmp_path / "again")]
     twice = CliRunner().invoke(main, lower)
@@ -165,8 +178,9 @@ def test_wrong_precisions(texts: tuple[str, ...], message: str) -> None:
         parse_precisions(texts)
 
 
+@pytest.mark.parametrize("word", ["int4", "int4-only"])
 def test_int4_is_no_standard_operator(
-    pocket_portable: Path, calibration: Path, tmp_path: Path
+    word: str, pocket_portable: Path, calibration: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(CarveError, match=r"int4 needs an operator of ONNX Runtime.*\. Choose int8"):
-        lower_bundle(pocket_portable, tmp_path / "out", ("int4",), calibration)
+        lower_bundle(pocket_portable, tmp_path / "out", (word,), calibration)

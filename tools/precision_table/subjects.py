@@ -72,10 +72,12 @@ def pocket(work: Path, bundle: Path | None = None, calibration: Path = SCENES) -
         ("int8-static",),
         ("int8",),
         ("int8", "embed_tokens=int8", "lm_head=int8"),
-        ("decoder=int4",),
-        ("vision_encoder=int4",),
         ("int4",),
         ("int4", "lm_head=int4"),
+        ("decoder=int4-only",),
+        ("vision_encoder=int4-only",),
+        ("int4-only",),
+        ("int4-only", "lm_head=int4-only"),
     )
     return Subject(opened, folder, calibration, choices)
 
@@ -112,6 +114,7 @@ def smollm2(work: Path, scenes: int) -> Subject:
         ("decoder=int4",),
         ("decoder=int4", "lm_head=int8"),
         ("decoder=int4", "lm_head=int4"),
+        ("decoder=int4-only", "lm_head=int4-only"),
     )
     return Subject(
         open_bundle(bundle),

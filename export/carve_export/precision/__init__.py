@@ -4,7 +4,7 @@
 | --- | --- |
 | ``fp16``, ``bf16`` | see :mod:`carve_export.half` |
 | ``int8``, ``int8-static`` | see :mod:`carve_export.precision.int8` |
-| ``int4`` | see :mod:`carve_export.precision.int4` |
+| ``int4``, ``int4-only`` | see :mod:`carve_export.precision.int4` |
 
 The decoder's last product, ``lm_head``, and the token embedding are components of their own: small
 models lose most there. The tap is float32 in every precision.
@@ -16,11 +16,12 @@ from carve_export.precision.choice import (
     parse_precisions,
     require_lowerable,
 )
-from carve_export.precision.lower import lower, lower_decoder
+from carve_export.precision.lower import body_and_head, lower, lower_decoder
 
 __all__ = [
     "Component",
     "Precision",
+    "body_and_head",
     "lower",
     "lower_decoder",
     "parse_precisions",

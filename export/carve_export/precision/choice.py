@@ -7,11 +7,11 @@ from typing import Literal, get_args
 from carve_models.errors import SettingsError
 from carve_models.manifest import Profile, Weights
 
-Precision = Literal["fp32", "fp16", "bf16", "int8", "int8-static", "int4"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int8-static", "int4", "int4-only"]
 Component = Literal["vision_encoder", "embed_tokens", "decoder", "lm_head"]
 
 #: What one word for all means: the parts that lose most stay above 8 bits.
-_SPARED: dict[str, Precision] = {"int8": "fp32", "int8-static": "fp32", "int4": "fp32"}
+_SPARED: dict[str, Precision] = dict.fromkeys(("int8", "int8-static", "int4", "int4-only"), "fp32")
 #: What a table that is looked up in can be in: it multiplies nothing.
 _LOOKED_UP: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
 
@@ -68,7 +68,7 @@ def require_lowerable(
             f"the weights are stored as {weights}, and lowered ones are made from float32",
             "export the checkpoint with --weights float32",
         )
-    if "int4" in chosen.values() and profile == "portable":
+    if {"int4", "int4-only"}.intersection(chosen.values()) and profile == "portable":
         raise SettingsError(
             "int4 needs an operator of ONNX Runtime, and the bundle is portable",
             "choose int8, or export the checkpoint with --profile ort",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import onnx
 
@@ -21,10 +23,15 @@ def lower_decoder(
     model: onnx.ModelProto, body: Precision, lm_head: Precision, feeds: FeedSource
 ) -> onnx.ModelProto:
     """Return the decoder with its body and its last product in precisions of their own."""
+    rest, head = body_and_head(model)
+    return lower(lower(model, body, feeds, rest), lm_head, feeds, head)
+
+
+def body_and_head(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
+    """Return the results of a decoder's body and of its last product."""
     last = next(node for node in model.graph.node if names.LOGITS in node.output)
     head = {names.LOGITS} if last.op_type in WITH_WEIGHTS else set(last.input)
-    rest = {node.output[0] for node in model.graph.node} - head
-    return lower(lower(model, body, feeds, rest), lm_head, feeds, head)
+    return {node.output[0] for node in model.graph.node} - head, head
 
 
 def lower(
@@ -67,6 +74,7 @@ _LOWER: Mapping[Precision, _Lower] = {
     "int8": to_int8,
     "int8-static": to_static_int8,
     "int4": to_int4,
+    "int4-only": partial(to_int4, tolerance=math.inf),
 }
 
 

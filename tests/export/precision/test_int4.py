@@ -1,0 +1,121 @@
+"""4-bit graphs: what ONNX Runtime computes with them, and which weights get more bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from carve_export.precision.int4 import needs_more, to_int4
+from carve_export.precision.probe import input_products, squared_errors
+
+#: Neither is a number of whole blocks, nor even.
+ROWS, WIDTH = 40, 37
+EQUAL = 1e-5
+RNG = np.random.default_rng(0)
+WEIGHTS = {
+    "first": RNG.normal(size=(ROWS, WIDTH)).astype(np.float32),
+    "second": RNG.normal(size=(WIDTH, 3)).astype(np.float32),
+}
+FEEDS = [{"x": RNG.normal(size=(1, length, ROWS)).astype(np.float32)} for length in (5, 9)]
+
+
+@pytest.fixture
+def model() -> onnx.ModelProto:
+    """Return two products with a step between them."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "first"], ["a"], "one"),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("MatMul", ["b", "second"], ["y"], "two"),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "two",
+        [value("x", TensorProto.FLOAT, [1, "length", ROWS])],
+        [value("y", TensorProto.FLOAT, [1, "length", 3])],
+        [numpy_helper.from_array(array, name) for name, array in WEIGHTS.items()],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def run(model: onnx.ModelProto, feeds: dict[str, Any]) -> NDArray[np.float32]:
+    session = ort.InferenceSession(model.SerializeToString())
+    return np.asarray(session.run(None, feeds)[0], np.float32)
+
+
+def usual(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.maximum(x @ WEIGHTS["first"], 0) @ WEIGHTS["second"], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "bits", "largest"), [(math.inf, (4, 4), 0.2), (0.0, (8, 8), 0.01)]
+)
+def test_a_lowered_graph(
+    model: onnx.ModelProto, tolerance: float, bits: tuple[int, ...], largest: float
+) -> None:
+    lowered = to_int4(model, None, lambda: FEEDS, tolerance=tolerance)
+    onnx.checker.check_model(lowered)
+    attributes = [
+        {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        for node in lowered.graph.node
+        if node.op_type == "MatMulNBits"
+    ]
+    assert tuple(one["bits"] for one in attributes) == bits
+    assert not {one.name for one in lowered.graph.initializer} & set(WEIGHTS)
+    for feeds in FEEDS:
+        wanted, found = usual(feeds["x"]), run(lowered, feeds)
+        assert EQUAL < np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < largest
+
+
+def test_only_what_is_asked_for(model: onnx.ModelProto) -> None:
+    lowered = to_int4(model, {"y"}, lambda: FEEDS)
+    assert [node.op_type for node in lowered.graph.node] == ["MatMul", "Relu", "MatMulNBits"]
+    untouched = to_int4(lowered, {"b"}, lambda: pytest.fail("nothing needs them"))
+    assert [node.op_type for node in untouched.graph.node] == ["MatMul", "Relu", "MatMulNBits"]
+
+
+def test_what_products_see(model: onnx.ModelProto) -> None:
+    sums = dict(input_products(model, {"x": ROWS, "b": WIDTH}, FEEDS))
+    x = np.concatenate([feeds["x"][0] for feeds in FEEDS])
+    b = np.maximum(x @ WEIGHTS["first"], 0)
+    np.testing.assert_allclose(sums["x"], x.T @ x, rtol=EQUAL, atol=EQUAL)
+    np.testing.assert_allclose(sums["b"], b.T @ b, rtol=1e-4, atol=1e-4)
+
+
+def test_what_one_weight_changes(model: onnx.ModelProto) -> None:
+    changes: list[tuple[str, NDArray[Any]]] = [
+        ("second", 1.1 * WEIGHTS["second"]),
+        ("first", 0 * WEIGHTS["first"]),
+    ]
+    wanted = np.array([[0.01], [1.0]])
+    np.testing.assert_allclose(squared_errors(model, changes, FEEDS), wanted, rtol=1e-4)
+
+
+#: Errors of products, their sizes, a tolerance, and which need more bits.
+PLANS: list[tuple[Sequence[Sequence[float]], Sequence[int], float, Sequence[bool]]] = [
+    ([[0.0004], [0.0001], [0.0001]], (1, 1, 1), 0.1, (False, False, False)),
+    ([[0.0004], [0.0001], [0.0001]], (1, 1, 1), 0.015, (True, False, False)),
+    ([[0.0004], [0.0002], [0.0001]], (100, 1, 1), 0.021, (False, True, True)),
+    ([[0.0004, 0.0], [0.0, 4e-6]], (1, 1), 0.01, (True, False)),
+    ([[0.0004, 0.0], [0.0, 4e-6]], (1, 1), 0.0, (True, True)),
+]
+
+
+@pytest.mark.parametrize(("errors", "sizes", "tolerance", "wanted"), PLANS)
+def test_which_products_need_more_bits(
+    errors: Sequence[Sequence[float]],
+    sizes: Sequence[int],
+    tolerance: float,
+    wanted: Sequence[bool],
+) -> None:
+    found = needs_more(np.array(errors), np.array(sizes), tolerance)
+    assert tuple(found) == tuple(wanted)
