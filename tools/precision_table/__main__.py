@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import click
@@ -25,39 +24,25 @@ from carve_models.cli import ErrorCommand
 from tools.bench.figures import machine
 from tools.bench_quality.report import Table
 from tools.precision_table.measure import Extent, Measurer, Row
-from tools.precision_table.subjects import SCENES, Subject, pocket, smollm2
+from tools.precision_table.subjects import Subject, pocket, smollm2
 from tools.precision_table.table import label, language_table, question_table
 
-_SCENES = 60
 #: Of tables that do not go to a terminal, in characters.
 _WIDTH = 160
 
-_TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {
-    "pocket": question_table,
-    "smollm2": language_table,
+#: What makes the subject, about how many scenes it is asked, and the table of its rows.
+_TABLES: dict[str, tuple[Callable[[Path, int], Subject], int, Callable[[Sequence[Row]], Table]]] = {
+    "pocket": (pocket, 40, question_table),
+    "smollm2": (smollm2, 60, language_table),
 }
 
 
 @click.command(cls=ErrorCommand, context_settings={"show_default": True})
 @click.option("--work", type=click.Path(path_type=Path), default=Path("build/precision"))
 @click.option("--only", type=click.Choice(list(_TABLES)), multiple=True, help="Tables to make.")
-@click.option("--bundle", type=click.Path(path_type=Path), help="In pocket's place.")
-@click.option(
-    "--calibration",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default=SCENES,
-    help='For it, a JSON list of {"image": "photo.jpg", "question": "..."}.',
-)
 @click.option("--rounds", default=Extent.rounds, help="Rounds of each time.")
 @click.option("--quick", is_flag=True, help="A smoke test: pocket, the mildest choice, one round.")
-def main(
-    work: Path,
-    only: tuple[str, ...],
-    bundle: Path | None,
-    calibration: Path,
-    rounds: int,
-    quick: bool,
-) -> None:
+def main(work: Path, only: tuple[str, ...], rounds: int, quick: bool) -> None:
     """Lower each model in every way, measure what results, print and save the tables.
 
     Nothing else should run on the machine meanwhile: decoders are timed.
@@ -65,15 +50,12 @@ def main(
     console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     extent = Extent(rounds=1 if quick else rounds)
     work = work / "quick" if quick else work
-    subjects: dict[str, Callable[[], Subject]] = {
-        "pocket": partial(pocket, work, bundle, calibration),
-        "smollm2": partial(smollm2, work, _SCENES),
-    }
     for name in ("pocket",) if quick else only or tuple(_TABLES):
-        subject = subjects[name]()
+        make, scenes, tabulate = _TABLES[name]
+        subject = make(work, 1 if quick else scenes)
         choices = subject.choices[:1] if quick else subject.choices
         rows = _measure(Measurer(subject, extent), choices, console)
-        table = _TABLES[name](rows)
+        table = tabulate(rows)
         table.show(console)
         _save(work / name, table, rows)
         console.print(f"{work / name}.json, {work / name}.md", highlight=False)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from carve_export.quality import lower_bundle, measurable
+from carve_export.calibration import read_entries
+from carve_export.precision import parse_precisions
+from carve_export.quality import lower_bundle, measurable, measure
 from carve_models import names
 from carve_models.manifest import Quality
 from carve_runtime.bundle import Bundle, open_bundle
@@ -65,7 +67,8 @@ class Row:
 
     Attributes:
         choice: the precisions; none for float32 itself.
-        quality: what the bundle's manifest says; ``None`` for float32.
+        quality: of its answers to questions it was not calibrated on, if it can answer; else what
+            its manifest says. ``None`` for float32.
         paces: times; ``None`` where a CPU does not compute in the precision.
         language: ``None`` where there is no text.
     """
@@ -95,23 +98,22 @@ class Measurer:
         """
         subject, extent = self._subject, self._extent
         made = self._lowered(choice, on_stage) if choice else subject.bundle
-        place = subject.work / slug(choice)
+
+        def once(what: str, kind: type[T], make: Callable[[Bundle], T]) -> T:
+            on_stage(what)
+            return kept(subject.work / f"{slug(choice)}.{what}.json", kind, lambda: make(made))
+
         paces = language = None
+        quality = made.manifest.quality
         if _NOT_COMPUTED not in precisions(made):
-            on_stage("time the decoder")
-            paces = kept(
-                place.with_name(f"{place.name}.times-{extent.positions}-{extent.rounds}.json"),
-                Paces,
-                lambda: pace(subject.bundle, made, extent.positions, extent.rounds),
+            paces = once(f"times-{extent.positions}-{extent.rounds}", Paces, self._pace)
+        if quality is not None and subject.asked is not None:
+            quality = once(
+                "answers", Quality, partial(self._answers, choice, subject.asked, quality)
             )
         if subject.text:
-            on_stage("predict the text, look at scenes")
-            language = kept(
-                place.with_name(f"{place.name}.language-{extent.window}.json"),
-                Language,
-                lambda: self._language(made),
-            )
-        return Row(choice, made.manifest.quality, paces, language)
+            language = once(f"language-{extent.window}", Language, self._language)
+        return Row(choice, quality, paces, language)
 
     def _lowered(self, choice: tuple[str, ...], on_stage: OnStage) -> Bundle:
         subject = self._subject
@@ -119,6 +121,18 @@ class Measurer:
         if not (out / names.MANIFEST_FILE).exists():
             lower_bundle(subject.bundle.folder, out, choice, subject.calibration, on_stage=on_stage)
         return open_bundle(out)
+
+    def _pace(self, made: Bundle) -> Paces:
+        return pace(self._subject.bundle, made, self._extent.positions, self._extent.rounds)
+
+    def _answers(
+        self, choice: tuple[str, ...], asked: Path, known: Quality, made: Bundle
+    ) -> Quality:
+        """Return what a manifest says, measured with other questions."""
+        usual, chosen = self._subject.bundle, parse_precisions(choice)
+        with measurable(made, chosen.values()) as bundle:
+            found = measure(usual, bundle, read_entries(asked), asked.parent, chosen)
+        return replace(found, size=known.size)
 
     def _language(self, made: Bundle) -> Language:
         """Compare a bundle's language model with the one in float32."""

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+
+from PIL import Image
 
 from carve_export import ExportOptions, export_bundle
 from carve_runtime.bundle import Bundle, default_bundle, open_bundle
 from tools.bench.subjects import write_once
 from tools.bench_quality.looks import fingerprint
+from tools.pocket.cases import cases
 from tools.pocket.vocabulary import GENERAL
 from tools.pocket_l.build import Recipe, build, built_identity
 from tools.pocket_l.language_model import smollm2_file
 from tools.pocket_l.projector import FitSpec
 from tools.pocket_l.questions import SceneQuestions, scene_questions
 
-SCENES = Path(__file__).parents[2] / "tests" / "scenes" / "questions.json"
 TEXT = Path(__file__).with_name("text.txt")
 
 #: Where pocket-L points, and how (tools/pocket_l/README.md); the mask is as large as pocket's.
@@ -37,7 +38,7 @@ _PROMPTS = {"suffix": "", "general": GENERAL}
 # Real statistics have outliers: differences grow with depth beyond the usual tolerance.
 _TOLERANCE = 1e-4
 _CALIBRATION_SCENES = 12
-_PER_SCENE = 2
+_QUESTIONS, _PER_SCENE = "questions.json", 2
 
 
 @dataclass(frozen=True)
@@ -49,23 +50,31 @@ class Subject:
         work: folder of what is made of it.
         calibration: JSON list of questions for :func:`carve_export.quality.lower_bundle`.
         choices: precisions to measure, from the mildest on.
+        asked: questions whose answers are compared; ``None`` for a model that cannot answer.
         text: what the language model is to predict; empty for one that knows questions only.
-        scenes: where it is asked to look; none of them is used for calibration.
+        scenes: where it is asked to look.
+
+    No scene that is asked about is used for calibration.
     """
 
     bundle: Bundle
     work: Path
     calibration: Path
     choices: Sequence[tuple[str, ...]]
+    asked: Path | None = None
     text: str = ""
     scenes: Sequence[SceneQuestions] = ()
 
 
-def pocket(work: Path, bundle: Path | None = None, calibration: Path = SCENES) -> Subject:
-    """Return a bundle, the default one if none is given, with questions about scenes."""
-    opened = open_bundle(bundle or default_bundle())
-    known = fingerprint(opened.manifest).encode() + calibration.read_bytes()
-    folder = work / f"pocket-{hashlib.sha256(known).hexdigest()[:16]}"
+def pocket(work: Path, scenes: int) -> Subject:
+    """Return the default bundle, with three questions about each scene of the test split."""
+    bundle = open_bundle(default_bundle())
+    work = work / f"pocket-{fingerprint(bundle.manifest)}-{scenes}"
+    for name, some in (
+        ("calibration", cases("dev", "small", min(scenes, _CALIBRATION_SCENES), _PER_SCENE)),
+        ("asked", cases("test", "small", scenes)),
+    ):
+        _write_questions(work / name, ((case.image, case.question) for case in some))
     choices = (
         ("fp16",),
         ("bf16",),
@@ -79,7 +88,8 @@ def pocket(work: Path, bundle: Path | None = None, calibration: Path = SCENES) -
         ("int4-only",),
         ("int4-only", "lm_head=int4-only"),
     )
-    return Subject(opened, folder, calibration, choices)
+    calibration, asked = (work / name / _QUESTIONS for name in ("calibration", "asked"))
+    return Subject(bundle, work, calibration, choices, asked)
 
 
 def smollm2(work: Path, scenes: int) -> Subject:
@@ -102,8 +112,8 @@ def smollm2(work: Path, scenes: int) -> Subject:
         )
         export_bundle(str(checkpoint), bundle, options)
     every = scene_questions("dev", _CALIBRATION_SCENES + scenes, _PER_SCENE)
-    asked = list(islice(every, _CALIBRATION_SCENES))
-    write_once(calibration, lambda folder: _write_questions(asked, folder))
+    first = islice(every, _CALIBRATION_SCENES)
+    _write_questions(calibration, [(scene.image, scene.questions[0]) for scene in first])
     choices = (
         ("fp16",),
         ("bf16",),
@@ -119,17 +129,22 @@ def smollm2(work: Path, scenes: int) -> Subject:
     return Subject(
         open_bundle(bundle),
         work,
-        calibration / "questions.json",
+        calibration / _QUESTIONS,
         choices,
-        TEXT.read_text(),
-        list(every),
+        text=TEXT.read_text(),
+        scenes=list(every),
     )
 
 
-def _write_questions(scenes: Sequence[SceneQuestions], folder: Path) -> None:
-    entries = []
-    for index, scene in enumerate(scenes):
-        name = f"scene-{index:02}.png"
-        scene.image.save(folder / name)
-        entries.append({"image": name, "question": scene.questions[0]})
-    (folder / "questions.json").write_text(json.dumps(entries, indent=1) + "\n")
+def _write_questions(folder: Path, asked: Iterable[tuple[Image.Image, str]]) -> None:
+    """Write images and questions about them into a folder, once."""
+
+    def write(aside: Path) -> None:
+        entries = []
+        for index, (image, question) in enumerate(asked):
+            name = f"{index:03}.png"
+            image.save(aside / name)
+            entries.append({"image": name, "question": question})
+        (aside / _QUESTIONS).write_text(json.dumps(entries, indent=1) + "\n")
+
+    write_once(folder, write)

@@ -36,6 +36,7 @@ def test_rows_are_measured_once(calibration: Path, tmp_path: Path) -> None:
         tmp_path,
         calibration,
         choices[1:],
+        calibration,
         "What word is on the red square? Is there a blue star?",
         list(scene_questions("dev", 1, 1)),
     )
@@ -69,12 +70,12 @@ def test_a_prompt_has_room_for_one_token_more() -> None:
     assert pace(bundle, bundle, 2 * limit, 1).positions == limit - 1
 
 
-def test_the_command_from_end_to_end(calibration: Path, tmp_path: Path) -> None:
-    arguments = ["--quick", "--work", tmp_path, "--calibration", calibration]
-    done = CliRunner().invoke(main, list(map(str, arguments)), catch_exceptions=False)
+def test_the_command_from_end_to_end(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["--quick", "--work", str(tmp_path)], catch_exceptions=False)
     assert done.exit_code == 0
     document = json.loads((tmp_path / "quick" / "pocket.json").read_text())
     assert document["machine"]["cores"]
     assert [row["choice"] for row in document["rows"]] == [[], ["fp16"]]
+    assert document["rows"][1]["quality"]["questions"] == 3
     assert "| fp16 | 0.5" in (tmp_path / "quick" / "pocket.md").read_text()
     assert "fp16" in done.stdout
