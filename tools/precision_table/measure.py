@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from carve_export.agreement import Outcome, ask_all, compare
 from carve_export.calibration import read_entries
-from carve_export.precision import parse_precisions
-from carve_export.quality import lower_bundle, measurable, measure
+from carve_export.quality import lower_bundle, measurable
 from carve_models import names
 from carve_models.manifest import Quality
 from carve_runtime.bundle import Bundle, open_bundle
@@ -68,7 +68,7 @@ class Row:
     Attributes:
         choice: the precisions; none for float32 itself.
         quality: of its answers to questions it was not calibrated on, if it can answer; else what
-            its manifest says. ``None`` for float32.
+            its manifest says, ``None`` for float32.
         paces: times; ``None`` where a CPU does not compute in the precision.
         language: ``None`` where there is no text.
     """
@@ -107,10 +107,8 @@ class Measurer:
         quality = made.manifest.quality
         if _NOT_COMPUTED not in precisions(made):
             paces = once(f"times-{extent.positions}-{extent.rounds}", Paces, self._pace)
-        if quality is not None and subject.asked is not None:
-            quality = once(
-                "answers", Quality, partial(self._answers, choice, subject.asked, quality)
-            )
+        if subject.asked:
+            quality = once("answers", Quality, self._answers)
         if subject.text:
             language = once(f"language-{extent.window}", Language, self._language)
         return Row(choice, quality, paces, language)
@@ -125,14 +123,21 @@ class Measurer:
     def _pace(self, made: Bundle) -> Paces:
         return pace(self._subject.bundle, made, self._extent.positions, self._extent.rounds)
 
-    def _answers(
-        self, choice: tuple[str, ...], asked: Path, known: Quality, made: Bundle
-    ) -> Quality:
+    def _answers(self, made: Bundle) -> Quality:
         """Return what a manifest says, measured with other questions."""
-        usual, chosen = self._subject.bundle, parse_precisions(choice)
-        with measurable(made, chosen.values()) as bundle:
-            found = measure(usual, bundle, read_entries(asked), asked.parent, chosen)
-        return replace(found, size=known.size)
+        known = made.manifest.quality
+        if known is None:
+            return compare(self._usual_answers, self._usual_answers, {}, 1.0)
+        with measurable(made, precisions(made)) as bundle:
+            return compare(self._usual_answers, self._ask(bundle), known.precision, known.size)
+
+    @cached_property
+    def _usual_answers(self) -> list[Outcome]:
+        return self._ask(self._subject.bundle)
+
+    def _ask(self, bundle: Bundle) -> list[Outcome]:
+        asked = self._subject.asked
+        return list(ask_all(bundle, read_entries(asked), asked.parent)) if asked else []
 
     def _language(self, made: Bundle) -> Language:
         """Compare a bundle's language model with the one in float32."""

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import msgspec
 from PIL import Image
 
 from carve_export import ExportOptions, export_bundle
+from carve_export.calibration import Entry
 from carve_runtime.bundle import Bundle, default_bundle, open_bundle
 from tools.bench.subjects import write_once
 from tools.bench_quality.looks import fingerprint
-from tools.pocket.cases import cases
+from tools.pocket.cases import Case, cases
 from tools.pocket.vocabulary import GENERAL
 from tools.pocket_l.build import Recipe, build, built_identity
 from tools.pocket_l.language_model import smollm2_file
@@ -74,7 +76,7 @@ def pocket(work: Path, scenes: int) -> Subject:
         ("calibration", cases("dev", "small", min(scenes, _CALIBRATION_SCENES), _PER_SCENE)),
         ("asked", cases("test", "small", scenes)),
     ):
-        _write_questions(work / name, ((case.image, case.question) for case in some))
+        _write_questions(work / name, ((case.image, _entry(case)) for case in some))
     choices = (
         ("fp16",),
         ("bf16",),
@@ -113,7 +115,7 @@ def smollm2(work: Path, scenes: int) -> Subject:
         export_bundle(str(checkpoint), bundle, options)
     every = scene_questions("dev", _CALIBRATION_SCENES + scenes, _PER_SCENE)
     first = islice(every, _CALIBRATION_SCENES)
-    _write_questions(calibration, [(scene.image, scene.questions[0]) for scene in first])
+    _write_questions(calibration, [(scene.image, Entry("", scene.questions[0])) for scene in first])
     choices = (
         ("fp16",),
         ("bf16",),
@@ -136,15 +138,22 @@ def smollm2(work: Path, scenes: int) -> Subject:
     )
 
 
-def _write_questions(folder: Path, asked: Iterable[tuple[Image.Image, str]]) -> None:
+def _entry(case: Case) -> Entry:
+    """Return a case as a calibration file has it, without its image."""
+    target = case.target
+    center = None if target is None else (float(target.x), float(target.y))
+    return Entry("", case.question, case.answer, center)
+
+
+def _write_questions(folder: Path, asked: Iterable[tuple[Image.Image, Entry]]) -> None:
     """Write images and questions about them into a folder, once."""
 
     def write(aside: Path) -> None:
         entries = []
-        for index, (image, question) in enumerate(asked):
+        for index, (image, entry) in enumerate(asked):
             name = f"{index:03}.png"
             image.save(aside / name)
-            entries.append({"image": name, "question": question})
-        (aside / _QUESTIONS).write_text(json.dumps(entries, indent=1) + "\n")
+            entries.append(msgspec.structs.replace(entry, image=name))
+        (aside / _QUESTIONS).write_bytes(msgspec.json.format(msgspec.json.encode(entries)))
 
     write_once(folder, write)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tools.bench.measure import Spread
 from tools.bench_quality.report import Table
 from tools.precision_table.measure import Language, Row
 
 _COST = ("precision", "size", "prefill", "decode")
-_ANSWERS = ("answers", "plain answers", "mask IoU", "least", "points")
+_ANSWERS = ("answers", "plain answers", "mask IoU", "least", "right", "points")
 _LANGUAGE = (
     "perplexity",
     "next token",
@@ -68,8 +67,13 @@ def _answers(row: Row) -> tuple[str, ...]:
         f"{quality.plain_agreement:.1%}",
         f"{quality.mask_overlap:.3f}",
         f"{quality.least_mask_overlap:.3f}",
-        "" if quality.pointing is None else f"{quality.pointing:.1%}",
+        _share(quality.right),
+        _share(quality.pointing),
     )
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
 
 
 def _language(found: Language) -> tuple[str, ...]:
@@ -93,9 +97,5 @@ def _note(usual: Row) -> str:
     prefill, decode = usual.paces.prefill.usual, usual.paces.decode.usual
     return (
         f"Prefill of {usual.paces.positions} positions and decode of one behind them relative to "
-        f"float32, which takes {_milliseconds(prefill)} and {_milliseconds(decode)}."
+        f"float32, which takes {prefill.median:.3g} s and {decode.median:.3g} s."
     )
-
-
-def _milliseconds(seconds: Spread) -> str:
-    return f"{1000 * seconds.median:.3g} ms"

@@ -76,6 +76,10 @@ def test_the_command_from_end_to_end(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "quick" / "pocket.json").read_text())
     assert document["machine"]["cores"]
     assert [row["choice"] for row in document["rows"]] == [[], ["fp16"]]
-    assert document["rows"][1]["quality"]["questions"] == 3
+    usual, lowered = (row["quality"] for row in document["rows"])
+    assert lowered["questions"] == usual["questions"] == 3
+    assert (usual["answer_agreement"], usual["mask_overlap"]) == (1, 1)
+    assert lowered["usual_right"] == usual["right"]
+    assert lowered["usual_pointing"] == usual["pointing"]
     assert "| fp16 | 0.5" in (tmp_path / "quick" / "pocket.md").read_text()
     assert "fp16" in done.stdout
