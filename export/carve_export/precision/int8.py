@@ -3,59 +3,75 @@
 ``int8`` quantises activations as they come (``MatMulInteger``). ``int8-static`` fixes their scales
 beforehand, at the largest absolute value seen in calibration, and writes ``QuantizeLinear`` and
 ``DequantizeLinear`` around each product, symmetric on both sides: what TensorRT and most
-accelerators read.
+accelerators read. Products whose inputs have outliers stay in float32
+(:mod:`carve_export.precision.outliers`).
+
+x86 without VNNI adds pairs of products in 16 bits, where signed weights of 8 bits overflow: those
+of ``int8`` are unsigned, those of ``int8-static``, symmetric, have 7 bits.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import onnx
+from onnx import NodeProto
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 
 from carve_export.calibration import Feeds, FeedSource
-from carve_export.precision.products import WITH_WEIGHTS, products
+from carve_export.precision.outliers import with_outliers
+from carve_export.precision.products import LOOK_UP, WITH_WEIGHTS, products
 
 
 def to_int8(model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource) -> onnx.ModelProto:
     """Return a model in int8, see :func:`carve_export.precision.lower`."""
-    del feeds  # activations are quantised as they come
-    return _quantized(quantize_dynamic, model, only)
+    chosen = _without_outliers(model, only, feeds, fixed=False)
+    return _quantized(quantize_dynamic, model, chosen, weight_type=QuantType.QUInt8)
 
 
 def to_static_int8(
     model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource
 ) -> onnx.ModelProto:
     """Return a model in static int8, see :func:`carve_export.precision.lower`."""
-
-    def quantize(model: onnx.ModelProto, path: Path, **options: Any) -> None:
-        extra = {
-            **options.pop("extra_options"),
+    return _quantized(
+        quantize_static,
+        model,
+        _without_outliers(model, only, feeds, fixed=True),
+        calibration_data_reader=_Reader(feeds()),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QInt8,
+        weight_type=QuantType.QInt8,
+        reduce_range=True,
+        extra={
             "ActivationSymmetric": True,
             # A result is quantised where the next product reads it: sums and norms are exact.
-            "OpTypesToExcludeOutputQuantization": options["op_types_to_quantize"],
-        }
-        quantize_static(
-            model,
-            path,
-            _Reader(feeds()),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QInt8,
-            extra_options=extra,
-            **options,
-        )
+            "OpTypesToExcludeOutputQuantization": sorted(WITH_WEIGHTS),
+        },
+    )
 
-    return _quantized(quantize, model, only)
+
+def _without_outliers(
+    model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource, *, fixed: bool
+) -> list[NodeProto]:
+    """Return the products that 8 bits suit; what is looked up in a table is none."""
+    chosen = products(model, only)
+    inputs = [node.input[0] for node in chosen if node.op_type != LOOK_UP]
+    outlying = with_outliers(model, inputs, feeds(), fixed=fixed) if inputs else set()
+    return [node for node in chosen if node.input[0] not in outlying]
 
 
 def _quantized(
-    quantize: Callable[..., None], model: onnx.ModelProto, only: set[str] | None
+    quantize: Callable[..., None],
+    model: onnx.ModelProto,
+    chosen: list[NodeProto],
+    extra: Mapping[str, Any] = MappingProxyType({}),
+    **options: Any,
 ) -> onnx.ModelProto:
-    chosen = [node.name for node in products(model, only)]
     if not chosen:
         return model
     with tempfile.TemporaryDirectory() as work:
@@ -65,10 +81,10 @@ def _quantized(
             path,
             op_types_to_quantize=sorted(WITH_WEIGHTS),
             per_channel=True,
-            weight_type=QuantType.QInt8,
-            nodes_to_quantize=chosen,
+            nodes_to_quantize=[node.name for node in chosen],
             use_external_data_format=True,
-            extra_options={"MatMulConstBOnly": True},
+            extra_options={"MatMulConstBOnly": True, **extra},
+            **options,
         )
         return onnx.load(path)
 

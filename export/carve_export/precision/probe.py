@@ -33,7 +33,7 @@ def input_products(
         feeds: recorded inputs of the graph.
     """
     inside = [name for name in sizes if name not in {value.name for value in model.graph.input}]
-    session = _session(model, outputs=inside)
+    session = probing_session(model, outputs=inside)
     for names in _batches(sizes):
         sums = {name: np.zeros((sizes[name],) * 2) for name in names}
         for run in feeds:
@@ -60,7 +60,7 @@ def squared_errors(
         caches do not count.
     """
     changes = list(changes)
-    session = _session(model, inputs=[name for name, _ in changes])
+    session = probing_session(model, inputs=[name for name, _ in changes])
     outputs = [one.name for one in session.get_outputs() if not one.name.startswith(_CACHE)]
     usual = [session.run(outputs, dict(run)) for run in feeds]
     scale = sum(np.array([_square(array) for array in arrays]) for arrays in usual)
@@ -91,10 +91,16 @@ def _batches(sizes: dict[str, int]) -> Iterator[list[str]]:
     yield names
 
 
-def _session(
+def probing_session(
     model: onnx.ModelProto, outputs: Sequence[str] = (), inputs: Sequence[str] = ()
 ) -> onnxruntime.InferenceSession:
-    """Load a copy of a graph that returns more tensors, and takes some weights as inputs too."""
+    """Load a copy of a graph that returns more tensors, and takes some weights as inputs too.
+
+    Args:
+        model: the graph.
+        outputs: tensors inside it.
+        inputs: weights; given again and again.
+    """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     probed = onnx.ModelProto()
     probed.CopyFrom(model)

@@ -6,7 +6,8 @@ import onnx
 
 from carve_export.half import kept_exact
 
-WITH_WEIGHTS = frozenset({"MatMul", "Gemm", "Gather"})
+LOOK_UP = "Gather"
+WITH_WEIGHTS = frozenset({"MatMul", "Gemm", LOOK_UP})
 
 
 def products(model: onnx.ModelProto, only: set[str] | None) -> list[onnx.NodeProto]:

@@ -1,0 +1,104 @@
+"""8-bit graphs: what stays in float32, and what ONNX Runtime computes with the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from carve_export.precision import Precision, lower
+from carve_export.precision.outliers import with_outliers
+
+WIDTH = 32
+RNG = np.random.default_rng(0)
+WEIGHTS = {name: RNG.normal(size=(WIDTH, WIDTH)).astype(np.float32) for name in ("v", "w")}
+HUGE = 1e4
+Run = dict[str, NDArray[np.float32]]
+
+
+def inputs(lengths: tuple[int, ...], huge: tuple[int, ...] = ()) -> list[Run]:
+    """Return runs of so many vectors, of which some runs begin with one that has a huge value."""
+    runs = [{"x": RNG.normal(size=(1, length, WIDTH)).astype(np.float32)} for length in lengths]
+    for place in huge:
+        runs[place]["x"][0, 0, 0] = HUGE
+    return runs
+
+
+@pytest.fixture
+def model() -> onnx.ModelProto:
+    """Return a product of any values, then one of values that were limited."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["any"]),
+        helper.make_node("MatMul", ["any", "v"], ["a"], "first"),
+        helper.make_node("Tanh", ["a"], ["limited"]),
+        helper.make_node("MatMul", ["limited", "w"], ["y"], "second"),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "two",
+        [value("x", TensorProto.FLOAT, [1, "length", WIDTH])],
+        [value("y", TensorProto.FLOAT, [1, "length", WIDTH])],
+        [numpy_helper.from_array(array, name) for name, array in WEIGHTS.items()],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def run(model: onnx.ModelProto, feeds: Run) -> NDArray[np.float32]:
+    session = ort.InferenceSession(model.SerializeToString())
+    return np.asarray(session.run(None, feeds)[0], np.float32)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize(
+    ("lengths", "huge"),
+    [((9, 9), ()), ((9, 9), (0, 1)), ((1, 400), (0,))],
+    ids=["none", "always", "in a run of its own"],
+)
+def test_outliers(
+    model: onnx.ModelProto, lengths: tuple[int, ...], huge: tuple[int, ...], fixed: bool
+) -> None:
+    """A huge value harms its run; where one scale serves all runs, the others too."""
+    found = with_outliers(model, ["any", "limited"], inputs(lengths, huge), fixed=fixed)
+    harmed = set(huge) == set(range(len(lengths))) or (bool(huge) and fixed)
+    assert found == ({"any"} if harmed else set())
+
+
+def kinds(model: onnx.ModelProto) -> list[str]:
+    """Return which product reads integers, by the operator that feeds it."""
+    makers: dict[str, Any] = {name: node for node in model.graph.node for name in node.output}
+    products = [node for node in model.graph.node if node.op_type.startswith("MatMul")]
+    return [makers[node.input[0]].op_type for node in products]
+
+
+@pytest.mark.parametrize(
+    ("precision", "reads"), [("int8", "DynamicQuantizeLinear"), ("int8-static", "DequantizeLinear")]
+)
+def test_products_with_outliers_stay(
+    model: onnx.ModelProto, precision: Precision, reads: str
+) -> None:
+    usual, runs = onnx.ModelProto(), inputs((9, 9), (0, 1))
+    usual.CopyFrom(model)
+    lowered = lower(model, precision, lambda: runs)
+    assert kinds(lowered) == ["Relu", reads]
+    for feeds in runs:
+        wanted, found = run(usual, feeds), run(lowered, feeds)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=0.02 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-static"])
+def test_large_sums_do_not_overflow(model: onnx.ModelProto, precision: Precision) -> None:
+    """Weights and inputs at the ends of their ranges, which x86 without VNNI adds in 16 bits."""
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(np.ones((WIDTH, WIDTH), np.float32), tensor.name))
+    usual, feeds = onnx.ModelProto(), {"x": np.ones((1, 8, WIDTH), np.float32)}
+    usual.CopyFrom(model)
+    lowered = lower(model, precision, lambda: [feeds])
+    assert "Relu" not in kinds(lowered)
+    np.testing.assert_allclose(run(lowered, feeds), run(usual, feeds), rtol=0.01)
