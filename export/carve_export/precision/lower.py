@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from typing import get_args
 
 import onnx
 
@@ -24,7 +25,11 @@ def lower_decoder(
 ) -> onnx.ModelProto:
     """Return the decoder with its body and its last product in precisions of their own."""
     rest, head = body_and_head(model)
-    return lower(lower(model, body, feeds, rest), lm_head, feeds, head)
+    # Half precision last: the others run the graph, and bfloat16 does not run on every machine.
+    parts = (body, rest), (lm_head, head)
+    for precision, only in sorted(parts, key=lambda part: part[0] in get_args(HalfType)):
+        model = lower(model, precision, feeds, only)
+    return model
 
 
 def body_and_head(model: onnx.ModelProto) -> tuple[set[str], set[str]]:

@@ -1,0 +1,71 @@
+"""A decoder whose body and last product are in precisions of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from carve_export.half import emulate
+from carve_export.precision import Precision, lower_decoder
+from carve_models import names
+
+WIDTH = 64
+RNG = np.random.default_rng(0)
+WEIGHTS = [RNG.normal(size=(WIDTH, WIDTH)).astype(np.float32) for _ in range(2)]
+X = RNG.normal(size=(1, 9, WIDTH)).astype(np.float32)
+#: Of the body, of the last product, and the error that both together may cause.
+PAIRS: list[tuple[Precision, Precision, float]] = [
+    ("bf16", "int8", 0.02),
+    ("int8", "bf16", 0.02),
+    ("bf16", "int8-static", 0.03),
+    ("int8-static", "bf16", 0.03),
+    ("bf16", "int4-only", 0.2),
+    ("int4-only", "bf16", 0.2),
+    ("int8-static", "int8-static", 0.03),
+    ("int4-only", "int8", 0.2),
+]
+KINDS: dict[Precision, str] = {
+    "bf16": "MatMul",
+    "int8": "MatMulInteger",
+    "int8-static": "MatMul",
+    "int4-only": "MatMulNBits",
+}
+
+
+@pytest.fixture
+def model() -> onnx.ModelProto:
+    """Return a product, a step, and the product that gives the logits."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("MatMul", ["a", "v"], ["b"], "body"),
+        helper.make_node("Tanh", ["b"], ["c"]),
+        helper.make_node("MatMul", ["c", "w"], [names.LOGITS], "head"),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "decoder",
+        [value("x", TensorProto.FLOAT, [1, "length", WIDTH])],
+        [value(names.LOGITS, TensorProto.FLOAT, [1, "length", WIDTH])],
+        [numpy_helper.from_array(array, name) for array, name in zip(WEIGHTS, "vw", strict=True)],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+@pytest.mark.parametrize(("body", "lm_head", "largest"), PAIRS)
+def test_each_has_its_own(
+    model: onnx.ModelProto, body: Precision, lm_head: Precision, largest: float
+) -> None:
+    """Also where one half does not run here, and the other is made by running the graph."""
+    lowered = lower_decoder(model, body, lm_head, lambda: [{"x": X}])
+    found = [node.op_type for node in lowered.graph.node if node.op_type.startswith("MatMul")]
+    assert found == [KINDS[body], KINDS[lm_head]]
+    emulate(lowered, "bf16")
+    session = ort.InferenceSession(lowered.SerializeToString())
+    logits = np.asarray(session.run(None, {"x": X})[0])
+    wanted = np.tanh(np.maximum(X, 0) @ WEIGHTS[0]) @ WEIGHTS[1]
+    assert 0 < np.linalg.norm(logits - wanted) / np.linalg.norm(wanted) < largest
