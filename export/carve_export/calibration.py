@@ -48,10 +48,14 @@ def read_entries(path: Path) -> list[Entry]:
     """Read a calibration file, a JSON list of :class:`Entry`.
 
     Raises:
-        SettingsError: it is malformed, or has no question.
+        SettingsError: it cannot be read, is malformed, or has no question.
     """
     try:
         entries = msgspec.json.decode(path.read_bytes(), type=list[Entry])
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read ({error.strerror})", "give a file with calibration questions"
+        ) from error
     except msgspec.DecodeError as error:
         raise SettingsError(
             f"{path} is no list of questions: {error}",

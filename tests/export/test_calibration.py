@@ -96,3 +96,9 @@ def test_a_calibration_file_that_is_none(text: str, tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(SettingsError, match=r"questions\.json (is no list|has no question)"):
         read_entries(path)
+
+
+def test_a_calibration_file_that_is_not_there(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "questions.json"):
+        with pytest.raises(SettingsError, match=r"cannot be read \(.*\)\. Give a file with"):
+            read_entries(path)
