@@ -24,7 +24,7 @@ from carve_export.precision import (
     require_lowerable,
 )
 from carve_export.split import split_decoder
-from carve_export.staging import file_entries, publish, require_free, staging
+from carve_export.staging import file_entries, listed, publish, require_free, staging
 from carve_models import names
 from carve_models.errors import BundleError
 from carve_models.manifest import Manifest, read_manifest, write_manifest
@@ -52,7 +52,8 @@ def lower_bundle(
 
     Raises:
         BundleError: the source cannot be used, or is not in float32.
-        SettingsError: an unknown precision, or one that the profile does not allow.
+        SettingsError: an unknown precision, one that the profile does not allow, or a calibration
+            file that cannot be used.
         ExportError: ``out`` is already there, or a weight does not fit.
     """
     bundle, target = open_bundle(source), Path(out)
@@ -89,7 +90,7 @@ def lower_bundle(
             )
         manifest = replace(made.manifest, quality=quality)
         write_manifest(folder, manifest)
-        publish(folder, target, names.MANIFEST_FILE, _listed(target))
+        publish(folder, target, names.MANIFEST_FILE, listed(target, read_manifest))
     return manifest
 
 
@@ -146,10 +147,3 @@ def _only(bundle: Bundle) -> Callable[[str, list[str]], list[str]]:
     listed = {bundle.folder / name for name in bundle.manifest.files}
     kept = listed | {parent for path in listed for parent in path.parents}
     return lambda folder, found: [name for name in found if Path(folder, name) not in kept]
-
-
-def _listed(target: Path) -> list[str]:
-    try:
-        return list(read_manifest(target).files)
-    except BundleError:
-        return []
