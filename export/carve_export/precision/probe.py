@@ -17,6 +17,8 @@ from carve_export.calibration import Feeds
 from carve_export.onnx_files import save_model
 
 _ERRORS_ONLY = 3
+#: Of those that a build may have, the one that computes in float32 alike on every machine.
+_PROVIDER = "CPUExecutionProvider"
 _CACHE = "present."
 #: Bytes of the products of inputs that are summed in one go through the recorded runs.
 _ROOM = 2 << 30
@@ -114,4 +116,4 @@ def probing_session(
     with tempfile.TemporaryDirectory() as work:
         path = Path(work) / "probe.onnx"
         save_model(probed, path)
-        return onnxruntime.InferenceSession(path, options)
+        return onnxruntime.InferenceSession(path, options, providers=[_PROVIDER])
