@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Generic, TypeVar
 
 _Lent = TypeVar("_Lent")
@@ -16,17 +17,17 @@ class Pool(Generic[_Lent]):
         """Start empty.
 
         Args:
-            make: makes another object.
+            make: makes another object; never called by two threads at once.
         """
         self._make = make
         self._idle: list[_Lent] = []
+        self._lock = Lock()
 
     @contextmanager
     def lend(self) -> Iterator[_Lent]:
         """Yield an object that nobody else has; one whose run fails is dropped."""
-        try:
-            lent = self._idle.pop()  # one step for all threads, as is append
-        except IndexError:
-            lent = self._make()
+        with self._lock:  # not all libraries can make two at once
+            lent = self._idle.pop() if self._idle else self._make()
         yield lent
-        self._idle.append(lent)
+        with self._lock:
+            self._idle.append(lent)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from threading import Barrier, Lock
 
 import pytest
 
@@ -23,3 +26,24 @@ def test_what_failed_is_dropped() -> None:
         raise OSError("lost")
     with pool.lend() as fresh:
         assert fresh == 1
+
+
+def test_one_object_is_made_at_a_time() -> None:
+    """TensorRT's engines are not made for threads, their contexts are."""
+    making, threads = Lock(), 4
+    begin = Barrier(threads)
+
+    def make() -> object:
+        assert making.acquire(blocking=False)
+        time.sleep(0.01)  # long enough for the other threads to come
+        making.release()
+        return object()
+
+    def use(_: int) -> None:
+        begin.wait()
+        with pool.lend():
+            pass
+
+    pool = Pool(make)
+    with ThreadPoolExecutor(threads) as executor:
+        list(executor.map(use, range(threads)))
