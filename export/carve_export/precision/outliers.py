@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from carve_export.calibration import Feeds
-from carve_export.precision.probe import probing_session
+from carve_export.precision.probe import fetch, probing_session
 
 #: Mean of a vector's squared error, relative to its square. On the first 300 tokens of
 #: tools/precision_table/text.txt, SmolLM2-135M in dynamic int8 has a perplexity of 28.3 with this
@@ -33,17 +33,16 @@ def with_outliers(
         feeds: recorded inputs of the graph.
         fixed: one symmetric scale serves all runs, instead of one for each run.
     """
-    given = {value.name for value in model.graph.input}
-    names = [name for name in dict.fromkeys(tensors) if name not in given]
+    names = list(dict.fromkeys(tensors))
     session = probing_session(model, outputs=names)
     largest = dict.fromkeys(names, 0.0)
     if fixed:
         for run in feeds:
-            for name, array in zip(names, session.run(names, dict(run)), strict=True):
+            for name, array in fetch(session, names, run).items():
                 largest[name] = max(largest[name], float(np.abs(array).max()))
     lost: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
     for run in feeds:
-        for name, array in zip(names, session.run(names, dict(run)), strict=True):
+        for name, array in fetch(session, names, run).items():
             ends = (-largest[name], largest[name]) if fixed else (array.min(), array.max())
             lost[name].append(_lost(array, *ends))
     return {name for name in names if np.concatenate(lost[name]).mean() > _MOST_LOST}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,25 @@ def input_products(
         sizes: K, the last dimension, of each tensor of the graph.
         feeds: recorded inputs of the graph.
     """
-    inside = [name for name in sizes if name not in {value.name for value in model.graph.input}]
-    session = probing_session(model, outputs=inside)
+    session = probing_session(model, outputs=list(sizes))
     for names in _batches(sizes):
         sums = {name: np.zeros((sizes[name],) * 2) for name in names}
         for run in feeds:
-            fetched = [name for name in names if name in inside]
-            seen = {**run, **dict(zip(fetched, session.run(fetched, dict(run)), strict=True))}
-            for name in names:
-                vectors = seen[name].reshape(-1, sizes[name])
+            for name, array in fetch(session, names, run).items():
+                vectors = array.reshape(-1, sizes[name])
                 sums[name] += vectors.T @ vectors.astype(np.float64)
         yield from sums.items()
+
+
+def fetch(
+    session: onnxruntime.InferenceSession, names: Collection[str], run: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return tensors of one run by name, inputs too; all are known to the session."""
+    inside = [name for name in names if name not in run]
+    # Asked for nothing, a session returns all that it has.
+    arrays = session.run(inside, dict(run)) if inside else []
+    seen = {**run, **dict(zip(inside, arrays, strict=True))}
+    return {name: seen[name] for name in names}
 
 
 def squared_errors(
@@ -100,13 +108,15 @@ def probing_session(
 
     Args:
         model: the graph.
-        outputs: tensors inside it.
+        outputs: tensors of it; its inputs are passed over.
         inputs: weights; given again and again.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     probed = onnx.ModelProto()
     probed.CopyFrom(model)
-    probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    given = {value.name for value in model.graph.input}
+    inside = [name for name in outputs if name not in given]
+    probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inside)
     probed.graph.input.extend(
         helper.make_tensor_value_info(name, weights[name].data_type, weights[name].dims)
         for name in dict.fromkeys(inputs)

@@ -79,8 +79,10 @@ def test_a_lowered_graph(
 def test_only_what_is_asked_for(model: onnx.ModelProto) -> None:
     lowered = to_int4(model, {"y"}, lambda: FEEDS)
     assert [node.op_type for node in lowered.graph.node] == ["MatMul", "Relu", "MatMulNBits"]
+    lowered = to_int4(lowered, {"a"}, lambda: FEEDS)  # its input is the graph's
+    assert [node.op_type for node in lowered.graph.node] == ["MatMulNBits", "Relu", "MatMulNBits"]
     untouched = to_int4(lowered, {"b"}, lambda: pytest.fail("nothing needs them"))
-    assert [node.op_type for node in untouched.graph.node] == ["MatMul", "Relu", "MatMulNBits"]
+    assert [node.op_type for node in untouched.graph.node] == ["MatMulNBits", "Relu", "MatMulNBits"]
 
 
 def test_what_products_see(model: onnx.ModelProto) -> None:

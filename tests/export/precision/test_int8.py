@@ -65,9 +65,11 @@ def test_outliers(
     model: onnx.ModelProto, lengths: tuple[int, ...], huge: tuple[int, ...], fixed: bool
 ) -> None:
     """A huge value harms its run; where one scale serves all runs, the others too."""
-    found = with_outliers(model, ["any", "limited"], inputs(lengths, huge), fixed=fixed)
+    runs = inputs(lengths, huge)
+    found = with_outliers(model, ["x", "any", "limited"], runs, fixed=fixed)
     harmed = set(huge) == set(range(len(lengths))) or (bool(huge) and fixed)
-    assert found == ({"any"} if harmed else set())
+    assert found == ({"x", "any"} if harmed else set())
+    assert with_outliers(model, ["x"], runs, fixed=fixed) == found & {"x"}
 
 
 def kinds(model: onnx.ModelProto) -> list[str]:
