@@ -81,7 +81,7 @@ def compare(
         size: bytes of its graphs, relative to float32.
     """
     pairs = list(zip(usual, lowered, strict=True))
-    overlaps = [_overlap(one.mask, other.mask) for one, other in pairs]
+    overlaps = [mask_overlap(one.mask, other.mask) for one, other in pairs]
     return Quality(
         precision=dict(precision),
         questions=len(pairs),
@@ -97,7 +97,8 @@ def compare(
     )
 
 
-def _overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+def mask_overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return the intersection over the union of two (H, W) masks; 1 if both are empty."""
     union = np.count_nonzero(one | other)
     return np.count_nonzero(one & other) / union if union else 1.0
 

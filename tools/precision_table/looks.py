@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from carve_export.agreement import mask_overlap
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle
 from carve_runtime.contrast import fuse_contrast
@@ -130,8 +131,7 @@ def agreement(one: Looks, other: Looks) -> LookAgreement:
     shared = np.minimum(one.attention, other.attention).sum(axis=-1)
     read = list(one.read)
     best, others = (looks.attention[:, read].argmax(axis=-1) for looks in (one, other))
-    pairs = zip(one.masks, other.masks, strict=True)
-    overlaps = [(mask & second).sum() / (mask | second).sum() for mask, second in pairs]
+    overlaps = [mask_overlap(*pair) for pair in zip(one.masks, other.masks, strict=True)]
     return LookAgreement(
         attention=float(shared.mean()),
         least_layer=float(shared.mean(axis=0).min()),
