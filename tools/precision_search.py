@@ -21,7 +21,6 @@ from typing import Any
 
 import click
 import onnx
-from onnxruntime.quantization import CalibrationDataReader
 from onnxruntime.quantization.matmul_nbits_quantizer import (
     DefaultWeightOnlyQuantConfig,
     GPTQWeightOnlyQuantConfig,
@@ -35,6 +34,7 @@ from carve_export.agreement import Outcome, ask_all, compare
 from carve_export.calibration import Entry, Feeds, FeedSource, record
 from carve_export.precision import body_and_head
 from carve_export.precision.int4 import BLOCK, TOLERANCE, to_int4
+from carve_export.precision.int8 import Reader
 from carve_export.precision.products import products
 from carve_export.quality import relative_size, rewrite
 from carve_models import names
@@ -66,16 +66,6 @@ class Way:
     name: str
     lower: Lower
     parts: tuple[str, ...] = (_VISION, _DECODER)
-
-
-class _Reader(CalibrationDataReader):
-    """Recorded inputs as the library wants them."""
-
-    def __init__(self, feeds: Feeds) -> None:
-        self._rest = [dict(run) for run in feeds]
-
-    def get_next(self) -> dict[str, Any] | None:
-        return self._rest.pop(0) if self._rest else None
 
 
 def _library(config: Callable[[FeedSource], Any], block: int = BLOCK) -> Lower:
@@ -113,7 +103,7 @@ WAYS = (
     Way("k-quant", _library(lambda feeds: KQuantWeightOnlyQuantConfig())),
     Way(
         "the library's GPTQ",
-        _library(lambda feeds: GPTQWeightOnlyQuantConfig(_Reader(feeds()), block_size=BLOCK)),
+        _library(lambda feeds: GPTQWeightOnlyQuantConfig(Reader(feeds()), block_size=BLOCK)),
     ),
     Way("GPTQ", _ALONE),
     Way("GPTQ, blocks of 16", partial(_ALONE, block=16)),

@@ -21,8 +21,10 @@ Feeds: TypeAlias = Sequence[Mapping[str, NDArray[Any]]]
 #: Returns them, and makes them when it is called first.
 FeedSource: TypeAlias = Callable[[], Feeds]
 
-#: Recorded runs of one graph: enough to calibrate with, and their caches still fit into memory.
+#: Recorded runs of one graph: enough to calibrate with. Those of a large decoder hold large caches:
+#: no more are kept than fit into so many bytes, or one.
 _RUNS = 64
+_ROOM = 2 << 30
 _SEED = 0
 
 
@@ -67,7 +69,11 @@ def read_entries(path: Path) -> list[Entry]:
 
 
 def record(
-    bundle: Bundle, entries: Sequence[Entry], folder: Path, runs: int = _RUNS
+    bundle: Bundle,
+    entries: Sequence[Entry],
+    folder: Path,
+    runs: int = _RUNS,
+    room: int = _ROOM,
 ) -> dict[str, Feeds]:
     """Ask a bundle questions through CARVE, and return what its graphs were fed with.
 
@@ -78,11 +84,12 @@ def record(
         entries: the questions.
         folder: of their images.
         runs: most runs to keep of each graph, drawn evenly from all.
+        room: most bytes to keep of each graph, but for a single run.
 
     Returns:
         Feeds by the graph's name. A decoder's caches hold what is filled and no more.
     """
-    sample = _Sample(runs)
+    sample = _Sample(runs, room)
     whole = replace(bundle.manifest.decoder, exit_layers=None)
     undivided = replace(bundle, manifest=replace(bundle.manifest, decoder=whole))
     vlm = Carve(undivided, SessionSettings(on_run=sample.add))
@@ -94,19 +101,29 @@ def record(
 class _Sample:
     """An even sample of the runs of each graph, without knowing how many there will be."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, runs: int, room: int) -> None:
         self.kept: dict[str, list[dict[str, NDArray[Any]]]] = {}
-        self._size = size
+        self._most: dict[str, int] = {}
         self._seen: dict[str, int] = {}
+        self._runs, self._room = runs, room
         self._rng = np.random.default_rng(_SEED)
 
     def add(self, graph: str, feeds: Mapping[str, Array | Value]) -> None:
         """Keep a run, in place of another one if there are enough, or pass it over."""
         kept, seen = self.kept.setdefault(graph, []), self._seen.get(graph, 0)
+        most = self._most.setdefault(graph, self._runs)
         self._seen[graph] = seen + 1
-        place = seen if seen < self._size else int(self._rng.integers(seen + 1))
-        if place < self._size:
-            kept[place : place + 1] = [{name: _copy(feed) for name, feed in feeds.items()}]
+        place = seen if seen < most else int(self._rng.integers(seen + 1))
+        if place >= most:
+            return
+        kept[place : place + 1] = [{name: _copy(feed) for name, feed in feeds.items()}]
+        while len(kept) > 1 and _bytes(kept) > self._room:
+            kept.pop(int(self._rng.integers(len(kept))))
+            self._most[graph] = len(kept)
+
+
+def _bytes(runs: Feeds) -> int:
+    return sum(array.nbytes for run in runs for array in run.values())
 
 
 def _copy(feed: Array | Value) -> NDArray[Any]:

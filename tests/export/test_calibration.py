@@ -76,6 +76,18 @@ def test_an_even_sample_is_kept(recorded: dict[str, Feeds]) -> None:
     assert max(places) >= runs  # not the first ones alone
 
 
+def test_runs_fit_into_the_room(recorded: dict[str, Feeds]) -> None:
+    def size(feeds: Feeds) -> int:
+        return sum(array.nbytes for run in feeds for array in run.values())
+
+    room = size(recorded[names.DECODER]) // 3
+    some = record(open_bundle(POCKET), ENTRIES, SCENES, ALL, room)
+    assert 1 < len(some[names.DECODER]) < len(recorded[names.DECODER])
+    assert all(size(feeds) <= room for feeds in some.values())
+    single = record(open_bundle(POCKET), ENTRIES, SCENES, ALL, room=1)
+    assert [len(feeds) for feeds in single.values()] == [1] * len(single)
+
+
 def _place(feeds: Mapping[str, Any], all_feeds: Feeds) -> int:
     ids = feeds[names.INPUT_IDS].tolist()
     return next(i for i, one in enumerate(all_feeds) if one[names.INPUT_IDS].tolist() == ids)

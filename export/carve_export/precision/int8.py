@@ -42,7 +42,7 @@ def to_static_int8(
         quantize_static,
         model,
         _without_outliers(model, only, feeds, fixed=True),
-        calibration_data_reader=_Reader(feeds()),
+        calibration_data_reader=Reader(feeds()),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,
@@ -89,7 +89,7 @@ def _quantized(
         return onnx.load(path)
 
 
-class _Reader(CalibrationDataReader):
+class Reader(CalibrationDataReader):
     """Recorded runs, one after the other."""
 
     def __init__(self, feeds: Feeds) -> None:

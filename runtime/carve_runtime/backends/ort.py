@@ -94,7 +94,10 @@ class OrtGraph:
                 f"{self._provider.name} cannot compute all of {path}: {reason}",
                 "choose another provider or backend, or a bundle in another precision",
             )
-        return BundleError(f"{path} cannot be loaded: {reason}", "export the checkpoint again")
+        return BundleError(
+            f"{path} cannot be loaded: {reason}",
+            "export the checkpoint again, or install a newer ONNX Runtime",
+        )
 
     @property
     def in_place(self) -> bool:

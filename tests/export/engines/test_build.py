@@ -112,8 +112,7 @@ def test_engines_in_static_int8(pocket_portable: Path, tmp_path: Path) -> None:
     graphs = (names.VISION_ENCODER, names.DECODER)
     usual = build(pocket_portable, tmp_path / "usual", capabilities=("8.9",), graphs=graphs)
     small = build(bundle, tmp_path / "small", "fp16", capabilities=("8.9",), graphs=graphs)
-    for name, engine in small.engines.items():
-        assert engine.source != usual.engines[name].source
+    for engine in small.engines.values():
         assert small.files[engine.file].size < usual.files[engine.file].size
 
 
