@@ -84,7 +84,6 @@ def pocket(work: Path, scenes: int) -> Subject:
         ("int8",),
         ("int8", "embed_tokens=int8", "lm_head=int8"),
         ("int4",),
-        ("int4", "lm_head=int4"),
         ("decoder=int4-only",),
         ("vision_encoder=int4-only",),
         ("int4-only",),
@@ -124,8 +123,7 @@ def smollm2(work: Path, scenes: int) -> Subject:
         ("decoder=int8", "lm_head=int8"),
         ("int8", "embed_tokens=int8", "lm_head=int8"),
         ("decoder=int4",),
-        ("decoder=int4", "lm_head=int8"),
-        ("decoder=int4", "lm_head=int4"),
+        ("decoder=int4-only",),
         ("decoder=int4-only", "lm_head=int4-only"),
     )
     return Subject(

@@ -96,5 +96,6 @@ class Reader(CalibrationDataReader):
         self._left = iter(feeds)
 
     def get_next(self) -> dict[str, Any] | None:
+        """Return the next run, ``None`` after the last one."""
         feed = next(self._left, None)
         return None if feed is None else dict(feed)
