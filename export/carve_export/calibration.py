@@ -50,7 +50,8 @@ def read_entries(path: Path) -> list[Entry]:
     """Read a calibration file, a JSON list of :class:`Entry`.
 
     Raises:
-        SettingsError: it cannot be read, is malformed, or has no question.
+        SettingsError: it cannot be read, is malformed, has no question, or an empty one, or one
+            about an image that is not there.
     """
     try:
         entries = msgspec.json.decode(path.read_bytes(), type=list[Entry])
@@ -65,6 +66,14 @@ def read_entries(path: Path) -> list[Entry]:
         ) from error
     if not entries:
         raise SettingsError(f"{path} has no question", "give at least one")
+    for place, entry in enumerate(entries):
+        if not (path.parent / entry.image).is_file():
+            raise SettingsError(
+                f"{path} asks about {entry.image!r} (entry {place}), and there is no such file",
+                "give its path, relative to the calibration file",
+            )
+        if not entry.question.strip():
+            raise SettingsError(f"{path} has an empty question (entry {place})", "write one")
     return entries
 
 

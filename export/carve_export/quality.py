@@ -26,7 +26,7 @@ from carve_export.precision import (
 from carve_export.split import split_decoder
 from carve_export.staging import file_entries, listed, publish, require_free, staging
 from carve_models import names
-from carve_models.errors import BundleError
+from carve_models.errors import BundleError, ExportError
 from carve_models.manifest import Manifest, read_manifest, write_manifest
 from carve_runtime.bundle import Bundle, open_bundle
 
@@ -54,10 +54,14 @@ def lower_bundle(
         BundleError: the source cannot be used, or is not in float32.
         SettingsError: an unknown precision, one that the profile does not allow, or a calibration
             file that cannot be used.
-        ExportError: ``out`` is already there, or a weight does not fit.
+        ExportError: ``out`` is already there, or is the source; or a weight does not fit.
     """
     bundle, target = open_bundle(source), Path(out)
     require_free(target, overwrite=overwrite)
+    if target.exists() and target.samefile(bundle.folder):
+        raise ExportError(
+            f"{target} is the bundle to lower", "choose another folder for the result"
+        )
     chosen = parse_precisions(precisions)
     if bundle.manifest.quality is not None:
         raise BundleError(f"{bundle.folder} is not in float32", "start from the bundle that is")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -107,6 +108,28 @@ def test_a_calibration_file_that_is_none(text: str, tmp_path: Path) -> None:
     path = tmp_path / "questions.json"
     path.write_text(text)
     with pytest.raises(SettingsError, match=r"questions\.json (is no list|has no question)"):
+        read_entries(path)
+
+
+@pytest.mark.parametrize(
+    ("image", "question", "message"),
+    [
+        (
+            "nope.jpg",
+            "What is it?",
+            r"asks about 'nope\.jpg' \(entry 1\), and there is no such file",
+        ),
+        ("scene-00.jpg", " ", r"has an empty question \(entry 1\)\. Write one"),
+    ],
+)
+def test_questions_that_cannot_be_asked(
+    image: str, question: str, message: str, tmp_path: Path
+) -> None:
+    good = {"image": str(SCENES / "scene-00.jpg"), "question": "What is it?"}
+    bad = {"image": str(SCENES / image) if (SCENES / image).exists() else image}
+    path = tmp_path / "questions.json"
+    path.write_text(json.dumps([good, {**bad, "question": question}]))
+    with pytest.raises(SettingsError, match=message):
         read_entries(path)
 
 
