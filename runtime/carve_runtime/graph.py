@@ -103,7 +103,8 @@ class SessionSettings:
             given = self.engines or "none"
             raise SettingsError(
                 f"engines is {given}, and backend is {self.backend}",
-                'the backend "tensorrt", and no other, runs the engines of carve-export engine',
+                'give both or neither: the backend "tensorrt", and no other, runs the folder that '
+                "carve-export engine writes",
             )
 
     def device_number(self) -> int:

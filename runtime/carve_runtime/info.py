@@ -6,7 +6,7 @@ import msgspec
 
 from carve_models import names
 from carve_models.image_spec import FixedImage, ImageSpec, NativeImage, TiledImage
-from carve_models.manifest import Segment
+from carve_models.manifest import Quality, Segment
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle
 
@@ -23,6 +23,7 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
         ("family", manifest.family),
         ("source", manifest.source),
         ("profile", f"{manifest.profile}, opset {manifest.opset}, weights {manifest.weights}"),
+        *_spell_quality(manifest.quality),
         ("image", f"{_spell_image(image)}, {image.resample}"),
         (
             "decoder",
@@ -61,6 +62,15 @@ def _spell_image(image: ImageSpec) -> str:
             return f"{image.min_pixels} to {image.max_pixels} pixels in {sides}, a token each"
         case TiledImage():
             return f"tiles of {image.tile} x {image.tile} pixels and {image.tile_tokens} tokens"
+
+
+def _spell_quality(quality: Quality | None) -> list[tuple[str, str]]:
+    """Return a row for a bundle in lower precision."""
+    if quality is None:
+        return []
+    parts = ", ".join(f"{part} {one}" for part, one in quality.precision.items())
+    agreement = f"{quality.answer_agreement:.1%} of {quality.questions} answers as in float32"
+    return [("lowered", f"{parts}: {agreement}")]
 
 
 def _spell(segments: tuple[Segment, ...]) -> str:

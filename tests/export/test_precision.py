@@ -20,6 +20,7 @@ from carve_models import names
 from carve_models.errors import CarveError, ProviderError
 from carve_models.manifest import read_manifest
 from carve_runtime import Carve
+from carve_runtime.cli import main as carve_run
 from tests.support import POCKET, SCENES
 
 PARTS = ("vision_encoder", "embed_tokens", "decoder", "lm_head")
@@ -120,6 +121,10 @@ def test_the_command_prints_what_it_costs(calibration: Path, tmp_path: Path) -> 
     lower = [*map(str, arguments)]
     lower[1:3] = [str(tmp_path / "out"), str(tmp_path / "again")]
     twice = CliRunner().invoke(main, lower)
+    same = CliRunner().invoke(main, [lower[0], lower[1], lower[1], *lower[3:], "--overwrite"])
+    assert re.search(r"out is the bundle to lower\. Choose another folder", same.stderr)
+    shown = CliRunner().invoke(carve_run, ["info", str(tmp_path / "out")]).stdout
+    assert "lm_head fp16: 100.0% of 1 answers as in float32" in shown
     assert re.search(r"is not in float32\. Start from the bundle that is", twice.stderr)
 
 

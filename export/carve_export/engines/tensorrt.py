@@ -131,7 +131,8 @@ class Builder:
             given = ", ".join(capabilities) or "none"
             raise SettingsError(
                 f"the compute capabilities for {self.target} are {given}",
-                "name them for tensorrt_rtx; tensorrt builds for the GPU that is here",
+                "give --compute-capability for tensorrt_rtx, which builds for other machines; "
+                "tensorrt builds for the GPU that is here",
             )
         for capability in capabilities:
             self._capability(capability)

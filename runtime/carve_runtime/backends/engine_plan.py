@@ -48,10 +48,11 @@ def open_engines(folder: Path) -> EngineManifest:
 def check_engine(
     folder: Path, manifest: EngineManifest, bundle: Bundle, name: str, version: str
 ) -> None:
-    """Check that an engine is unchanged, of this bundle's graph and of this TensorRT.
+    """Check that an engine is unchanged and of this TensorRT, and that all are of this bundle.
 
     Raises:
-        EngineError: it is not there, was changed, or is of another graph or version.
+        EngineError: it is not there, was changed or is of another version, or one is of another
+            graph.
     """
     engine = manifest.engines.get(name)
     if engine is None:
@@ -59,11 +60,13 @@ def check_engine(
             f"{folder} has no engine of {name} (it has {', '.join(manifest.engines)})",
             "build the engines without --graph",
         )
-    if engine.source != bundle.manifest.files[graph_file(name)].sha256:
-        raise EngineError(
-            f"the engine of {name} was built from another bundle than {bundle.folder}",
-            "build the engines of this bundle",
-        )
+    for one, other in manifest.engines.items():
+        entry = bundle.manifest.files.get(graph_file(one))
+        if entry is not None and other.source != entry.sha256:
+            raise EngineError(
+                f"the engine of {one} was built from another bundle than {bundle.folder}",
+                "build the engines of this bundle",
+            )
     require_file(ENGINES, folder, engine.file, manifest.files[engine.file], verify=True)
     if manifest.version != version:
         raise EngineError(

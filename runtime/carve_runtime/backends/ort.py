@@ -92,7 +92,8 @@ class OrtGraph:
         if isinstance(error, self._ort.capi.onnxruntime_pybind11_state.NotImplemented):
             return ProviderError(
                 f"{self._provider.name} cannot compute all of {path}: {reason}",
-                "choose another provider or backend, or a bundle in another precision",
+                "choose another provider or backend (bfloat16 wants a GPU, or openvino), or a "
+                "bundle in another precision",
             )
         return BundleError(
             f"{path} cannot be loaded: {reason}",

@@ -197,6 +197,9 @@ def test_engines_that_fit(engines: Path, pocket_portable: Path) -> None:
     assert load(engines, pocket_portable).compute_capabilities == ("8.6",)
     with pytest.raises(EngineError, match=r"was built from another bundle than .*pocket\. Build"):
         load(engines, POCKET)
+    # Before any GPU is looked for, though graphs that no profile changes are alike.
+    with pytest.raises(EngineError, match=r"was built from another bundle"):
+        Carve.load(POCKET, backend="tensorrt", engines=engines)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -227,5 +230,5 @@ def test_no_gpu_is_a_clear_error(engines: Path, pocket_portable: Path) -> None:
 def test_engines_go_with_tensorrt(engines: Path) -> None:
     options: dict[str, Any]
     for options in ({"backend": "tensorrt"}, {"engines": engines}):
-        with pytest.raises(SettingsError, match=r"engines is .*, and backend is .*\. The backend"):
+        with pytest.raises(SettingsError, match=r"engines is .*, and backend is .*\. Give both or"):
             Carve.load(POCKET, **options)
