@@ -173,7 +173,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         ("--target", "tensorrt_rtx", "--compute-capability", "5.0"),
         r"does not build for compute capability 5\.0\. Choose from .*8\.9",
     ),
-    "no capability": (("--target", "tensorrt_rtx"), r"capabilities .* are none\. Name them"),
+    "no capability": (("--target", "tensorrt_rtx"), r"capabilities .* are none\. Give --compute"),
     "range": ((*ENGINES, "--range", "width=1:2:3"), r"no input has a dimension 'width'\. Choose"),
     "range of two": ((*ENGINES, "--range", "steps=1:2"), r"'steps=1:2' is not three sizes"),
     "range in disorder": ((*ENGINES, "--range", "steps=3:2:1"), r"'steps=3:2:1' is not in order"),
