@@ -86,7 +86,6 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
-    logging.getLogger().setLevel(logging.WARNING)  # a quantiser of ONNX Runtime asks for more
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
         running: list[Any] = []
