@@ -57,9 +57,3 @@ def golden(index: int) -> dict[str, Any]:
     """Return one golden case by name."""
     prefix = f"{index}/"
     return {k.removeprefix(prefix): v for k, v in stored_goldens().items() if k.startswith(prefix)}
-
-
-def mask_overlap(one: Any, other: Any) -> float:
-    """Return intersection over union of two (H, W) bool masks; 1 if both are empty."""
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 1.0

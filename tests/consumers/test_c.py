@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from carve_export.agreement import mask_overlap
 from carve_export.questions import write_questions
 from carve_runtime import Carve, load_image
 from tests.consumers import libcarve
@@ -35,10 +36,6 @@ def text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
 
 
-def iou(one: Any, other: Any) -> float:
-    return float((one & other).sum() / (one | other).sum())
-
-
 def compare(library: Library, view: c.c_void_p, pair: Pair, options: Any = None) -> None:
     """Ask in C and compare everything with Python's result."""
     wanted = pair.result
@@ -50,7 +47,7 @@ def compare(library: Library, view: c.c_void_p, pair: Pair, options: Any = None)
     shape = got.height, got.width
     assert shape == wanted.mask.shape
     mask = array(got.mask, *shape).astype(bool)
-    assert iou(mask, wanted.mask) >= IOU
+    assert mask_overlap(mask, wanted.mask) >= IOU
     np.testing.assert_allclose(array(got.saliency, *shape), wanted.saliency, rtol=1e-4)
     assert tuple(got.box) == wanted.bbox
     refined = array(got.refined, got.refined_height, got.refined_width, 3)

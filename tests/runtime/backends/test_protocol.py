@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from carve_export.agreement import mask_overlap
 from carve_models import names
 from carve_models.manifest import DecoderSpec
 from carve_runtime import Carve, CarveResult, EngineError, RunError
@@ -21,7 +22,7 @@ from carve_runtime.graph import Graph, SessionSettings
 from tests.backends import backends, session
 from tests.conftest import ExportOf
 from tests.decoding import assert_equal, embeddings, run, run_step
-from tests.support import POCKET, SCENES, mask_overlap
+from tests.support import POCKET, SCENES
 
 ENTRIES = json.loads((SCENES / "questions.json").read_text())
 LENGTH = 90
