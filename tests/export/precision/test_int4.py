@@ -11,10 +11,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from carve_export.precision.int4 import needs_more, to_int4
 from carve_export.precision.probe import input_products, squared_errors
+from tests.export.precision.graphs import graph_of
 
 #: Neither is a number of whole blocks, nor even.
 ROWS, WIDTH = 40, 37
@@ -35,16 +36,7 @@ def model() -> onnx.ModelProto:
         helper.make_node("Relu", ["a"], ["b"]),
         helper.make_node("MatMul", ["b", "second"], ["y"], "two"),
     ]
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes,
-        "two",
-        [value("x", TensorProto.FLOAT, [1, "length", ROWS])],
-        [value("y", TensorProto.FLOAT, [1, "length", 3])],
-        [numpy_helper.from_array(array, name) for name, array in WEIGHTS.items()],
-    )
-    opsets = [helper.make_opsetid("", 18)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    return graph_of(nodes, WEIGHTS)
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, Any]) -> NDArray[np.float32]:

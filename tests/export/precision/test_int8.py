@@ -9,10 +9,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from carve_export.precision import Precision, lower
 from carve_export.precision.outliers import with_outliers
+from tests.export.precision.graphs import graph_of
 
 WIDTH = 32
 RNG = np.random.default_rng(0)
@@ -38,16 +39,7 @@ def model() -> onnx.ModelProto:
         helper.make_node("Tanh", ["a"], ["limited"]),
         helper.make_node("MatMul", ["limited", "w"], ["y"], "second"),
     ]
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes,
-        "two",
-        [value("x", TensorProto.FLOAT, [1, "length", WIDTH])],
-        [value("y", TensorProto.FLOAT, [1, "length", WIDTH])],
-        [numpy_helper.from_array(array, name) for name, array in WEIGHTS.items()],
-    )
-    opsets = [helper.make_opsetid("", 18)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    return graph_of(nodes, WEIGHTS)
 
 
 def run(model: onnx.ModelProto, feeds: Run) -> NDArray[np.float32]:

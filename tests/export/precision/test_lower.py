@@ -6,15 +6,16 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from carve_export.half import emulate
 from carve_export.precision import Precision, lower_decoder
 from carve_models import names
+from tests.export.precision.graphs import graph_of
 
 WIDTH = 64
 RNG = np.random.default_rng(0)
-WEIGHTS = [RNG.normal(size=(WIDTH, WIDTH)).astype(np.float32) for _ in range(2)]
+WEIGHTS = {name: RNG.normal(size=(WIDTH, WIDTH)).astype(np.float32) for name in ("v", "w")}
 X = RNG.normal(size=(1, 9, WIDTH)).astype(np.float32)
 #: Of the body, of the last product, and the error that both together may cause.
 PAIRS: list[tuple[Precision, Precision, float]] = [
@@ -44,16 +45,7 @@ def model() -> onnx.ModelProto:
         helper.make_node("Tanh", ["b"], ["c"]),
         helper.make_node("MatMul", ["c", "w"], [names.LOGITS], "head"),
     ]
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes,
-        "decoder",
-        [value("x", TensorProto.FLOAT, [1, "length", WIDTH])],
-        [value(names.LOGITS, TensorProto.FLOAT, [1, "length", WIDTH])],
-        [numpy_helper.from_array(array, name) for array, name in zip(WEIGHTS, "vw", strict=True)],
-    )
-    opsets = [helper.make_opsetid("", 18)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    return graph_of(nodes, WEIGHTS, output=names.LOGITS)
 
 
 @pytest.mark.parametrize(("body", "lm_head", "largest"), PAIRS)
@@ -67,5 +59,5 @@ def test_each_has_its_own(
     emulate(lowered, "bf16")
     session = ort.InferenceSession(lowered.SerializeToString())
     logits = np.asarray(session.run(None, {"x": X})[0])
-    wanted = np.tanh(np.maximum(X, 0) @ WEIGHTS[0]) @ WEIGHTS[1]
+    wanted = np.tanh(np.maximum(X, 0) @ WEIGHTS["v"]) @ WEIGHTS["w"]
     assert 0 < np.linalg.norm(logits - wanted) / np.linalg.norm(wanted) < largest
