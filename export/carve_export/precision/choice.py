@@ -10,8 +10,11 @@ from carve_models.manifest import Profile, Weights
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int8-static", "int4", "int4-only"]
 Component = Literal["vision_encoder", "embed_tokens", "decoder", "lm_head"]
 
-#: What one word for all means: the parts that lose most stay above 8 bits.
-_SPARED: dict[str, Precision] = dict.fromkeys(("int8", "int8-static", "int4", "int4-only"), "fp32")
+#: Those of a single operator, which no standard has.
+_IN_BLOCKS: tuple[Precision, ...] = ("int4", "int4-only")
+#: One word for all spares the components that lose most in these.
+_COARSE: tuple[Precision, ...] = ("int8", "int8-static", *_IN_BLOCKS)
+_SPARED: tuple[Component, ...] = ("embed_tokens", "lm_head")
 #: What a table that is looked up in can be in: it multiplies nothing.
 _LOOKED_UP: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
 
@@ -40,9 +43,8 @@ def parse_precisions(texts: tuple[str, ...]) -> dict[Component, Precision]:
             if separator and component == name:
                 chosen[component] = value  # type: ignore[assignment]
             elif not separator:
-                spared = component in ("embed_tokens", "lm_head")
-                one = _SPARED.get(value, value) if spared else value
-                chosen[component] = one  # type: ignore[assignment]
+                spared = component in _SPARED and value in _COARSE
+                chosen[component] = "fp32" if spared else value  # type: ignore[assignment]
     if chosen["embed_tokens"] not in _LOOKED_UP:
         raise SettingsError(
             f"embed_tokens is to be {chosen['embed_tokens']}, which is for products",
@@ -68,7 +70,7 @@ def require_lowerable(
             f"the weights are stored as {weights}, and lowered ones are made from float32",
             "export the checkpoint with --weights float32",
         )
-    if {"int4", "int4-only"}.intersection(chosen.values()) and profile == "portable":
+    if set(_IN_BLOCKS).intersection(chosen.values()) and profile == "portable":
         raise SettingsError(
             "int4 needs an operator of ONNX Runtime, and the bundle is portable",
             "choose int8, or export the checkpoint with --profile ort",
