@@ -35,6 +35,7 @@ from carve_export.calibration import Entry, Feeds, FeedSource, record
 from carve_export.precision import body_and_head
 from carve_export.precision.int4 import BLOCK, TOLERANCE, to_int4
 from carve_export.precision.int8 import Reader
+from carve_export.precision.lower import Lower
 from carve_export.precision.products import products
 from carve_export.quality import relative_size, rewrite
 from carve_models import names
@@ -43,6 +44,7 @@ from carve_models.manifest import Quality
 from carve_runtime.bundle import Bundle, open_bundle
 from tools.bench_quality.report import Table
 from tools.pocket.cases import Case, Group, cases
+from tools.precision_table.table import ANSWERS, answer_figures
 
 #: Pictures to measure on; as many more to calibrate with stand in the second column.
 _PICTURES: dict[Group, tuple[int, int]] = {
@@ -55,8 +57,6 @@ _VISION, _DECODER = names.VISION_ENCODER, names.DECODER
 _ALL_4, _ALL_8 = math.inf, 0.0
 #: Of tables that do not go to a terminal, in characters.
 _WIDTH = 140
-
-Lower = Callable[[onnx.ModelProto, set[str] | None, FeedSource], onnx.ModelProto]
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,9 @@ def main(only: tuple[str, ...], pictures: int | None) -> None:
         for way in WAYS:
             if not only or way.name in only:
                 quality = _try(bundle, way, recorded, folder, measured, usual)
-                rows.append((way.name, *_figures(quality)))
+                rows.append((way.name, f"{quality.size:.2f}", *answer_figures(quality)))
                 click.echo("  ".join(rows[-1]), err=True)
-    columns = ("int4", "size", "answers", "plain answers", "mask IoU", "least", "right", "points")
+    columns = ("int4", "size", *ANSWERS)
     share = f"{quality.usual_right:.1%}", f"{quality.usual_pointing:.1%}"
     note = f"{len(measured)} questions; in float32 {share[0]} are right, {share[1]} point."
     table = Table("int4", "Ways to 4 bits, against float32", columns, rows, note)
@@ -197,18 +197,6 @@ def _try(
     with tempfile.TemporaryDirectory() as work:
         made = rewrite(bundle, Path(work), change)
         return compare(usual, ask_all(made, measured, folder), {}, relative_size(made, bundle))
-
-
-def _figures(quality: Quality) -> tuple[str, ...]:
-    return (
-        f"{quality.size:.2f}",
-        f"{quality.answer_agreement:.1%}",
-        f"{quality.plain_agreement:.1%}",
-        f"{quality.mask_overlap:.3f}",
-        f"{quality.least_mask_overlap:.3f}",
-        f"{quality.right:.1%}",
-        f"{quality.pointing:.1%}",
-    )
 
 
 if __name__ == "__main__":

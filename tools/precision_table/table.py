@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from carve_models.manifest import Quality
 from tools.bench_quality.report import Table
 from tools.precision_table.measure import Language, Row
 
 _COST = ("precision", "size", "prefill", "decode")
-_ANSWERS = ("answers", "plain answers", "mask IoU", "least", "right", "points")
+ANSWERS = ("answers", "plain answers", "mask IoU", "least", "right", "points")
 _LANGUAGE = (
     "perplexity",
     "next token",
@@ -27,8 +28,8 @@ def question_table(rows: Sequence[Row]) -> Table:
     return Table(
         "pocket",
         "Answers to questions about scenes, against float32",
-        (*_COST, *_ANSWERS),
-        [(*_cost(row), *_answers(row)) for row in rows],
+        (*_COST, *ANSWERS),
+        [(*_cost(row), *answer_figures(row.quality)) for row in rows],
         _note(rows[0]),
     )
 
@@ -58,10 +59,10 @@ def _cost(row: Row) -> tuple[str, ...]:
     return label(row.choice), f"{size:.2f}", *times
 
 
-def _answers(row: Row) -> tuple[str, ...]:
-    quality = row.quality
+def answer_figures(quality: Quality | None) -> tuple[str, ...]:
+    """Return the columns ``ANSWERS`` of a bundle; empty ones for what was not measured."""
     if quality is None:
-        return ("",) * len(_ANSWERS)
+        return ("",) * len(ANSWERS)
     return (
         f"{quality.answer_agreement:.1%}",
         f"{quality.plain_agreement:.1%}",

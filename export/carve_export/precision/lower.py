@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import get_args
+from typing import TypeAlias, get_args
 
 import onnx
 
@@ -18,6 +18,9 @@ from carve_export.precision.int4 import to_int4
 from carve_export.precision.int8 import to_int8, to_static_int8
 from carve_export.precision.products import WITH_WEIGHTS
 from carve_models import names
+
+#: Takes a graph, results of the products to change (all if ``None``), and what feeds the graph.
+Lower: TypeAlias = Callable[[onnx.ModelProto, set[str] | None, FeedSource], onnx.ModelProto]
 
 
 def lower_decoder(
@@ -59,10 +62,7 @@ def lower(
         return _LOWER[precision](model, only, feeds)
 
 
-_Lower = Callable[[onnx.ModelProto, set[str] | None, FeedSource], onnx.ModelProto]
-
-
-def _half(precision: HalfType) -> _Lower:
+def _half(precision: HalfType) -> Lower:
     def lowered(
         model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource
     ) -> onnx.ModelProto:
@@ -73,7 +73,7 @@ def _half(precision: HalfType) -> _Lower:
     return lowered
 
 
-_LOWER: Mapping[Precision, _Lower] = {
+_LOWER: Mapping[Precision, Lower] = {
     "fp16": _half("fp16"),
     "bf16": _half("bf16"),
     "int8": to_int8,
