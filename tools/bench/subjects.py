@@ -28,6 +28,8 @@ _TOWER = {
     "patch_size": 14,
 }
 _SEED = 0
+#: Real statistics have outliers: differences grow with depth beyond the usual tolerance.
+REAL_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ def real_proportions(work: Path, profile: Profile = "ort") -> Subject:
     checkpoint, bundle = work / "smollm2-llava", work / f"smollm2-llava-{profile}"
     write_once(checkpoint, _write_checkpoint)
     if not (bundle / "carve.json").exists():
-        # Real statistics have outliers: differences grow with depth beyond the usual tolerance.
-        export_bundle(str(checkpoint), bundle, ExportOptions(profile=profile, tolerance=1e-4))
+        options = ExportOptions(profile=profile, tolerance=REAL_TOLERANCE)
+        export_bundle(str(checkpoint), bundle, options)
     pixels = np.random.default_rng(_SEED).integers(0, 256, (768, 1024, 3), np.uint8)
     question = "What is written on the sign above the door of the house?"
     return Subject(

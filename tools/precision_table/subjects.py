@@ -14,7 +14,7 @@ from PIL import Image
 from carve_export import ExportOptions, export_bundle
 from carve_export.calibration import Entry
 from carve_runtime.bundle import Bundle, default_bundle, open_bundle
-from tools.bench.subjects import write_once
+from tools.bench.subjects import REAL_TOLERANCE, write_once
 from tools.bench_quality.looks import fingerprint
 from tools.pocket.cases import Case, cases
 from tools.pocket.vocabulary import GENERAL
@@ -37,8 +37,6 @@ _POINTING = {
     "max_new_tokens": 1,
 }
 _PROMPTS = {"suffix": "", "general": GENERAL}
-# Real statistics have outliers: differences grow with depth beyond the usual tolerance.
-_TOLERANCE = 1e-4
 _CALIBRATION_SCENES = 12
 _QUESTIONS, _PER_SCENE = "questions.json", 2
 
@@ -109,7 +107,7 @@ def smollm2(work: Path, scenes: int) -> Subject:
             layers=tuple(range(depth["num_hidden_layers"])),
             prompts={**layouts, **_PROMPTS},
             defaults=_POINTING,
-            tolerance=_TOLERANCE,
+            tolerance=REAL_TOLERANCE,
         )
         export_bundle(str(checkpoint), bundle, options)
     every = scene_questions("dev", _CALIBRATION_SCENES + scenes, _PER_SCENE)
