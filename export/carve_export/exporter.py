@@ -166,6 +166,7 @@ def _export_lowered(
     on_stage: Callable[[str], None],
 ) -> ExportReport:
     """Export in float32 aside, then lower what was compared with PyTorch."""
+    # Refused before the long part.
     require_lowerable(parse_precisions(options.precisions), options.profile, options.weights)
     read_entries(calibration)
     exact = replace(options, precisions=(), calibration=None)
