@@ -26,14 +26,14 @@ runtime/js/node_modules: runtime/js/package-lock.json
 # Train the default model from nothing: about 70 minutes on two cores, then
 # half an hour to choose the settings and as long to measure; goes on if interrupted.
 pocket:
-	python -m tools.pocket.pool
-	python -m tools.pocket.train
-	python -m tools.pocket.checkpoint
-	python -m tools.pocket.evaluate search --pictures 340 --contrast on
+	python -m tools.research.pocket.pool
+	python -m tools.research.pocket.train
+	python -m tools.research.pocket.checkpoint
+	python -m tools.research.pocket.evaluate search --pictures 340 --contrast on
 	carve-export build/pocket/checkpoint build/pocket/bundle --layers 0-3 \
 		--settings build/pocket/settings.json --overwrite
-	python -m tools.bench_quality --bundle build/pocket/bundle --out build/pocket/quality
+	python -m tools.research.quality --bundle build/pocket/bundle --out build/pocket/quality
 
 # Pocket's eyes before a real language model: build it, and measure where it looks.
 pocket-l:
-	python -m tools.pocket_l
+	python -m tools.research.pocket_l

@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from carve_export.engines.build import EngineOptions, build_engines
-from carve_export.engines.tensorrt import BuildOptions
-from carve_runtime.backends.cuda import compute_capability
-from carve_runtime.graph import SessionSettings
+from carve_export.tensorrt.build import EngineOptions, build_engines
+from carve_export.tensorrt.builder import BuildOptions
+from carve_runtime.backends.protocol import BackendSettings
+from carve_runtime.backends.tensorrt.cuda import compute_capability
 
 #: By name; those on a GPU have not been run yet.
 CPU_SESSIONS = {
-    "ort-cpu": SessionSettings(threads=1),
-    "openvino-cpu": SessionSettings(backend="openvino", threads=1),
+    "ort-cpu": BackendSettings(threads=1),
+    "openvino-cpu": BackendSettings(backend="openvino", threads=1),
 }
 #: Builds its engines first, see :func:`session`.
 TENSORRT = "tensorrt"
 GPU_SESSIONS = {
-    "ort-cuda": SessionSettings(provider="cuda"),
-    "ort-tensorrt": SessionSettings(provider="tensorrt"),
-    "ort-nv_tensorrt_rtx": SessionSettings(provider="nv_tensorrt_rtx"),
+    "ort-cuda": BackendSettings(provider="cuda"),
+    "ort-tensorrt": BackendSettings(provider="tensorrt"),
+    "ort-nv_tensorrt_rtx": BackendSettings(provider="nv_tensorrt_rtx"),
 }
 
 
@@ -34,12 +34,12 @@ def backends() -> list[Any]:
     ]
 
 
-def session(name: str, bundle: Path) -> SessionSettings:
+def session(name: str, bundle: Path) -> BackendSettings:
     """Return how a backend is asked for, to run a bundle."""
     if name == TENSORRT:
         engines = bundle.with_name(f"{bundle.name}-engines")
         build = BuildOptions(compute_capabilities=(compute_capability(),))
         options = EngineOptions(target="tensorrt_rtx", build=build, overwrite=True)
         build_engines(bundle, engines, options)
-        return SessionSettings(backend="tensorrt", engines=engines)
+        return BackendSettings(backend="tensorrt", engines=engines)
     return (CPU_SESSIONS | GPU_SESSIONS)[name]

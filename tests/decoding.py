@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from carve_runtime.cache import Cache, Counts
-from carve_runtime.decoder import Decoder, Step
-from carve_runtime.stretch import Stretch
+from carve_runtime.decoder.cache import Cache, Counts
+from carve_runtime.decoder.decoder import Decoder, Step
+from carve_runtime.prompt.chunk import PromptChunk
 
 
 def embeddings(width: int, seed: int = 0, length: int = 90) -> Any:
@@ -23,7 +23,7 @@ def run_step(
     """Run embeddings whose positions follow those of the cache."""
     following = cache.next_position + embeds.shape[1]
     positions = np.arange(cache.next_position, following)[None]
-    stretch = Stretch(embeds, positions, following)
+    stretch = PromptChunk(embeds, positions, following)
     return decoder.step(stretch, cache, counts, lower=lower)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tools.readme_command import command
-from tools.support_table import with_table
+from tools.checks.readme_command import command
+from tools.checks.support_table import with_table
 
 EXPORT_ONLY = {"torch", "transformers", "onnx", "onnx_ir", "onnxscript", "carve_export", "rich"}
 FORBIDDEN = {
@@ -77,7 +77,7 @@ def test_the_extra_engines_brings_what_the_builder_imports() -> None:
     lists = re.findall(r"^(?:dependencies|engines) = \[$(.*?)^\]$", project, re.M | re.S)
     assert len(lists) == 2
     brought = set(re.findall(r'^ *"([\w-]+)', "".join(lists), re.M))
-    for package in others_behind("carve_export.engines.console", set()):
+    for package in others_behind("carve_export.cli.engine_console", set()):
         assert brought.intersection(map(str.lower, packages_distributions()[package])), package
 
 

@@ -10,21 +10,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from carve_export.calibration import read_entries
-from carve_export.checkpoint import Checkpoint, decoder_spec, load_checkpoint
-from carve_export.companions import write_companions, write_processor
-from carve_export.graphs import decoder_graph, embed_graph
-from carve_export.images import image_spec, require_room
-from carve_export.parity import Comparison, compare, require_parity
+from carve_export.check.parity import Comparison, compare_outputs, require_parity
+from carve_export.check.reference import Reference, references
+from carve_export.checkpoint.companions import write_companions, write_processor
+from carve_export.checkpoint.image_rules import image_rule, require_room
+from carve_export.checkpoint.load import Checkpoint, decoder_spec, load_checkpoint
+from carve_export.checkpoint.prompts import change_layout, literal_ids, resolve_prompts
 from carve_export.precision import parse_precisions, require_lowerable
-from carve_export.prompts import change_layout, literal_ids, resolve_prompts
-from carve_export.quality import lower_bundle
-from carve_export.reference import Reference, references
-from carve_export.split import split_decoder
+from carve_export.precision.calibration import read_entries
+from carve_export.precision.quality import lower_bundle
 from carve_export.staging import file_entries, listed, publish, require_free, staging
 from carve_export.steps.graphs import write_step_graphs
-from carve_export.trace import graph_entry, trace_graph
-from carve_export.vision import vision_graph
+from carve_export.trace.modules import traceable_decoder, traceable_embed
+from carve_export.trace.split import split_decoder
+from carve_export.trace.to_onnx import graph_entry, trace_graph
+from carve_export.trace.vision import traceable_vision
 from carve_models.errors import SettingsError
 from carve_models.interface import require_interface
 from carve_models.manifest import (
@@ -49,7 +49,7 @@ from carve_models.names import (
 )
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle
-from carve_runtime.text import Text
+from carve_runtime.prompt.text import Text
 
 _GRAPHS = (
     VISION_ENCODER,
@@ -82,7 +82,7 @@ class ExportOptions:
         precisions: of components that are lowered once the bundle in float32 was compared, see
             :func:`carve_export.precision.parse_precisions`.
         calibration: the questions that the lowered bundle is measured with, see
-            :func:`carve_export.calibration.read_entries`; goes with ``precisions``.
+            :func:`carve_export.precision.calibration.read_entries`; goes with ``precisions``.
         overwrite: replace a bundle that is already there.
     """
 
@@ -150,7 +150,7 @@ def export_bundle(
         comparisons = []
         if not options.unchecked:
             on_stage("compare with PyTorch")
-            comparisons = compare(Bundle(folder, manifest), expected, options.tolerance)
+            comparisons = compare_outputs(Bundle(folder, manifest), expected, options.tolerance)
             require_parity(comparisons)
         on_stage("write the bundle")
         write_manifest(folder, manifest)
@@ -215,7 +215,7 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
             "add it to --layers",
         )
     encode = partial(literal_ids, checkpoint.tokenizer, text)
-    image = image_spec(checkpoint, encode, options.max_pixels)
+    image = image_rule(checkpoint, encode, options.max_pixels)
     for pixels in (defaults.scout_pixels, defaults.final_pixels):
         if pixels is not None:
             image.within(pixels)
@@ -251,11 +251,11 @@ def _trace(
 ) -> None:
     spec = manifest.decoder
     on_stage("trace the vision encoder")
-    trace_graph(vision_graph(checkpoint, manifest.image), folder, opset=manifest.opset)
+    trace_graph(traceable_vision(checkpoint, manifest.image), folder, opset=manifest.opset)
     on_stage("trace the token embedding")
-    trace_graph(embed_graph(checkpoint), folder, opset=manifest.opset)
+    trace_graph(traceable_embed(checkpoint), folder, opset=manifest.opset)
     on_stage("trace the decoder")
-    decoder = decoder_graph(checkpoint, spec, manifest.profile, spec.parts)
+    decoder = traceable_decoder(checkpoint, spec, manifest.profile, spec.parts)
     trace_graph(decoder, folder, opset=manifest.opset)
     split_decoder(folder, spec)
     on_stage("write the steps around the model")

@@ -10,7 +10,7 @@ import msgspec
 from carve_models.manifest import Manifest
 from carve_models.names import TOKENIZER_FILE
 from carve_runtime.bundle import open_bundle, sha256
-from carve_runtime.text import Text, question_text
+from carve_runtime.prompt.text import Text, question_text
 
 SCHEMA_VERSION = 1
 

@@ -25,19 +25,19 @@ class DecoderPart:
     tapped: tuple[int, ...]
 
     @property
-    def takes(self) -> str:
+    def input_name(self) -> str:
         """The input that it works on."""
         return names.HIDDEN_STATES if self.name == names.DECODER_UPPER else names.INPUTS_EMBEDS
 
     @property
-    def gives(self) -> str:
+    def output_name(self) -> str:
         """The output that it works towards."""
         return names.HIDDEN_STATES if self.name == names.DECODER_LOWER else names.LOGITS
 
     @property
     def is_last(self) -> bool:
         """Whether it returns logits."""
-        return self.gives == names.LOGITS
+        return self.output_name == names.LOGITS
 
     def split(self, at: int) -> tuple[DecoderPart, DecoderPart]:
         """Return the halves below and from layer ``at``."""

@@ -21,7 +21,7 @@ Range = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Engine:
+class TensorRtEngine:
     """One engine.
 
     Attributes:
@@ -58,7 +58,7 @@ class EngineManifest:
     compute_capabilities: tuple[str, ...]
     precision: EnginePrecision
     stripped: bool
-    engines: dict[str, Engine]
+    engines: dict[str, TensorRtEngine]
     files: dict[str, FileEntry]
     schema_version: int = ENGINES_SCHEMA
 
@@ -101,7 +101,7 @@ def read_engines(folder: Path) -> EngineManifest:
     return manifest
 
 
-def require_size(engine: Engine, tensor: Tensor, shape: tuple[int, ...]) -> None:
+def require_size(engine: TensorRtEngine, tensor: Tensor, shape: tuple[int, ...]) -> None:
     """Raise :class:`EngineError` unless an engine takes an input of this shape."""
     if len(shape) != len(tensor.shape):
         raise EngineError(

@@ -7,8 +7,8 @@ from itertools import zip_longest
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError
-from carve_models.image_spec import FixedImage, NativeImage, TiledImage
-from carve_models.manifest import DecoderSpec, Graph, Manifest, Tensor
+from carve_models.image_rules import FixedImage, NativeImage, TiledImage
+from carve_models.manifest import DecoderSpec, GraphSpec, Manifest, Tensor
 from carve_models.names import BATCH, IMAGE_TOKENS, PAST, PATCHES, SEQUENCE, TOTAL, WINDOWS
 
 _IMAGE = Tensor(name="image", dtype="uint8", shape=("height", "width", 3))
@@ -17,11 +17,11 @@ _IMAGE = Tensor(name="image", dtype="uint8", shape=("height", "width", 3))
 _AXES, _CORNERS = 2, 4
 
 
-def expected_graphs(manifest: Manifest) -> dict[str, Graph]:
+def expected_graphs(manifest: Manifest) -> dict[str, GraphSpec]:
     """Return the interface of each graph; symbolic dimensions are names."""
     decoder = manifest.decoder
     embeds = _float(names.INPUTS_EMBEDS, BATCH, SEQUENCE, decoder.hidden_size)
-    embed = Graph(
+    embed = GraphSpec(
         file=names.graph_file(names.EMBED_TOKENS),
         inputs=(_int(names.INPUT_IDS, BATCH, SEQUENCE),),
         outputs=(embeds,),
@@ -29,7 +29,7 @@ def expected_graphs(manifest: Manifest) -> dict[str, Graph]:
     graphs = {
         names.VISION_ENCODER: _vision(manifest),
         names.EMBED_TOKENS: embed,
-        **{part.name: decoder_graph(decoder, part) for part in (decoder.whole, *decoder.parts)},
+        **{part.name: decoder_interface(decoder, part) for part in (decoder.whole, *decoder.parts)},
         names.CARVE_REFINE: refine_interface(),
     }
     if names.PREPROCESS in manifest.graphs and isinstance(manifest.image, FixedImage):
@@ -37,7 +37,7 @@ def expected_graphs(manifest: Manifest) -> dict[str, Graph]:
     return graphs
 
 
-def _vision(manifest: Manifest) -> Graph:
+def _vision(manifest: Manifest) -> GraphSpec:
     image, hidden = manifest.image, manifest.decoder.hidden_size
     inputs: tuple[Tensor, ...]
     match image:
@@ -53,7 +53,9 @@ def _vision(manifest: Manifest) -> Graph:
     outputs = [features]
     if depth := manifest.decoder.deepstack_layers:
         outputs.append(_float(names.DEEPSTACK_FEATURES, 1, depth, IMAGE_TOKENS, hidden))
-    return Graph(file=names.graph_file(names.VISION_ENCODER), inputs=inputs, outputs=tuple(outputs))
+    return GraphSpec(
+        file=names.graph_file(names.VISION_ENCODER), inputs=inputs, outputs=tuple(outputs)
+    )
 
 
 def _packed_inputs(image: NativeImage) -> tuple[Tensor, ...]:
@@ -76,18 +78,18 @@ def _packed_inputs(image: NativeImage) -> tuple[Tensor, ...]:
     return tuple(inputs)
 
 
-def preprocess_interface(image: FixedImage) -> Graph:
+def preprocess_interface(image: FixedImage) -> GraphSpec:
     """Return the interface of the graph that makes ``pixel_values`` of an image's bytes."""
-    return Graph(
+    return GraphSpec(
         file=names.graph_file(names.PREPROCESS),
         inputs=(_IMAGE,),
         outputs=(_float(names.PIXEL_VALUES, 1, 3, *image.size), _double("window", 4)),
     )
 
 
-def refine_interface() -> Graph:
+def refine_interface() -> GraphSpec:
     """Return the interface of steps 3 to 7 of ``docs/method.md`` (see ``docs/bundle.md``)."""
-    return Graph(
+    return GraphSpec(
         file=names.graph_file(names.CARVE_REFINE),
         inputs=(
             _float("question_attention", "question_steps", "layers", "tokens"),
@@ -115,24 +117,24 @@ def refine_interface() -> Graph:
     )
 
 
-def decoder_graph(spec: DecoderSpec, part: DecoderPart) -> Graph:
+def decoder_interface(spec: DecoderSpec, part: DecoderPart) -> GraphSpec:
     """Return the interface of the decoder or of one of its halves."""
 
     def cache(names_: list[str], length: str) -> list[Tensor]:
         shape = (BATCH, spec.key_value_heads, length, spec.head_dim)
         return [_float(name, *shape) for name in names_]
 
-    states = _float(part.takes, BATCH, SEQUENCE, spec.hidden_size)
+    states = _float(part.input_name, BATCH, SEQUENCE, spec.hidden_size)
     if part.is_last:
         result = _float(names.LOGITS, BATCH, 1, spec.vocab_size)
     else:
-        result = _float(part.gives, BATCH, SEQUENCE, spec.hidden_size)
+        result = _float(part.output_name, BATCH, SEQUENCE, spec.hidden_size)
     deepstack = []
     if spec.deepstack_layers and part.layers.start == 0:
         shape = (BATCH, spec.deepstack_layers, SEQUENCE, spec.hidden_size)
         deepstack.append(_float(names.DEEPSTACK_EMBEDS, *shape))
     rows = [_float(names.LAST_ROW, BATCH, len(part.tapped), TOTAL)] if part.tapped else []
-    return Graph(
+    return GraphSpec(
         file=names.graph_file(part.name),
         inputs=(
             states,

@@ -11,9 +11,9 @@ import msgspec
 
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError, SchemaError, SettingsError
-from carve_models.family import Positions
+from carve_models.families.family import Positions
 from carve_models.folder import FileEntry, FolderKind
-from carve_models.image_spec import Count, ImageSpec, Index, TiledImage
+from carve_models.image_rules import Count, ImageRule, Index, TiledImage
 from carve_models.names import DECODER, MANIFEST_FILE, MROPE_AXES
 from carve_models.settings import Settings
 
@@ -44,7 +44,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Graph:
+class GraphSpec:
     """One ONNX file and its interface."""
 
     file: str
@@ -233,9 +233,9 @@ class Manifest:
     weights: Weights = "float32"
     opset: int
     source: str
-    graphs: dict[str, Graph]
+    graphs: dict[str, GraphSpec]
     files: dict[str, FileEntry]
-    image: ImageSpec
+    image: ImageRule
     prompts: Prompts
     decoder: DecoderSpec
     defaults: Settings

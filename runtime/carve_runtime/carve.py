@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from carve_models.manifest import Manifest
 from carve_models.settings import SettingsChanges, Variant
+from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.graph import BackendName, ProviderName, SessionSettings
-from carve_runtime.image import ImageInput
-from carve_runtime.image_session import ImageSession
-from carve_runtime.model import Model, OnToken, Room, Work
+from carve_runtime.decoder.model import Model, OnToken, Room, Work
+from carve_runtime.images.load import ImageInput
 from carve_runtime.result import CarveResult, PlainResult
+from carve_runtime.session import ImageSession
 from carve_runtime.session_cache import SessionCache, image_key
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Carve:
     def __init__(
         self,
         bundle: Bundle,
-        settings: SessionSettings | None = None,
+        settings: BackendSettings | None = None,
         image_cache_bytes: int = IMAGE_CACHE_BYTES,
     ) -> None:
         """Load the graphs of an opened bundle; :meth:`load` is the short way."""
@@ -59,7 +59,8 @@ class Carve:
             verify: compare the files' SHA-256 sums; sizes are compared in any case.
             backend: what runs the graphs.
             provider: ONNX Runtime's execution provider, "cpu" if ``None``.
-            device: of the backend or provider, see :class:`carve_runtime.graph.SessionSettings`.
+            device: of the backend or provider: a number for CUDA, a name such as "GPU" for
+                OpenVINO; the first one if ``None``.
             threads: threads of one graph run; the backend's choice if ``None``.
             engines: folder of ``carve-export engine``, for the backend "tensorrt".
             image_cache_bytes: keep what was computed of the images last asked about, so that
@@ -72,7 +73,7 @@ class Carve:
             ProviderError: the provider or device is not available.
             SettingsError: an unknown backend or provider, or one that does not go with the others.
         """
-        settings = SessionSettings(
+        settings = BackendSettings(
             backend=backend,
             provider=provider,
             device=device,

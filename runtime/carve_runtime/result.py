@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.settings import Settings
-from carve_runtime.cache import Counts
-from carve_runtime.image import RGB
-from carve_runtime.refine import Box
+from carve_runtime.decoder.cache import Counts
+from carve_runtime.images.load import RGB
+from carve_runtime.method.refine import Box
 
 #: The three passes; also the names of their timings.
 Stage = Literal["question", "general", "final"]

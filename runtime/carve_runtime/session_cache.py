@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from carve_models.settings import require_count
-from carve_runtime.image import RGB
+from carve_runtime.images.load import RGB
 
 if TYPE_CHECKING:
-    from carve_runtime.image_session import ImageSession
+    from carve_runtime.session import ImageSession
 
 #: Shape and content of an image, and the most pixels that the model sees of it.
 Key: TypeAlias = tuple[tuple[int, ...], bytes, int | None]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carve_export.agreement import mask_overlap
+from carve_export.precision.agreement import mask_overlap
 from carve_export.questions import write_questions
 from carve_runtime import Carve, load_image
 from tests.consumers import libcarve

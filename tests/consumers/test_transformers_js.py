@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from carve_models.image_spec import FixedImage
+from carve_models.image_rules import FixedImage
 from carve_runtime import Carve
 from tests.support import POCKET, SCENES
 

@@ -9,7 +9,7 @@ import pytest
 
 import carve_export.exporter as exporter
 from tests.conftest import CheckpointOf, ExportOf
-from tests.export.commands import NAME
+from tests.export.cli.commands import NAME
 
 
 @pytest.fixture(scope="session")

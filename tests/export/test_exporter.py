@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from carve_export import ExportOptions, export_bundle
-from carve_export.parity import Comparison, _difference
+from carve_export.check.parity import Comparison, _difference
 from carve_models.errors import CheckpointError
 from carve_models.manifest import OPSETS, Profile
 from carve_models.names import DECODER, graph_file

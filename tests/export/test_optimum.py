@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from optimum.commands.optimum_cli import main as optimum_cli
 
-from carve_export.cli import main as carve_export
+from carve_export.cli.main import main as carve_export
 from carve_runtime.bundle import open_bundle
 from tests.conftest import CheckpointOf
 from tests.support import CASES

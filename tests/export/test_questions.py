@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from carve_export.cli import main
+from carve_export.cli.main import main
 from carve_runtime import Carve
 from tests.support import POCKET
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carve_models.image_spec import FixedImage
+from carve_models.image_rules import FixedImage
 from carve_runtime import (
     Carve,
     CarveResult,

@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from carve_models import Settings
-from carve_models.family import PromptLayout
+from carve_models.families.family import PromptLayout
 from carve_models.manifest import Profile
 from carve_runtime import Carve, fuse_contrast, refine_image, select_regions
 from tests.conftest import CheckpointOf, ExportOf

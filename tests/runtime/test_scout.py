@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from carve_models.errors import SettingsError
-from carve_models.image_spec import NativeImage, TiledImage
+from carve_models.image_rules import NativeImage, TiledImage
 from carve_runtime import Carve, refine_image
-from carve_runtime.cli import main
-from carve_runtime.native_image import smart_resize
-from carve_runtime.preprocess import preprocess
+from carve_runtime.cli.main import main
+from carve_runtime.images.native import smart_resize
+from carve_runtime.images.preprocess import preprocess
 from tests.conftest import ExportOf
 
 QUESTION = "What word is on the sign?"

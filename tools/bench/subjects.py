@@ -14,9 +14,9 @@ from PIL import Image
 from carve_export import ExportOptions, export_bundle
 from carve_models.manifest import Profile
 from carve_runtime import Carve
+from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, default_bundle, open_bundle
-from carve_runtime.graph import SessionSettings
-from tools.pocket_l.language_model import IMAGE_TOKEN, load_language_model, smollm2_file
+from tools.research.pocket_l.language_model import IMAGE_TOKEN, load_language_model, smollm2_file
 
 #: CLIP's base tower at LLaVA-1.5's resolution: 24 x 24 image tokens.
 _TOWER = {
@@ -53,7 +53,7 @@ class Subject:
     def load(self, **options: Any) -> Carve:
         """Load the bundle; it remembers no image, and answers never end by themselves."""
         options = {"image_cache_bytes": 0, **options}
-        return Carve(unending(open_bundle(self.bundle)), SessionSettings(), **options)
+        return Carve(unending(open_bundle(self.bundle)), BackendSettings(), **options)
 
 
 def unending(bundle: Bundle) -> Bundle:

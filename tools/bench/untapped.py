@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from carve_export.split import nodes_between
+from carve_export.trace.split import nodes_between
 from carve_models import names
 from tools.bench.subjects import Subject
 

@@ -23,10 +23,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from carve_models.cli import ErrorCommand
 from carve_models.names import MANIFEST_FILE
+from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, open_bundle, sha256
 from carve_runtime.carve import Carve
-from carve_runtime.graph import SessionSettings
-from carve_runtime.session_options import session_options
+from carve_runtime.cli.backend_options import session_options
 from tools.eval.answers import AnswerFile, identify
 from tools.eval.benchmark import Benchmark
 from tools.eval.figures import Figures, evaluate
@@ -73,7 +73,7 @@ def main(
     changes: tuple[Changes, ...],
     out: Path,
     limit: int | None,
-    session: SessionSettings,
+    session: BackendSettings,
     no_verify: bool,
     **folders: Path | None,
 ) -> None:

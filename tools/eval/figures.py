@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tools.eval.benchmark import Benchmark, Question
 from tools.eval.runner import Run
-from tools.statistics import Interval, bootstrap_interval, paired_p_value, wilson_interval
+from tools.shared.statistics import Interval, bootstrap_interval, paired_p_value, wilson_interval
 
 
 @dataclass(frozen=True, kw_only=True)

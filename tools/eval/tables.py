@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.eval.figures import Figures
-from tools.statistics import Interval
+from tools.shared.statistics import Interval
 
 _SMALLEST_P = 0.001
 

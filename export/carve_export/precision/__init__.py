@@ -2,7 +2,7 @@
 
 | precision | weights and products |
 | --- | --- |
-| ``fp16``, ``bf16`` | see :mod:`carve_export.half` |
+| ``fp16``, ``bf16`` | see :mod:`carve_export.precision.half` |
 | ``int8``, ``int8-static`` | see :mod:`carve_export.precision.int8` |
 | ``int4``, ``int4-only`` | see :mod:`carve_export.precision.int4` |
 

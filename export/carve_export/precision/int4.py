@@ -16,14 +16,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-from carve_export.calibration import Feeds, FeedSource
-from carve_export.half import drop_unused
+from carve_export.precision.calibration import Feeds, FeedSource
 from carve_export.precision.gptq import Floats, Rounded, order_rows, round_weight
+from carve_export.precision.half import drop_unused
 from carve_export.precision.probe import input_products, squared_errors
 from carve_export.precision.products import products
 
 BLOCK = 32
-#: Of a graph's results, root mean square, relative; ``python -m tools.precision_search`` says why.
+#: Of a graph's results, root mean square, relative;
+#: ``python -m tools.research.precision.search`` says why.
 TOLERANCE = 0.01
 _BITS = 4, 8
 _DOMAIN = "com.microsoft"

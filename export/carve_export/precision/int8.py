@@ -23,7 +23,7 @@ from onnx import NodeProto
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 
-from carve_export.calibration import Feeds, FeedSource
+from carve_export.precision.calibration import Feeds, FeedSource
 from carve_export.precision.outliers import with_outliers
 from carve_export.precision.products import LOOK_UP, WITH_WEIGHTS, products
 

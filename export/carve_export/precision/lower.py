@@ -11,9 +11,9 @@ from typing import TypeAlias, get_args
 
 import onnx
 
-from carve_export.calibration import FeedSource
-from carve_export.half import HalfType, to_half
+from carve_export.precision.calibration import FeedSource
 from carve_export.precision.choice import Precision
+from carve_export.precision.half import HalfType, to_half
 from carve_export.precision.int4 import to_int4
 from carve_export.precision.int8 import to_int8, to_static_int8
 from carve_export.precision.products import WITH_WEIGHTS

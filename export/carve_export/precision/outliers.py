@@ -12,12 +12,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from carve_export.calibration import Feeds
+from carve_export.precision.calibration import Feeds
 from carve_export.precision.probe import fetch, probing_session
 
 #: Mean of a vector's squared error, relative to its square. On the first 300 tokens of
-#: tools/precision_table/text.txt, SmolLM2-135M in dynamic int8 has a perplexity of 28.3 with this
-#: limit, 29.7 with 0.01 and 42.4 with none; in float32 27.8.
+#: tools/research/precision/text.txt, SmolLM2-135M in dynamic int8 has a perplexity of 28.3 with
+#: this limit, 29.7 with 0.01 and 42.4 with none; in float32 27.8.
 _MOST_LOST = 3e-3
 _STEPS = 255
 

@@ -13,8 +13,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
-from carve_export.calibration import Feeds
 from carve_export.onnx_files import save_model
+from carve_export.precision.calibration import Feeds
 
 _ERRORS_ONLY = 3
 #: Of those that a build may have, the one that computes in float32 alike on every machine.

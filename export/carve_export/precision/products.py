@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from carve_export.half import kept_exact
+from carve_export.precision.half import kept_exact
 
 LOOK_UP = "Gather"
 WITH_WEIGHTS = frozenset({"MatMul", "Gemm", LOOK_UP})

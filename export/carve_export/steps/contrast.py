@@ -1,4 +1,4 @@
-"""Contrast and fusion as ONNX operators: the twin of ``carve_runtime.contrast``."""
+"""Contrast and fusion as ONNX operators: the twin of ``carve_runtime.method.contrast``."""
 
 from __future__ import annotations
 

@@ -17,16 +17,16 @@ from carve_export.steps.refine import refine_image
 from carve_export.steps.regions import Choice, select_regions
 from carve_export.steps.resample import FILTERS, Op, Value, scalars
 from carve_models import names
-from carve_models.image_spec import FixedImage, ImageSpec
+from carve_models.image_rules import FixedImage, ImageRule
 from carve_models.interface import preprocess_interface, refine_interface
-from carve_models.manifest import Graph, Tensor
+from carve_models.manifest import GraphSpec, Tensor
 
 #: ScatterElements with ``min`` came with this operator set; later ones bring nothing needed here.
 _OPSET = 18
 _IR_VERSION = 8  # the first that knows the operator set: the widest choice of runtimes
 
 
-def write_step_graphs(folder: Path, spec: ImageSpec) -> None:
+def write_step_graphs(folder: Path, spec: ImageRule) -> None:
     """Write the graphs under a bundle's folder.
 
     ``preprocess.onnx`` is made for images of one size, and left out where the filter cannot be
@@ -71,7 +71,7 @@ def _refine(
     return saliency, mask, refined.box, refined.image, refined.limited
 
 
-def _write(folder: Path, name: str, interface: Graph, body: Any) -> None:
+def _write(folder: Path, name: str, interface: GraphSpec, body: Any) -> None:
     graph = ir.Graph([], [], nodes=[], name=name, opset_imports={"": _OPSET})
     builder = onnxscript.GraphBuilder(graph)
     inputs = [_value(builder, tensor) for tensor in interface.inputs]

@@ -1,4 +1,4 @@
-"""From bytes to ``pixel_values`` as ONNX operators: the twin of ``carve_runtime.preprocess``."""
+"""From bytes to ``pixel_values`` as ONNX operators: the twin of ``carve_runtime.images``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from carve_export.steps.resample import (
     vector,
     whole,
 )
-from carve_models.image_spec import FixedImage
+from carve_models.image_rules import FixedImage
 
 
 def preprocess(op: Op, image: Value, spec: FixedImage) -> tuple[Value, Value]:

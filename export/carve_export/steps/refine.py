@@ -1,4 +1,4 @@
-"""Black out, crop and magnify as ONNX operators: the twin of ``carve_runtime.refine``."""
+"""Black out, crop and magnify as ONNX operators: the twin of ``carve_runtime.method.refine``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from carve_export.steps.resample import (
     vector,
     whole,
 )
-from carve_runtime.refine import DEFAULT_GROWTH
+from carve_runtime.method.refine import DEFAULT_GROWTH
 
 
 class Refined(NamedTuple):

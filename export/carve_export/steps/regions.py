@@ -1,4 +1,4 @@
-"""Threshold and regions as ONNX operators: the twin of ``carve_runtime.regions``.
+"""Threshold and regions as ONNX operators: the twin of ``carve_runtime.method.regions``.
 
 Components are found on runs (stretches of kept pixels within a row), not on pixels: a running sum
 numbers them, and hooking with pointer jumping (Shiloach-Vishkin; Zhang, Azad and Hu, "FastSV",

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from carve_models.image_spec import Resample
+from carve_models.image_rules import Resample
 
 #: The operator set that a graph is written in, and a value in it.
 Op: TypeAlias = Any

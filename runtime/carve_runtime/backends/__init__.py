@@ -1,4 +1,4 @@
-"""Backends: each loads a bundle's graphs as :class:`carve_runtime.graph.Graph`.
+"""Backends: each loads a bundle's graphs as :class:`carve_runtime.backends.protocol.GraphRunner`.
 
 A backend's packages are imported when it is asked for. One that is missing is an error that names
 what is there and what to install; no backend or provider stands in for another.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from carve_runtime.backends import openvino, ort, tensorrt
+from carve_runtime.backends import openvino, ort
+from carve_runtime.backends.protocol import BackendName, BackendSettings, GraphRunner
+from carve_runtime.backends.tensorrt import runner as tensorrt
 from carve_runtime.backends.watched import Watched
 from carve_runtime.bundle import Bundle
-from carve_runtime.graph import BackendName, Graph, SessionSettings
 
 
 class _Backend(Protocol):
-    def load_graph(self, bundle: Bundle, name: str, settings: SessionSettings) -> Graph: ...
+    def load_graph(self, bundle: Bundle, name: str, settings: BackendSettings) -> GraphRunner: ...
 
     def describe(self) -> str: ...
 
@@ -23,7 +24,7 @@ class _Backend(Protocol):
 BACKENDS: dict[BackendName, _Backend] = {"ort": ort, "openvino": openvino, "tensorrt": tensorrt}
 
 
-def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
+def load_graph(bundle: Bundle, name: str, settings: BackendSettings) -> GraphRunner:
     """Load one graph and compare its interface with the manifest's.
 
     Raises:

@@ -11,11 +11,10 @@ import numpy as np
 
 from carve_models.errors import BundleError, ProviderError, RunError
 from carve_models.interface import require_tensors
-from carve_models.manifest import Graph as GraphSpec
-from carve_models.manifest import Tensor
+from carve_models.manifest import GraphSpec, Tensor
 from carve_runtime.backends.pool import Pool
+from carve_runtime.backends.protocol import Array, BackendSettings, GraphRunner, Value, in_order
 from carve_runtime.bundle import Bundle
-from carve_runtime.graph import Array, Graph, SessionSettings, Value, in_order
 from carve_runtime.late_import import late_import
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def describe() -> str:
     return f"OpenVINO {openvino.__version__.split('-')[0]}: {devices}"
 
 
-def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
+def load_graph(bundle: Bundle, name: str, settings: BackendSettings) -> GraphRunner:
     """Load a graph, see :func:`carve_runtime.backends.load_graph`."""
     return OpenVinoGraph(bundle, name, settings)
 
@@ -57,11 +56,11 @@ class ArrayValue:
     array: Array
 
     def numpy(self) -> Array:
-        """See :class:`carve_runtime.graph.Value`."""
+        """See :class:`carve_runtime.backends.protocol.Value`."""
         return self.array
 
     def shape(self) -> Sequence[int]:
-        """See :class:`carve_runtime.graph.Value`."""
+        """See :class:`carve_runtime.backends.protocol.Value`."""
         return self.array.shape
 
 
@@ -72,7 +71,7 @@ class OpenVinoGraph:
     of it: a request that is used again keeps its memory, which saves more than the copies cost.
     """
 
-    def __init__(self, bundle: Bundle, name: str, settings: SessionSettings) -> None:
+    def __init__(self, bundle: Bundle, name: str, settings: BackendSettings) -> None:
         self._openvino = import_openvino()
         self.spec: GraphSpec = bundle.manifest.graphs[name]
         core, device = self._openvino.Core(), settings.device or _CPU
@@ -102,7 +101,7 @@ class OpenVinoGraph:
 
     @property
     def in_place(self) -> bool:
-        """See :class:`Graph`."""
+        """See :class:`GraphRunner`."""
         return False
 
     def run(
@@ -111,7 +110,7 @@ class OpenVinoGraph:
         into: Mapping[str, Value] | None = None,
         keep: Collection[str] = (),
     ) -> dict[str, Value]:
-        """See :class:`Graph`."""
+        """See :class:`GraphRunner`."""
         with self._requests.lend() as request:
             arrays = {name: self.value(feed).numpy() for name, feed in feeds.items()}
             try:
@@ -129,7 +128,7 @@ class OpenVinoGraph:
             }
 
     def value(self, array: Array | Value) -> Value:
-        """See :class:`Graph`."""
+        """See :class:`GraphRunner`."""
         if not isinstance(array, np.ndarray):
             return array
         return ArrayValue(np.ascontiguousarray(array))

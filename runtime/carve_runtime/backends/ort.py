@@ -18,11 +18,10 @@ from carve_models.errors import (
     RunError,
 )
 from carve_models.interface import require_tensors
-from carve_models.manifest import Graph as GraphSpec
-from carve_models.manifest import Tensor
+from carve_models.manifest import GraphSpec, Tensor
+from carve_runtime.backends.protocol import Array, BackendSettings, GraphRunner, Value
 from carve_runtime.backends.providers import PROVIDERS, Plugin
 from carve_runtime.bundle import Bundle
-from carve_runtime.graph import Array, Graph, SessionSettings, Value
 from carve_runtime.late_import import late_import
 
 _ERRORS_ONLY = 3
@@ -46,7 +45,7 @@ def describe() -> str:
     return f"ONNX Runtime {ort.__version__}: {', '.join(ort.get_available_providers())}"
 
 
-def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
+def load_graph(bundle: Bundle, name: str, settings: BackendSettings) -> GraphRunner:
     """Load a graph, see :func:`carve_runtime.backends.load_graph`."""
     return OrtGraph(bundle, name, settings)
 
@@ -54,7 +53,7 @@ def load_graph(bundle: Bundle, name: str, settings: SessionSettings) -> Graph:
 class OrtGraph:
     """A graph in ONNX Runtime; its values are ``OrtValue``."""
 
-    def __init__(self, bundle: Bundle, name: str, settings: SessionSettings) -> None:
+    def __init__(self, bundle: Bundle, name: str, settings: BackendSettings) -> None:
         self._ort = import_onnxruntime()
         self.spec: GraphSpec = bundle.manifest.graphs[name]
         self._provider = PROVIDERS[settings.provider or "cpu"]
@@ -102,7 +101,7 @@ class OrtGraph:
 
     @property
     def in_place(self) -> bool:
-        """See :class:`Graph`; tried with the CPU's GroupQueryAttention alone."""
+        """See :class:`GraphRunner`; tried with the CPU's GroupQueryAttention alone."""
         return self._provider is PROVIDERS["cpu"]
 
     def run(
@@ -111,7 +110,7 @@ class OrtGraph:
         into: Mapping[str, Value] | None = None,
         keep: Collection[str] = (),
     ) -> dict[str, Value]:
-        """See :class:`Graph`."""
+        """See :class:`GraphRunner`."""
         binding = self._session.io_binding()
         for name, feed in feeds.items():
             binding.bind_ortvalue_input(name, self.value(feed))
@@ -135,13 +134,13 @@ class OrtGraph:
         return dict(zip(wanted, binding.get_outputs(), strict=True))
 
     def value(self, array: Array | Value) -> Value:
-        """See :class:`Graph`; the value shares the array's memory."""
+        """See :class:`GraphRunner`; the value shares the array's memory."""
         if not isinstance(array, np.ndarray):
             return array
         value: Value = self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
         return value
 
-    def _choose(self, options: Any, settings: SessionSettings) -> list[Any] | None:
+    def _choose(self, options: Any, settings: BackendSettings) -> list[Any] | None:
         """Return the providers of a session; of a plug-in, put the device into its options.
 
         Raises:
@@ -164,7 +163,7 @@ class OrtGraph:
         options.add_provider_for_devices(devices[:1], dict(provider.plugin.fixed))
         return None
 
-    def _plugin_devices(self, plugin: Plugin, settings: SessionSettings) -> list[Any]:
+    def _plugin_devices(self, plugin: Plugin, settings: BackendSettings) -> list[Any]:
         """Return the chosen device of a plug-in, if it is installed and finds one."""
         name = self._provider.name
         try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from carve_models.errors import SettingsError
-from carve_runtime.graph import ProviderName, SessionSettings
+from carve_runtime.backends.protocol import BackendSettings, ProviderName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Provider:
     rest: ProviderName | None = None
     plugin: Plugin | None = None
 
-    def options(self, settings: SessionSettings) -> dict[str, str]:
+    def options(self, settings: BackendSettings) -> dict[str, str]:
         """Return the provider's options for the chosen device.
 
         Raises:

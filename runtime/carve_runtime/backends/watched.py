@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from carve_runtime.graph import Array, Graph, OnRun, Value
+from carve_runtime.backends.protocol import Array, GraphRunner, OnRun, Value
 
 
 @dataclass(frozen=True)
 class Watched:
-    """Tells of every run before it starts, see :class:`carve_runtime.graph.SessionSettings`."""
+    """Tells of every run before it starts, see :attr:`BackendSettings.on_run`."""
 
-    graph: Graph
+    graph: GraphRunner
     name: str
     on_run: OnRun
 
     @property
     def in_place(self) -> bool:
-        """See :class:`Graph`; never, so that inputs stay as they were and hold nothing else."""
+        """Never: inputs stay as they were and hold nothing else."""
         return False
 
     def run(
@@ -27,10 +27,10 @@ class Watched:
         into: Mapping[str, Value] | None = None,
         keep: Collection[str] = (),
     ) -> dict[str, Value]:
-        """See :class:`Graph`."""
+        """See :class:`GraphRunner`."""
         self.on_run(self.name, feeds)
         return self.graph.run(feeds, into, keep)
 
     def value(self, array: Array | Value) -> Value:
-        """See :class:`Graph`."""
+        """See :class:`GraphRunner`."""
         return self.graph.value(array)

@@ -1,6 +1,6 @@
 /** Paint what a result holds on canvases of the picture's size. */
 
-// Stops of a black - violet - orange - yellow scale, those of carve_runtime/picture.py.
+// Stops of a black - violet - orange - yellow scale, those of carve_runtime/pictures.py.
 const HEAT = [
   [0, 0, 4],
   [66, 10, 104],

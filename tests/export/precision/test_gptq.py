@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from carve_export.calibration import read_entries, record
+from carve_export.precision.calibration import read_entries, record
 from carve_export.precision.gptq import order_rows, round_weight
 from carve_export.precision.probe import input_products
 from carve_export.precision.products import products

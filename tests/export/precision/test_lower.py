@@ -8,8 +8,8 @@ import onnxruntime as ort
 import pytest
 from onnx import helper
 
-from carve_export.half import emulate
 from carve_export.precision import Precision, lower_decoder
+from carve_export.precision.half import emulate
 from carve_models import names
 from tests.export.precision.graphs import graph_of
 

@@ -10,9 +10,9 @@ import pytest
 
 from carve_export.steps.graphs import write_step_graphs
 from carve_models import names
-from carve_models.image_spec import FixedImage
+from carve_models.image_rules import FixedImage
 from carve_runtime import load_image
-from carve_runtime.preprocess import preprocess
+from carve_runtime.images.preprocess import preprocess
 from tests.export.steps.running import SINGLE_BYTES, onnx_runtime, open_vino
 from tests.support import PHOTOS
 

@@ -13,7 +13,7 @@ from carve_models import names
 from carve_models.interface import refine_interface
 from carve_models.settings import Rule, Strategy
 from carve_runtime import fuse_contrast, load_image, select_regions
-from carve_runtime.refine import refine_pixels
+from carve_runtime.method.refine import refine_pixels
 from tests.export.steps.running import SINGLE_BYTES, Run, onnx_runtime, open_vino
 from tests.support import PHOTOS, POCKET, golden
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carve_export.agreement import mask_overlap
+from carve_export.precision.agreement import mask_overlap
 from carve_models import names
 from carve_models.manifest import DecoderSpec
 from carve_runtime import Carve, CarveResult, EngineError, RunError
 from carve_runtime.backends import load_graph
+from carve_runtime.backends.protocol import BackendSettings, GraphRunner
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.cache import Cache, Counts, Prefix
-from carve_runtime.decoder import Decoder, Step
-from carve_runtime.graph import Graph, SessionSettings
+from carve_runtime.decoder.cache import Cache, Counts, Prefix
+from carve_runtime.decoder.decoder import Decoder, Step
 from tests.backends import backends, session
 from tests.conftest import ExportOf
 from tests.decoding import assert_equal, embeddings, run, run_step
@@ -48,17 +48,17 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def settings(backend: str, pocket_portable: Path) -> SessionSettings:
+def settings(backend: str, pocket_portable: Path) -> BackendSettings:
     return session(backend, pocket_portable)
 
 
 @pytest.fixture(scope="module")
-def decoder(bundle: Bundle, settings: SessionSettings) -> Decoder:
+def decoder(bundle: Bundle, settings: BackendSettings) -> Decoder:
     return Decoder(bundle, settings)
 
 
 @pytest.fixture(scope="module")
-def vision(bundle: Bundle, settings: SessionSettings) -> Graph:
+def vision(bundle: Bundle, settings: BackendSettings) -> GraphRunner:
     return load_graph(bundle, names.VISION_ENCODER, settings)
 
 
@@ -67,7 +67,7 @@ def test_the_decoder(
     bundle: Bundle, decoder: Decoder, spec: DecoderSpec, stops: tuple[int, ...]
 ) -> None:
     embeds = embeddings(spec.hidden_size)
-    reference = Decoder(bundle, SessionSettings(threads=1), whole=True)
+    reference = Decoder(bundle, BackendSettings(threads=1), whole=True)
     wanted = run(reference, embeds, stops, reference.empty(LENGTH))
     for found, expected in zip(
         run(decoder, embeds, stops, decoder.empty(LENGTH)), wanted, strict=True
@@ -114,7 +114,7 @@ def pixels(bundle: Bundle, seed: int = 0) -> Any:
     return np.random.default_rng(seed).random(sizes, np.float32)
 
 
-def test_a_run_keeps_no_state(vision: Graph, bundle: Bundle) -> None:
+def test_a_run_keeps_no_state(vision: GraphRunner, bundle: Bundle) -> None:
     """Earlier outputs stay as they are, and threads may share a graph."""
     images = [pixels(bundle, seed) for seed in range(8)]
 
@@ -130,7 +130,7 @@ def test_a_run_keeps_no_state(vision: Graph, bundle: Bundle) -> None:
         np.testing.assert_allclose(other, copy, rtol=0, atol=EQUAL)
 
 
-def test_values_go_from_run_to_run(vision: Graph, bundle: Bundle) -> None:
+def test_values_go_from_run_to_run(vision: GraphRunner, bundle: Bundle) -> None:
     image = pixels(bundle)
     value = vision.value(image)
     assert tuple(value.shape()) == image.shape
@@ -145,7 +145,7 @@ def test_values_go_from_run_to_run(vision: Graph, bundle: Bundle) -> None:
     np.testing.assert_array_equal(one, other)
 
 
-def test_inputs_that_do_not_fit(vision: Graph, bundle: Bundle) -> None:
+def test_inputs_that_do_not_fit(vision: GraphRunner, bundle: Bundle) -> None:
     """A typed error, and the graph works on."""
     good = pixels(bundle)
     for bad in (good[:, :2], good[..., :-1], good.astype(np.float64)):
@@ -160,7 +160,7 @@ def answers(pocket: Carve) -> list[CarveResult]:
 
 
 def test_answers_and_masks(
-    settings: SessionSettings, bundle: Bundle, answers: list[CarveResult]
+    settings: BackendSettings, bundle: Bundle, answers: list[CarveResult]
 ) -> None:
     vlm = Carve(bundle, settings)
     for entry, wanted in zip(ENTRIES, answers, strict=True):
@@ -172,7 +172,7 @@ def test_answers_and_masks(
 @pytest.mark.parametrize(
     "backend", backends()[1:-1], indirect=True
 )  # TensorRT has no such operator
-def test_the_profile_ort_elsewhere(settings: SessionSettings, answers: list[CarveResult]) -> None:
+def test_the_profile_ort_elsewhere(settings: BackendSettings, answers: list[CarveResult]) -> None:
     """Fused attention too, where it is known: the default bundle answers the same."""
     image, question = SCENES / ENTRIES[0]["image"], ENTRIES[0]["question"]
     found, wanted = Carve(open_bundle(POCKET), settings).ask(image, question), answers[0]
@@ -183,7 +183,7 @@ def test_the_profile_ort_elsewhere(settings: SessionSettings, answers: list[Carv
 def test_another_family(backend: str, export_of: ExportOf) -> None:
     """Any resolution, windows, M-RoPE: the default runtime's answers and masks here too."""
     bundle = open_bundle(export_of("qwen2_5_vl", "portable").folder)
-    vlm, usual = Carve(bundle, session(backend, bundle.folder)), Carve(bundle, SessionSettings())
+    vlm, usual = Carve(bundle, session(backend, bundle.folder)), Carve(bundle, BackendSettings())
     for entry in ENTRIES[::8]:
         image, question = SCENES / entry["image"], entry["question"]
         found, wanted = vlm.ask(image, question), usual.ask(image, question)

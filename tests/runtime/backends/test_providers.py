@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from carve_runtime.backends.protocol import BackendSettings, ProviderName
 from carve_runtime.backends.providers import PROVIDERS
-from carve_runtime.graph import ProviderName, SessionSettings
 
 OPTIONS: list[tuple[ProviderName, str | None, dict[str, str]]] = [
     ("cpu", None, {}),
@@ -21,7 +21,7 @@ OPTIONS: list[tuple[ProviderName, str | None, dict[str, str]]] = [
 
 @pytest.mark.parametrize(("name", "device", "wanted"), OPTIONS)
 def test_options(name: ProviderName, device: str | None, wanted: dict[str, str]) -> None:
-    assert PROVIDERS[name].options(SessionSettings(provider=name, device=device)) == wanted
+    assert PROVIDERS[name].options(BackendSettings(provider=name, device=device)) == wanted
 
 
 def test_a_plug_in_has_its_own_word_for_float32() -> None:

@@ -31,7 +31,7 @@ def measure(context: Context) -> Iterator[Figure]:
     """Yield the seconds of ``carve-run ask`` with pocket, and its share of the PyTorch path's."""
     subject = pocket()
     image = str(subject.bundle / "example.jpg")
-    run = "from carve_runtime.cli import main; main()"  # what the command carve-run does
+    run = "from carve_runtime.cli.main import main; main()"  # what the command carve-run does
     command = [sys.executable, "-c", run, "ask", "default", image, subject.question]
     in_torch = [sys.executable, "-c", _TORCH, str(subject.checkpoint), image, subject.question]
     ways = {

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from carve_runtime.contrast import fuse_contrast
-from carve_runtime.refine import Refined, refine_pixels
-from carve_runtime.regions import select_regions
+from carve_runtime.method.contrast import fuse_contrast
+from carve_runtime.method.refine import Refined, refine_pixels
+from carve_runtime.method.regions import select_regions
 from tools.bench.context import Context
 from tools.bench.figures import Figure
 from tools.bench.measure import interleave, ratio, spread

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
-from carve_runtime.cache import Cache, Counts
-from carve_runtime.decoder import Decoder, Step
-from carve_runtime.graph import SessionSettings
+from carve_runtime.decoder.cache import Cache, Counts
+from carve_runtime.decoder.decoder import Decoder, Step
 from tools.bench.context import Context
 from tools.bench.figures import Figure
 from tools.bench.measure import interleave, spread
@@ -45,7 +45,7 @@ class _Terms:
     def __init__(self, context: Context) -> None:
         bundle = open_bundle(context.largest.bundle)
         self._spec, self._rounds = bundle.manifest.decoder, context.rounds
-        self._decoder = Decoder(bundle, SessionSettings())
+        self._decoder = Decoder(bundle, BackendSettings())
 
     def of(self, image: int, question: int) -> dict[str, list[float]]:
         """Return the seconds of each term for so many image tokens and question tokens."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
-from carve_runtime.cache import Cache, Counts
-from carve_runtime.decoder import Decoder
-from carve_runtime.graph import SessionSettings
+from carve_runtime.decoder.cache import Cache, Counts
+from carve_runtime.decoder.decoder import Decoder
 from tools.bench.peers.base import PREFILL, PREFIX, SUFFIX
 from tools.bench.stretches import stretch
 from tools.bench.subjects import Subject
@@ -19,7 +19,7 @@ class Ours:
     def __init__(self, subject: Subject, work: Path) -> None:
         bundle = open_bundle(subject.bundle)
         spec = bundle.manifest.decoder
-        self._decoder = Decoder(bundle, SessionSettings())
+        self._decoder = Decoder(bundle, BackendSettings())
         starts = {PREFILL: 0, PREFIX: 0, SUFFIX: PREFIX, 1: PREFIX}
         self._stretches = {new: stretch(spec, new, past) for new, past in starts.items()}
         self._empty = self._decoder.empty(PREFILL)

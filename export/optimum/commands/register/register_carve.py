@@ -12,7 +12,7 @@ import click
 from optimum.commands.base import BaseOptimumCLICommand, CommandInfo
 from optimum.commands.export.base import ExportCommand
 
-from carve_export.cli import main
+from carve_export.cli.main import main
 
 _PARAMETERS = [parameter for parameter in main.params if parameter.expose_value]
 

@@ -1,0 +1,168 @@
+"""Compare exported graphs with the checkpoint that they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carve_export.check.reference import Reference
+from carve_models import names
+from carve_models.errors import ParityError
+from carve_runtime.bundle import Bundle
+from carve_runtime.decoder.cache import Counts
+from carve_runtime.decoder.decoder import Decoder
+from carve_runtime.decoder.engine import Engine
+from carve_runtime.prompt.chunk import PromptChunk
+from carve_runtime.stopwatch import Stopwatch
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One compared output.
+
+    Attributes:
+        graph: the graph that makes it.
+        name: which.
+        difference: largest absolute difference.
+        scale: largest absolute value of the reference, at least 1.
+        tolerance: allowed difference, relative to ``scale``.
+        seconds: time of the graph's runs.
+        same_argmax: whether the largest logits are those of the reference; ``None`` for what is
+            no logits.
+    """
+
+    graph: str
+    name: str
+    difference: float
+    scale: float
+    tolerance: float
+    seconds: float = 0.0
+    same_argmax: bool | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the difference is allowed; NaN never is."""
+        return self.difference <= self.tolerance * self.scale
+
+
+def compare_outputs(
+    bundle: Bundle, expected: Sequence[Reference], tolerance: float
+) -> list[Comparison]:
+    """Run a bundle's graphs on the references' inputs, one shot and chunked over a past.
+
+    A decoder that is split runs in its halves, and in one piece.
+    """
+    engine = Engine(bundle)
+    decoders = {"": engine.decoder}
+    if bundle.manifest.decoder.exit_layers is not None:
+        decoders[", in one piece"] = Engine(bundle, whole=True).decoder
+    return [
+        row for wanted in expected for row in _compare_prompt(engine, decoders, wanted, tolerance)
+    ]
+
+
+def require_parity(rows: Sequence[Comparison]) -> None:
+    """Raise :class:`ParityError` if any output differs by more than its tolerance."""
+    failed = [row for row in rows if not row.passed]
+    if failed:
+        worst = failed[0]
+        raise ParityError(
+            f"{worst.name} differ from PyTorch's by {worst.difference:.3g} "
+            f"(allowed {worst.tolerance * worst.scale:.3g})",
+            "report the checkpoint's architecture; a larger --tolerance only hides it",
+        )
+
+
+def _compare_prompt(
+    engine: Engine, decoders: Mapping[str, Decoder], expected: Reference, tolerance: float
+) -> list[Comparison]:
+    watch = Stopwatch()
+    with watch.stage(names.VISION_ENCODER):
+        images = [engine.encode_image(seen, Counts()) for seen in expected.images]
+    with watch.stage(names.EMBED_TOKENS):
+        prompt = engine.embed(expected.pieces, images)
+    times = watch.timings()
+    single = len(images) == 1
+    title = "" if single else f"{expected.title}, "
+    rows = [
+        _difference(
+            names.VISION_ENCODER,
+            f"{title}image features",
+            np.concatenate([image.tokens for image in images], axis=1),
+            np.concatenate(expected.features, axis=1),
+            tolerance,
+            times[names.VISION_ENCODER],
+        ),
+        _difference(
+            names.EMBED_TOKENS,
+            f"{title}prompt embeddings",
+            prompt.embeds,
+            expected.embeds,
+            tolerance,
+            times[names.EMBED_TOKENS],
+        ),
+    ]
+    length, prefix = prompt.length, expected.prefix_length
+    schedules = {"one shot": [length], "chunked": [prefix, length - 1, length]}
+    if single:
+        schedules["token by token at the end"] = [prefix, *range(prefix + 1, length + 1)]
+    for (how, decoder), (name, stops) in product(decoders.items(), schedules.items()):
+        rows += _run_chunks(decoder, prompt, expected, stops, f"{title}{name}{how}", tolerance)
+    return rows
+
+
+def _run_chunks(
+    decoder: Decoder,
+    prompt: PromptChunk,
+    expected: Reference,
+    stops: list[int],
+    title: str,
+    tolerance: float,
+) -> list[Comparison]:
+    """Feed the prompt in chunks ending at ``stops``; compare at the end of each."""
+    cache = decoder.empty(stops[-1])
+    logits, attention, same = [], [], []
+    start, watch = 0, Stopwatch()
+    for stop in stops:
+        with watch.stage(names.DECODER):
+            step = decoder.step(prompt.part(start, stop), cache, Counts())
+        wanted = expected.logits[stop - 1]
+        logits.append(np.abs(step.logits - wanted).max())
+        same.append(step.logits.argmax() == wanted.argmax())
+        attention.append(np.abs(step.attention - expected.attention[:, stop - 1, :stop]).max())
+        cache, start = step.cache, stop
+    scale = max(1.0, float(np.abs(expected.logits).max()))
+    seconds = watch.timings()[names.DECODER]
+    return [
+        Comparison(
+            names.DECODER,
+            f"logits, {title}",
+            float(np.max(logits)),
+            scale,
+            tolerance,
+            seconds,
+            all(same),
+        ),
+        Comparison(
+            names.DECODER,
+            f"attention, {title}",
+            float(np.max(attention)),
+            1.0,
+            tolerance,
+            seconds,
+        ),
+    ]
+
+
+def _difference(
+    graph: str, name: str, found: Array, wanted: Array, tolerance: float, seconds: float
+) -> Comparison:
+    scale = max(1.0, float(np.abs(wanted).max()))
+    largest = float(np.abs(found - wanted).max())
+    return Comparison(graph, name, largest, scale, tolerance, seconds)

@@ -1,0 +1,203 @@
+"""What PyTorch computes for a prompt: the checkpoint as Hugging Face runs it, eagerly, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from carve_export.checkpoint.load import Checkpoint
+from carve_models import names
+from carve_models.errors import CheckpointError
+from carve_models.families.family import NativeImages, TiledImages
+from carve_models.image_rules import FixedImage, ImageRule, NativeImage
+from carve_models.manifest import Manifest, Segment
+from carve_runtime.images.load import RGB
+from carve_runtime.images.model_input import FEATURE, ModelInput
+from carve_runtime.images.preprocess import preprocess
+from carve_runtime.prompt.chunk import prompt_ids
+from carve_runtime.prompt.text import PromptPart, Text
+
+Array = NDArray[np.float32]
+
+_SEED = 0
+
+#: Rows and columns of tokens, or of tiles, of the example image: windows at the edges are ragged.
+_EXAMPLE_TOKENS, _EXAMPLE_TILES = (13, 18), (2, 3)
+
+#: What models call the argument that tells image tokens (1) from text (0).
+_TOKEN_KINDS = {"token_type_ids", "mm_token_type_ids"}
+
+#: Differences of logits, relative to their scale, that float32 explains.
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One prompt.
+
+    Attributes:
+        title: what the prompt is about.
+        images: what the model sees of each image.
+        pieces: the prompt.
+        features: (1, N, hidden) of each image.
+        embeds: (1, S, hidden), the prompt with the features in place.
+        logits: (S, V), of every position.
+        attention: (L, S, S), mean over heads, of the tapped layers.
+        prefix_length: positions through the end of the first image.
+    """
+
+    title: str
+    images: list[ModelInput]
+    pieces: list[PromptPart]
+    features: list[Array]
+    embeds: Array
+    logits: Array
+    attention: Array
+    prefix_length: int
+
+
+def references(
+    checkpoint: Checkpoint, manifest: Manifest, text: Text, image: RGB | None = None
+) -> list[Reference]:
+    """Run the checkpoint about one image, and about the pair of it and its mirrored transpose.
+
+    Args:
+        checkpoint: eager attention.
+        manifest: the prompts and the image rule.
+        text: the runtime's tokenizer.
+        image: (H, W, 3) uint8; a made-up one if ``None``.
+
+    Raises:
+        CheckpointError: tokens see later tokens, as in PaliGemma, or what the model makes of an
+            image depends on the question behind it.
+    """
+    picture = example_image(manifest.image) if image is None else image
+    seen = [preprocess(view, manifest.image) for view in (picture, picture.swapaxes(0, 1)[::-1])]
+    prompts = manifest.prompts
+    single = _run(checkpoint, manifest, text, "one image", prompts.single, seen[:1])
+    _require_prefix_invariance(checkpoint, single)
+    pair = _run(checkpoint, manifest, text, "pair", prompts.pair, seen)
+    return [single, pair]
+
+
+def example_image(spec: ImageRule) -> RGB:
+    """Return a made-up image whose size exercises the rule: soft blobs under noise."""
+    if isinstance(spec, FixedImage):
+        height, width = spec.size
+    else:
+        native = isinstance(spec, NativeImage)
+        side = spec.token_size if isinstance(spec, NativeImage) else spec.tile
+        rows, columns = _EXAMPLE_TOKENS if native else _EXAMPLE_TILES
+        height, width = rows * side, columns * side
+    random = np.random.default_rng(_SEED)
+    y, x = np.indices((height, width)) / max(height, width)
+    waves = [np.sin(random.uniform(3, 20) * x + random.uniform(3, 20) * y) for _ in range(3)]
+    values = 128 + 80 * np.stack(waves, axis=-1) + random.normal(0, 20, (height, width, 3))
+    return np.asarray(values.clip(0, 255), np.uint8)
+
+
+def _run(
+    checkpoint: Checkpoint,
+    manifest: Manifest,
+    text: Text,
+    title: str,
+    segments: Sequence[Segment],
+    seen: list[ModelInput],
+) -> Reference:
+    pieces = text.pieces(segments, manifest.prompts.general)
+    ids = prompt_ids(pieces, seen)
+    prefix = text.pieces(manifest.prompts.shared_prefix(), "")
+    captured: dict[str, Any] = {}
+
+    def capture(_: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        captured.update(kwargs)
+
+    text_model = checkpoint.module(checkpoint.family.modules.text_model)
+    handle = text_model.register_forward_pre_hook(capture, with_kwargs=True)
+    try:
+        with torch.no_grad():
+            features = [_features(checkpoint, one) for one in seen]
+            output = _forward(checkpoint, ids, seen, output_attentions=True)
+    finally:
+        handle.remove()
+    tapped = [output.attentions[layer][0] for layer in manifest.decoder.tapped_layers]
+    _require_causal(tapped)
+    return Reference(
+        title=title,
+        images=seen,
+        pieces=pieces,
+        features=features,
+        embeds=captured["inputs_embeds"].float().numpy(),
+        logits=output.logits[0].float().numpy(),
+        attention=torch.stack(tapped).float().mean(dim=1).numpy(),
+        prefix_length=len(prompt_ids(prefix, seen)),
+    )
+
+
+def _forward(
+    checkpoint: Checkpoint, ids: NDArray[np.int64], seen: Sequence[ModelInput], **options: Any
+) -> Any:
+    """Call the model on a prompt; ``ids`` has ``FEATURE`` where image tokens stand."""
+    is_image = ids == FEATURE
+    input_ids = torch.from_numpy(np.where(is_image, checkpoint.image_token_id, ids)[None])
+    inputs = _image_inputs(checkpoint, seen)
+    # Rotary positions of some models, masks of others follow from what is an image.
+    for name in _TOKEN_KINDS & set(signature(checkpoint.model.forward).parameters):
+        inputs[name] = torch.from_numpy(is_image[None].astype(np.int64))
+    return checkpoint.model(input_ids=input_ids, use_cache=False, **inputs, **options)
+
+
+def _image_inputs(checkpoint: Checkpoint, seen: Sequence[ModelInput]) -> dict[str, Any]:
+    """Return images as the Hugging Face model takes them."""
+    pixels = torch.cat([torch.from_numpy(one.feeds[names.PIXEL_VALUES]) for one in seen])
+    images = checkpoint.family.images
+    if isinstance(images, TiledImages) and images.nested:
+        return {"pixel_values": pixels[None]}
+    if isinstance(images, NativeImages):
+        merge = checkpoint.config.vision_config.spatial_merge_size
+        grids = [(1, *(side * merge for side in one.grid)) for one in seen]
+        return {"pixel_values": pixels, "image_grid_thw": torch.tensor(grids)}
+    return {"pixel_values": pixels}
+
+
+def _features(checkpoint: Checkpoint, seen: ModelInput) -> Array:
+    output = checkpoint.model.get_image_features(**_image_inputs(checkpoint, [seen]))
+    found = output.pooler_output
+    tokens = found if isinstance(found, torch.Tensor) else torch.cat(list(found))
+    array: Array = tokens.float().reshape(1, -1, tokens.shape[-1]).numpy()
+    return array
+
+
+def _require_causal(attention: Sequence[torch.Tensor]) -> None:
+    """Refuse a model whose tokens see later ones; each of ``attention`` is (heads, S, S)."""
+    ahead = max(float(layer.triu(diagonal=1).max()) for layer in attention)
+    if ahead > 0:
+        raise CheckpointError(
+            f"the model's tokens see later tokens (attention of {ahead:.2g}), so that no cache of "
+            "the image can be shared between questions",
+            "use a model whose decoder is causal",
+        )
+
+
+def _require_prefix_invariance(checkpoint: Checkpoint, whole: Reference) -> None:
+    """Refuse a model in which the image's states depend on what follows the image.
+
+    All passes share the cache of the prefix.
+    """
+    ids = prompt_ids(whole.pieces, whole.images)[: whole.prefix_length]
+    with torch.no_grad():
+        alone = _forward(checkpoint, ids, whole.images).logits[0].float().numpy()
+    together = whole.logits[: whole.prefix_length]
+    difference = float(np.abs(alone - together).max())
+    if not difference <= _ROUNDING * max(1.0, float(np.abs(together).max())):
+        raise CheckpointError(
+            "the model lets an image's tokens see the question behind them (without it logits "
+            f"differ by {difference:.2g}), so that no cache of the image can be shared",
+            "use a model whose decoder is causal",
+        )

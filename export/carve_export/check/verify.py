@@ -1,0 +1,70 @@
+"""Compare a bundle again with the checkpoint that it was made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from carve_export.check.parity import Comparison, compare_outputs
+from carve_export.check.reference import references
+from carve_export.checkpoint.load import decoder_spec, load_checkpoint
+from carve_models.errors import CheckpointError
+from carve_models.manifest import DecoderSpec
+from carve_models.names import TOKENIZER_FILE
+from carve_runtime.bundle import open_bundle
+from carve_runtime.images.load import load_image
+from carve_runtime.images.preprocess import require_aspect
+from carve_runtime.prompt.text import Text
+
+
+def verify_bundle(
+    folder: str | os.PathLike[str],
+    source: str,
+    *,
+    image: Path | None = None,
+    family: str | None = None,
+    tolerance: float = 1e-5,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> list[Comparison]:
+    """Run a bundle and its checkpoint on the same prompts.
+
+    Args:
+        folder: the bundle's folder.
+        source: the Hugging Face checkpoint's folder or hub id.
+        image: an image file; a made-up image if ``None``.
+        family: ``FILE.py:NAME`` of a family that is declared outside the package.
+        tolerance: largest allowed difference, relative to the output's scale.
+        on_stage: is told what is being done.
+
+    Raises:
+        BundleError: the bundle cannot be read.
+        CheckpointError: the checkpoint cannot be read, or the bundle is not made from it.
+        ImageError: the image cannot be read.
+    """
+    on_stage("read the bundle")
+    bundle = open_bundle(folder)
+    pixels = None
+    if image is not None:
+        pixels = load_image(image)
+        require_aspect(pixels, bundle.manifest.image)
+    on_stage("load the checkpoint")
+    checkpoint = load_checkpoint(source, family, bundle.manifest.weights)
+    spec = bundle.manifest.decoder
+    if _facts(decoder_spec(checkpoint, layers=None)) != _facts(spec):
+        raise CheckpointError(
+            f"{folder} was not made from {source}: the decoder's facts differ",
+            "give the checkpoint that it was exported from",
+        )
+    text = Text(bundle.path(TOKENIZER_FILE), spec.control_ids)
+    on_stage("run PyTorch for reference")
+    expected = references(checkpoint, bundle.manifest, text, pixels)
+    on_stage("run the bundle")
+    return compare_outputs(bundle, expected, tolerance)
+
+
+def _facts(spec: DecoderSpec) -> dict[str, Any]:
+    """Return what follows from the checkpoint alone."""
+    chosen = {"tapped_layers", "exit_layers"}
+    return {name: value for name, value in vars(spec).items() if name not in chosen}

@@ -1,0 +1,196 @@
+"""Load a Hugging Face checkpoint, safely, and read off it what a bundle must know."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import transformers
+from torch import nn
+
+from carve_export.checkpoint.family import find_family
+from carve_export.checkpoint.weights import DTYPES, compute_in_float32
+from carve_models.errors import CheckpointError, FamilyError
+from carve_models.families.family import Family, PatchFeatures
+from carve_models.manifest import DecoderSpec, Weights
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint: float32 arithmetic, eager attention, evaluation mode."""
+
+    source: str
+    family: Family
+    model: Any
+    tokenizer: Any
+    image_processor: Any
+
+    @property
+    def config(self) -> Any:
+        """The Hugging Face configuration."""
+        return self.model.config
+
+    @property
+    def image_token_id(self) -> int:
+        """The id that stands for an image token in Hugging Face prompts."""
+        return int(getattr(self.config, self.family.image_token))
+
+    @property
+    def image_token(self) -> str:
+        """The same as text."""
+        return str(self.tokenizer.convert_ids_to_tokens(self.image_token_id))
+
+    def module(self, path: str) -> nn.Module:
+        """Return the submodule at a family's dotted path."""
+        module: nn.Module = self.model.get_submodule(path)
+        return module
+
+
+def load_checkpoint(
+    source: str, declared_family: str | None = None, weights: Weights = "float32"
+) -> Checkpoint:
+    """Load a folder or hub id; weights from safetensors only, no remote code, no pickle.
+
+    Args:
+        source: the folder or hub id.
+        declared_family: see :func:`carve_export.checkpoint.family.find_family`.
+        weights: what to hold matrices as; the model computes in float32 in any case.
+
+    Raises:
+        CheckpointError: it cannot be read, or uses attention that cannot be exported exactly.
+        FamilyError: its architecture belongs to no declared family.
+    """
+    require_source(source)
+    try:
+        # Without the explicit refusal transformers would ask on the terminal.
+        safely = {"trust_remote_code": False}
+        config = transformers.AutoConfig.from_pretrained(source, **safely)
+        family = find_family(config, declared_family)
+        model, loading = getattr(transformers, config.architectures[0]).from_pretrained(
+            source,
+            dtype=DTYPES[weights],
+            attn_implementation="eager",
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **safely)
+        image_processor = transformers.AutoImageProcessor.from_pretrained(source, **safely)
+    except FamilyError:
+        raise
+    except Exception as error:  # a damaged checkpoint raises whatever its reader meets
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise CheckpointError(
+            f"{source} cannot be loaded: {reason}",
+            "a checkpoint has config.json, complete *.safetensors, tokenizer and preprocessor; "
+            "without a connection to the hub, give its folder",
+        ) from error
+    checkpoint = Checkpoint(source, family, model.eval(), tokenizer, image_processor)
+    _require_complete(source, loading)
+    _require_supported(checkpoint)
+    if weights != "float32":
+        compute_in_float32(model, checkpoint.module(family.modules.embed_tokens))
+    return checkpoint
+
+
+def require_source(source: str) -> None:
+    """Raise :class:`CheckpointError` unless ``source`` is a checkpoint's folder or a hub id."""
+    path = Path(source)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise CheckpointError(
+                f"{source} has no config.json", "give a Hugging Face checkpoint's folder or hub id"
+            )
+    elif path.exists() or not _HUB_ID.fullmatch(source):
+        raise CheckpointError(
+            f"there is no folder {source}", "give a checkpoint's folder, or a hub id as owner/name"
+        )
+
+
+def _require_complete(source: str, loading: dict[str, Any]) -> None:
+    """Transformers fills what is missing with random values and goes on; we do not."""
+    for kind in ("missing_keys", "mismatched_keys", "error_msgs"):
+        if loading.get(kind):
+            first = min(map(str, loading[kind]))
+            raise CheckpointError(
+                f"the weights of {source} are incomplete ({kind.replace('_', ' ')}: {first})",
+                "download the checkpoint again",
+            )
+
+
+def _require_supported(checkpoint: Checkpoint) -> None:
+    family, config = checkpoint.family, checkpoint.config
+    for path in filter(None, vars(family.modules).values()):
+        try:
+            checkpoint.module(path)
+        except AttributeError:
+            raise CheckpointError(
+                f"the model has no module {path!r}", "use a Llama-like text model"
+            ) from None
+    vision = config.vision_config.model_type
+    if vision not in family.vision_models:
+        raise CheckpointError(
+            f"the vision tower is a {vision!r}",
+            f"{family.title} is exported with {', '.join(family.vision_models)}",
+        )
+
+
+def _context_length(text: Any) -> int:
+    """Positions that attend to everything before them: a sliding window ends the context."""
+    window = getattr(text, "sliding_window", None)
+    if window is None or not getattr(text, "use_sliding_window", True):
+        return int(text.max_position_embeddings)
+    return min(int(window), int(text.max_position_embeddings))
+
+
+def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> DecoderSpec:
+    """Return the decoder's facts, with the tapped layers checked.
+
+    Args:
+        checkpoint: the checkpoint.
+        layers: layers to tap; the family's rule if ``None``.
+
+    Raises:
+        CheckpointError: a layer that the model does not have, or no end-of-sequence id.
+    """
+    text, family = checkpoint.config.text_config, checkpoint.family
+    depth = text.num_hidden_layers
+    tapped = layers if layers is not None else family.layers.layers(depth)
+    wrong = [layer for layer in tapped if not 0 <= layer < depth]
+    if wrong:
+        raise CheckpointError(
+            f"layer {wrong[0]} does not exist in a text model of {depth} layers",
+            f"choose from 0 to {depth - 1}",
+        )
+    eos = checkpoint.model.generation_config.eos_token_id
+    if eos is None:
+        eos = text.eos_token_id
+    if eos is None or eos == []:
+        raise CheckpointError(
+            "neither generation_config.json nor config.json names an end-of-sequence id",
+            "add eos_token_id to generation_config.json",
+        )
+    return DecoderSpec(
+        layers=depth,
+        attention_heads=text.num_attention_heads,
+        key_value_heads=getattr(text, "num_key_value_heads", text.num_attention_heads),
+        head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
+        hidden_size=text.hidden_size,
+        vocab_size=text.vocab_size,
+        context_length=_context_length(text),
+        tapped_layers=tuple(sorted(set(tapped))),
+        image_token_id=checkpoint.image_token_id,
+        eos_token_ids=(eos,) if isinstance(eos, int) else tuple(eos),
+        positions=family.positions,
+        deepstack_layers=_deepstack_layers(checkpoint),
+    )
+
+
+def _deepstack_layers(checkpoint: Checkpoint) -> int:
+    features = checkpoint.family.features
+    if not isinstance(features, PatchFeatures) or features.deepstack is None:
+        return 0
+    return len(getattr(checkpoint.config.vision_config, features.deepstack))

@@ -1,0 +1,148 @@
+"""Resolve a family's prompt layouts to token ids, and prove them against the tokenizer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from carve_export.checkpoint.load import Checkpoint
+from carve_models.errors import CheckpointError, SettingsError
+from carve_models.families.family import PromptLayout
+from carve_models.manifest import Prompts, Segment
+from carve_runtime.prompt.text import Text
+
+_IMAGE = "<image>"
+_TEXT = "{text}"
+
+#: Texts whose ids must come out as the checkpoint's tokenizer gives them.
+_PROBES = (
+    "What letter is on the red square?",
+    "Is there a dog? Answer yes or no.",
+    " leading space, trailing space ",
+    "naïve café 東京 🙂",
+    "x",
+)
+
+
+def resolve_prompts(checkpoint: Checkpoint, text: Text, layout: PromptLayout) -> Prompts:
+    """Return the prompts as segments; a layout that is ``None`` comes from the chat template.
+
+    Args:
+        checkpoint: the checkpoint with its tokenizer.
+        text: the runtime's tokenizer, made from the same ``tokenizer.json``.
+        layout: the prompts as text.
+
+    Raises:
+        SettingsError: a layout without question, or with other images than it should have.
+        CheckpointError: there is no chat template where one is needed; or a layout's stretches,
+            encoded one by one, differ from the whole prompt encoded by the checkpoint's tokenizer.
+    """
+    single = layout.single or _chat_layout(checkpoint, images=1)
+    pair = layout.pair or _chat_layout(checkpoint, images=2)
+    try:
+        prompts = Prompts(
+            single=_segments(checkpoint.tokenizer, text, single),
+            pair=_segments(checkpoint.tokenizer, text, pair),
+            suffix=layout.suffix,
+            general=layout.general,
+        )
+    except ValueError as error:
+        raise SettingsError(
+            f"the prompt layouts do not fit: {error}", "see docs/method.md for an example"
+        ) from error
+    for layout_text, segments in ((single, prompts.single), (pair, prompts.pair)):
+        for probe in (*_PROBES, layout.general):
+            _prove(checkpoint, text, layout_text, segments, probe)
+    return prompts
+
+
+def _chat_layout(checkpoint: Checkpoint, images: int) -> str:
+    """Return the checkpoint's chat template, filled with images and then ``{text}``."""
+    if not checkpoint.tokenizer.chat_template:
+        raise CheckpointError(
+            "the checkpoint has no chat template",
+            'add chat_template.jinja, or give the prompts "single" and "pair" with --settings',
+        )
+    content = [{"type": "image"}] * images + [{"type": "text", "text": _TEXT}]
+    chat = checkpoint.tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+    return str(chat).replace(checkpoint.image_token, _IMAGE)
+
+
+def change_layout(layout: PromptLayout, changes: dict[str, str]) -> PromptLayout:
+    """Return a layout with some of its texts replaced.
+
+    Raises:
+        SettingsError: an unknown field.
+    """
+    unknown = sorted(set(changes) - set(vars(layout)))
+    if unknown:
+        raise SettingsError(
+            f"there is no prompt named {unknown[0]!r}", f"choose from {', '.join(vars(layout))}"
+        )
+    return replace(layout, **changes)
+
+
+def literal_ids(tokenizer: Any, text: Text, literal: str) -> tuple[int, ...]:
+    """Return the ids of a text whose special tokens are meant as such."""
+    special = _special_ids(tokenizer)
+    boundary = "|".join(map(re.escape, sorted(special, key=len, reverse=True)))
+    ids: list[int] = []
+    for part in re.split(f"({boundary})", literal):
+        if part in special:
+            ids.append(special[part])
+        elif part:
+            ids.extend(text.encode(part).tolist())
+    return tuple(ids)
+
+
+def _special_ids(tokenizer: Any) -> dict[str, int]:
+    return {
+        token.content: index
+        for index, token in tokenizer.added_tokens_decoder.items()
+        if token.special and token.content != _IMAGE
+    }
+
+
+def _segments(tokenizer: Any, text: Text, layout: str) -> tuple[Segment, ...]:
+    """Split a layout at images and special tokens; only stretches with the question stay text."""
+    special = _special_ids(tokenizer)
+    boundary = "|".join(map(re.escape, [_IMAGE, *sorted(special, key=len, reverse=True)]))
+    segments: list[Segment] = []
+    literal = list(tokenizer("").input_ids)
+    images = 0
+
+    def flush() -> None:
+        if literal:
+            segments.append(Segment(ids=tuple(literal)))
+            literal.clear()
+
+    for part in re.split(f"({boundary})", layout):
+        if part == _IMAGE:
+            flush()
+            segments.append(Segment(image=images))
+            images += 1
+        elif _TEXT in part:
+            flush()
+            segments.append(Segment(text=part))
+        elif part:
+            literal.extend(literal_ids(tokenizer, text, part))
+    flush()
+    return tuple(segments)
+
+
+def _prove(
+    checkpoint: Checkpoint, text: Text, layout: str, segments: tuple[Segment, ...], probe: str
+) -> None:
+    found: list[int] = []
+    for piece in text.pieces(segments, probe):
+        found.extend([checkpoint.image_token_id] if isinstance(piece, int) else piece.tolist())
+    whole = layout.replace(_IMAGE, checkpoint.image_token).replace(_TEXT, probe)
+    wanted = checkpoint.tokenizer(whole).input_ids
+    if found != wanted:
+        raise CheckpointError(
+            f"the tokenizer encodes the prompt {whole!r} as {wanted}, its stretches as {found}",
+            "choose a prompt layout whose boundaries the tokenizer respects",
+        )

@@ -1,0 +1,1 @@
+"""``carve-export``: one module for each group of commands, and what they show on the terminal."""

@@ -1,0 +1,178 @@
+"""A bundle in, a folder of engines out; complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+
+from carve_export.onnx_files import save_model
+from carve_export.precision.half import to_half
+from carve_export.staging import file_entries, listed, publish, require_free, staging
+from carve_export.tensorrt.builder import Builder, BuildOptions, Built, OnProgress
+from carve_export.tensorrt.contrast import CONTRAST, contrast_interface, write_contrast
+from carve_export.tensorrt.ranges import default_ranges, override, ranges_for
+from carve_export.tensorrt.softmax import unguard_softmax
+from carve_models import names
+from carve_models.engines import (
+    ENGINES_FILE,
+    EngineManifest,
+    EnginePrecision,
+    Target,
+    TensorRtEngine,
+    read_engines,
+    write_engines,
+)
+from carve_models.errors import EngineError, SettingsError
+from carve_models.interface import expected_graphs, require_tensors
+from carve_models.manifest import GraphSpec, Manifest
+from carve_runtime.bundle import Bundle, open_bundle, sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """What to build.
+
+    Attributes:
+        target: the builder.
+        build: its options.
+        precision: of matrix products and convolutions.
+        graphs: which graphs; those that the runtime runs, and the contrast, if empty.
+        ranges: replaced ranges, each as ``name=smallest:usual:largest``.
+        overwrite: replace a folder of engines that is already there.
+    """
+
+    target: Target
+    build: BuildOptions = field(default_factory=BuildOptions)
+    precision: EnginePrecision = "fp32"
+    graphs: tuple[str, ...] = ()
+    ranges: tuple[str, ...] = ()
+    overwrite: bool = False
+
+
+def build_engines(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    options: EngineOptions,
+    *,
+    on_graph: Callable[[str], None] = lambda graph: None,
+    on_progress: OnProgress = lambda phase, done, steps: None,
+) -> EngineManifest:
+    """Build engines of a bundle's graphs, and only then show them at ``out``.
+
+    Args:
+        folder: a bundle of the profile ``portable``.
+        out: the folder of engines.
+        options: see :class:`EngineOptions`.
+        on_graph: is told which graph is next.
+        on_progress: is told about the builder's phases.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        EngineError: the bundle is of another profile, or the builder refuses a graph.
+        DependencyError: the builder is not installed.
+        SettingsError: an option out of range.
+        ExportError: ``out`` is already there.
+    """
+    bundle, target = open_bundle(folder), Path(out)
+    require_free(target, overwrite=options.overwrite)
+    _require_portable(bundle)
+    builder = Builder(options.target, options.build)
+    interfaces = _interfaces(bundle.manifest)
+    ranges = override(default_ranges(bundle.manifest), options.ranges)
+    wanted = options.graphs or _usual_graphs(bundle.manifest)
+    unknown = sorted(set(wanted) - set(interfaces))
+    if unknown:
+        raise SettingsError(
+            f"there is no graph {unknown[0]!r} to build", f"choose from {', '.join(interfaces)}"
+        )
+    engines: dict[str, TensorRtEngine] = {}
+    with staging(target) as aside, tempfile.TemporaryDirectory() as work:
+        for name in wanted:
+            on_graph(name)
+            interface, source = interfaces[name], _source(bundle, name, Path(work))
+            inputs = interface.inputs
+            limits = ranges_for(name, inputs, ranges)
+            with _in_precision(source, options.precision, Path(work)) as path:
+                built = builder.build(path, inputs, limits, on_progress)
+            _require_same(name, built, interface)
+            file = f"{name}.engine"
+            (aside / file).write_bytes(built.data)
+            engines[name] = TensorRtEngine(
+                file=file,
+                source=sha256(source),
+                inputs=inputs,
+                outputs=interface.outputs,
+                ranges=limits,
+            )
+        manifest = EngineManifest(
+            target=options.target,
+            version=builder.version,
+            compute_capabilities=builder.compute_capabilities,
+            precision=options.precision,
+            stripped=options.build.stripped,
+            engines=engines,
+            files=file_entries(aside),
+        )
+        write_engines(aside, manifest)
+        publish(aside, target, ENGINES_FILE, listed(target, read_engines))
+    return manifest
+
+
+def _interfaces(manifest: Manifest) -> dict[str, GraphSpec]:
+    """Return the graphs that can be built, their inputs' dimensions named."""
+    left_out = {names.PREPROCESS, names.CARVE_REFINE}
+    expected = {
+        name: graph for name, graph in expected_graphs(manifest).items() if name not in left_out
+    }
+    return {**expected, CONTRAST: contrast_interface()}
+
+
+def _usual_graphs(manifest: Manifest) -> tuple[str, ...]:
+    """Return what the runtime runs, and the contrast."""
+    parts = [part.name for part in manifest.decoder.parts]
+    return (names.VISION_ENCODER, names.EMBED_TOKENS, *parts, CONTRAST)
+
+
+def _require_portable(bundle: Bundle) -> None:
+    if bundle.manifest.profile != "portable":
+        raise EngineError(
+            f"{bundle.folder} is of the profile {bundle.manifest.profile}, whose fused attention "
+            "is ONNX Runtime's alone",
+            "export the checkpoint with --profile portable",
+        )
+
+
+def _source(bundle: Bundle, name: str, work: Path) -> Path:
+    return write_contrast(work) if name == CONTRAST else bundle.path(names.graph_file(name))
+
+
+@contextmanager
+def _in_precision(source: Path, precision: EnginePrecision, work: Path) -> Iterator[Path]:
+    """Yield an ONNX file in the precision that is asked for."""
+    if precision == "fp32":
+        yield source
+        return
+    model = onnx.load(source)
+    unguard_softmax(model)
+    to_half(model, precision)
+    path = work / f"{source.stem}_{precision}.onnx"
+    save_model(model, path)
+    yield path
+
+
+def _require_same(name: str, built: Built, interface: GraphSpec) -> None:
+    """Check names, dtypes and the inputs' fixed sizes; TensorRT infers the outputs' later."""
+    for found, wanted in ((built.inputs, interface.inputs), (built.outputs, interface.outputs)):
+        if [(one.name, one.dtype) for one in found] != [(one.name, one.dtype) for one in wanted]:
+            raise EngineError(
+                f"the network of {name} has {[one.name for one in found]}, expected "
+                f"{[one.name for one in wanted]}",
+                "report the versions of TensorRT and onnx",
+            )
+    require_tensors(f"the network of {name}", "inputs", built.inputs, interface.inputs)

@@ -1,0 +1,87 @@
+"""For which sizes engines are built: a range for each dimension that the graphs' inputs name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from carve_models.engines import Range
+from carve_models.errors import SettingsError
+from carve_models.image_rules import FixedImage, NativeImage
+from carve_models.manifest import Manifest, Tensor
+from carve_models.names import BATCH, PAST, PATCHES, SEQUENCE, TOTAL, VISION_ENCODER, WINDOWS
+from carve_runtime.cli.memory import TEXT_POSITIONS
+
+STEPS, LAYERS, TOKENS = "steps", "layers", "tokens"
+
+
+def default_ranges(manifest: Manifest) -> dict[str, Range]:
+    """Return ranges that let a bundle's own settings run: one image at a time, the pair, no batch.
+
+    The past may be empty. The largest image and the context's length are the limits.
+    """
+    image, decoder = manifest.image, manifest.decoder
+    most = image.most_tokens
+    longest = min(decoder.context_length, 2 * most + TEXT_POSITIONS)
+    chunk = min(longest, most + TEXT_POSITIONS)
+    usual = min(most, chunk)
+    ranges: dict[str, Range] = {
+        BATCH: (1, 1, 1),
+        SEQUENCE: (1, usual, chunk),
+        PAST: (0, min(most, longest - 1), longest - 1),
+        STEPS: (1, 1, manifest.defaults.max_new_tokens),
+        LAYERS: (1, len(decoder.tapped_layers), len(decoder.tapped_layers)),
+        TOKENS: (1, most, most),
+    }
+    if isinstance(image, NativeImage):
+        patches = image.merge_size**2
+        middle = (image.fewest_tokens + most) // 2
+        ranges[PATCHES] = (patches, middle * patches, most * patches)
+        if image.window_size is not None:
+            # Of a sliver each token has a window of its own.
+            ranges[WINDOWS] = (1, -(-middle // image.window_size**2), most)
+    elif not isinstance(image, FixedImage):
+        # At least two: TensorRT-RTX 1.7 cannot compile Idefics3's encoder for a fixed batch.
+        ranges[f"{VISION_ENCODER}.{BATCH}"] = (1, 1, max(2, most // image.tile_tokens))
+    return ranges
+
+
+def override(ranges: dict[str, Range], texts: tuple[str, ...]) -> dict[str, Range]:
+    """Return ranges with some replaced.
+
+    Args:
+        ranges: the defaults.
+        texts: each as ``name=smallest:usual:largest``.
+
+    Raises:
+        SettingsError: an unknown name, or sizes that are no numbers in order.
+    """
+    changed = dict(ranges)
+    for text in texts:
+        name, _, sizes = text.partition("=")
+        if name not in ranges:
+            raise SettingsError(
+                f"no input has a dimension {name!r}", f"choose from {', '.join(ranges)}"
+            )
+        parts = sizes.split(":")
+        if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+            raise SettingsError(f"the range {text!r} is not three sizes", "give SMALL:USUAL:LARGE")
+        low, usual, high = map(int, parts)
+        if not low <= usual <= high or (low == 0 and name != PAST):
+            raise SettingsError(
+                f"the range {text!r} is not in order", "only the past may begin at 0"
+            )
+        changed[name] = (low, usual, high)
+    return changed
+
+
+def ranges_for(
+    graph: str, inputs: Sequence[Tensor], ranges: Mapping[str, Range]
+) -> dict[str, Range]:
+    """Return the ranges of the dimensions that a graph's inputs name.
+
+    What is given as ``graph.name`` counts before ``name``; the total follows from its parts.
+    """
+    low, usual, high = (a + b for a, b in zip(ranges[SEQUENCE], ranges[PAST], strict=True))
+    known = {**ranges, TOTAL: (low, usual, high)}
+    named = [size for tensor in inputs for size in tensor.shape if isinstance(size, str)]
+    return {name: known.get(f"{graph}.{name}", known[name]) for name in dict.fromkeys(named)}

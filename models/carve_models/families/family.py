@@ -1,0 +1,209 @@
+"""What a model family is: a declaration that the exporter and the runtime read, no code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+#: How position ids grow along a prompt. ``sequential``: by one a token. ``mrope``: three axes
+#: (time, row, column); an image's tokens stand at their place in its grid (Qwen2-VL).
+Positions = Literal["sequential", "mrope"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modules:
+    """Dotted attribute paths of the parts of the Hugging Face model.
+
+    Attributes:
+        text_model: the decoder without its head.
+        embed_tokens: token embedding.
+        lm_head: hidden states to logits.
+        vision_tower: the vision encoder.
+        projector: its states to image tokens; ``None`` if the tower does that itself.
+    """
+
+    text_model: str
+    embed_tokens: str
+    lm_head: str
+    vision_tower: str
+    projector: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerFeatures:
+    """Image tokens are hidden states of a tower over ``pixel_values (B, 3, h, w)``, projected.
+
+    Attributes:
+        layer: configuration field with the index (or indices) of the hidden state; ``None``
+            takes the tower's output.
+        output_at_last: whether index -1 means the tower's output, final norm included.
+        strategy: configuration field with the selection strategy, or ``None``.
+        drop_first: the strategy's value that drops the leading class token.
+        shuffle: configuration field with the ratio of a pixel shuffle before the projector, which
+            puts neighbouring states side by side; ``None`` if the projector does that itself.
+    """
+
+    layer: str | None = None
+    output_at_last: bool = False
+    strategy: str | None = None
+    drop_first: str = "default"
+    shuffle: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchFeatures:
+    """Image tokens are the output of a tower over the packed patches of one image.
+
+    The layout of the patches (rotary positions, windows, interpolated positions) is computed by the
+    runtime and is an input of the graph.
+
+    Attributes:
+        deepstack: field of ``vision_config`` with the layers whose features the decoder adds to
+            its first layers' states (DeepStack, arXiv 2406.04334), or ``None``.
+    """
+
+    deepstack: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedImages:
+    """Every image is brought to one size.
+
+    Attributes:
+        square_padding_processors: image processors whose ``do_pad`` pads to a square.
+    """
+
+    square_padding_processors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeImages:
+    """Images keep their aspect ratio and become packed patches.
+
+    Attributes:
+        max_tokens: most tokens of one image, unless the export is told otherwise; the image
+            processor's own limit if that is lower.
+        window_size: field of ``vision_config`` with the side in pixels of an attention window, or
+            ``None``.
+        position_table: field of ``vision_config`` with the length of the square position table
+            that is interpolated, or ``None``.
+    """
+
+    max_tokens: int
+    window_size: str | None = None
+    position_table: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileTexts:
+    """What a prompt says around the views of one image; the tags of ``TileMarkup`` as text.
+
+    ``{row}`` and ``{column}`` in ``tile`` count from 1.
+    """
+
+    begin: str = ""
+    tile: str = ""
+    row_end: str = ""
+    global_view: str = ""
+    alone: str = ""
+    end: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TiledImages:
+    """Images are split into tiles, followed by a view of the whole.
+
+    The tokens of the tiles, put together, form the attention map; those of the only view do if an
+    image is not split.
+
+    Attributes:
+        split: the rule, as in :class:`carve_models.image_rules.TiledImage`.
+        shrink: configuration field with the ratio of patches to tokens along a side; a value
+            below 1 is its inverse.
+        texts: what stands around the views.
+        switch: field of the image processor that turns splitting on; ``None`` if it always is.
+        nested: whether the Hugging Face model takes ``pixel_values`` as (B, views, 3, h, w).
+    """
+
+    split: Literal["longest_edge", "closest_aspect"]
+    shrink: str
+    texts: TileTexts = field(default_factory=TileTexts)
+    switch: str | None = None
+    nested: bool = False
+
+
+ImageDeclaration: TypeAlias = FixedImages | NativeImages | TiledImages
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptLayout:
+    """Prompts as text: ``<image>`` stands for an image's tokens, ``{text}`` for the question.
+
+    Attributes:
+        single: layout for one image; ``None`` takes the checkpoint's chat template, with the
+            image before the text.
+        pair: layout for the original and the refined image; ``None`` as for ``single``.
+        suffix: appended to every question and to the general instruction.
+        general: the general instruction ``G``.
+    """
+
+    single: str | None = None
+    pair: str | None = None
+    suffix: str = "Answer the question using a single word or phrase."
+    general: str = "Write a general description of the image."
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRule:
+    """Default layers ``first..last`` inclusive, as found best on models of ``depth`` layers."""
+
+    first: int
+    last: int
+    depth: int
+
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """Return the published layers where a model has them, else the same share of its depth."""
+        if depth > self.last:
+            return tuple(range(self.first, self.last + 1))
+        start = self.first * depth // self.depth
+        stop = max(start + 1, (self.last + 1) * depth // self.depth)
+        return tuple(range(start, stop))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One family of vision-language models.
+
+    Attributes:
+        name: the key used in manifests.
+        title: the name that people use.
+        architectures: ``architectures[0]`` values of ``config.json`` that belong here.
+        vision_models: ``vision_config.model_type`` values whose token layout is known.
+        image_token: configuration field with the image token's id.
+        modules: where the parts of the Hugging Face model are.
+        features: how the vision encoder's image tokens arise.
+        images: what the image processor does.
+        positions: how position ids grow.
+        prompts: the prompts.
+        layers: the default layers.
+    """
+
+    name: str
+    title: str
+    architectures: tuple[str, ...]
+    vision_models: tuple[str, ...]
+    image_token: str = "image_token_id"
+    modules: Modules
+    features: TowerFeatures | PatchFeatures
+    images: ImageDeclaration
+    positions: Positions = "sequential"
+    prompts: PromptLayout
+    layers: LayerRule
+
+    @property
+    def vision_fields(self) -> tuple[str, ...]:
+        """Fields of ``vision_config`` that the declaration refers to."""
+        named = [self.features.deepstack] if isinstance(self.features, PatchFeatures) else []
+        if isinstance(self.images, NativeImages):
+            named += [self.images.window_size, self.images.position_table]
+        return tuple(field for field in named if field is not None)

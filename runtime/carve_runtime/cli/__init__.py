@@ -1,0 +1,1 @@
+"""``carve-run``: one module for each command, and what the commands print."""

@@ -1,0 +1,80 @@
+"""Images that are all brought to one size: pad, resize, centre crop."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from carve_models import names
+from carve_models.image_rules import FixedImage
+from carve_runtime.images.load import RGB
+from carve_runtime.images.model_input import ModelInput, features_only, normalize, resize
+
+
+def see_fixed(image: RGB, spec: FixedImage) -> ModelInput:
+    """Follow the steps of :class:`carve_models.image_rules.FixedImage`."""
+    left = top = 0  # where the image begins in the pixel array, in pixels of the image
+    scale_x = scale_y = 1.0  # pixels of the image per pixel of the pixel array
+    pixels = image
+    if spec.pad_color is not None:
+        pixels, left, top = _pad_to_square(image, spec.pad_color)
+    elif spec.crop is not None:
+        pixels, left, top = _trim(image, spec.max_aspect_ratio)
+    target = _resized_size(pixels.shape[0], pixels.shape[1], spec)
+    if target is not None:
+        scale_y, scale_x = pixels.shape[0] / target[0], pixels.shape[1] / target[1]
+        pixels = resize(pixels, *target, spec)
+    x0, y0 = -float(left), -float(top)
+    if spec.crop is not None:
+        pixels, crop_left, crop_top = _center_crop(pixels, spec.crop)
+        x0, y0 = x0 + crop_left * scale_x, y0 + crop_top * scale_y
+    seen_height, seen_width = (side * spec.patch_size for side in spec.grid)
+    tokens = spec.grid[0] * spec.grid[1]
+    return ModelInput(
+        feeds={names.PIXEL_VALUES: normalize(pixels, spec)[None]},
+        ids=features_only(tokens),
+        map_tokens=np.arange(tokens),
+        grid=spec.grid,
+        window=(x0, y0, x0 + seen_width * scale_x, y0 + seen_height * scale_y),
+    )
+
+
+def _resized_size(height: int, width: int, spec: FixedImage) -> tuple[int, int] | None:
+    if spec.resize_to is not None:
+        return spec.resize_to
+    if spec.resize_shortest_edge is None:
+        return None
+    short = spec.resize_shortest_edge
+    long = int(short * max(height, width) / min(height, width))
+    return (long, short) if width <= height else (short, long)
+
+
+def _pad_to_square(image: RGB, color: tuple[int, int, int]) -> tuple[RGB, int, int]:
+    height, width = image.shape[:2]
+    side = max(height, width)
+    left, top = (side - width) // 2, (side - height) // 2
+    square = np.empty((side, side, 3), np.uint8)
+    square[:] = color
+    square[top : top + height, left : left + width] = image
+    return square, left, top
+
+
+def _trim(image: RGB, ratio: float) -> tuple[RGB, int, int]:
+    """Cut the ends off a sliver before it grows to gigapixels; the centre crop drops them anyway.
+
+    Users' images are never that thin (:func:`require_aspect`), a refined image may be.
+    """
+    height, width = image.shape[:2]
+    longest = int(ratio * min(height, width))
+    x, y = max(width - longest, 0) // 2, max(height - longest, 0) // 2
+    return image[y : y + longest, x : x + longest], -x, -y
+
+
+def _center_crop(pixels: RGB, size: tuple[int, int]) -> tuple[RGB, int, int]:
+    """Return the crop and its left and top edge (negative where black was added)."""
+    (height, width), (want_height, want_width) = pixels.shape[:2], size
+    top, left = (height - want_height) // 2, (width - want_width) // 2
+    crop = np.zeros((want_height, want_width, 3), np.uint8)
+    source = pixels[max(top, 0) : top + want_height, max(left, 0) : left + want_width]
+    y, x = max(-top, 0), max(-left, 0)
+    crop[y : y + source.shape[0], x : x + source.shape[1]] = source
+    return crop, left, top

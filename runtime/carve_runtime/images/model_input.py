@@ -1,0 +1,70 @@
+"""What the model sees of one image, and the arithmetic that every kind of image shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from carve_models.image_rules import ImageRule
+from carve_runtime.images.load import RGB
+
+#: (x0, y0, x1, y1) in pixels of the input image; fractions, and positions outside, are possible.
+Window: TypeAlias = tuple[float, float, float, float]
+
+#: Stands in :attr:`ModelInput.ids` where the features of an image stand in the prompt.
+FEATURE = -1
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "lanczos": Image.Resampling.LANCZOS,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One image, ready for the vision encoder and for a prompt.
+
+    Attributes:
+        feeds: inputs of the vision encoder by name; ``pixel_values`` float32 among them.
+        ids: (S,) int64, what the image contributes to a prompt: :data:`FEATURE` for each image
+            token, in the encoder's order, and token ids between them.
+        map_tokens: (rows * columns,) int64, which of ``ids`` form the attention map, in raster
+            order.
+        grid: (rows, columns) of the map.
+        window: the part of the image that the map covers.
+    """
+
+    feeds: Mapping[str, NDArray[Any]]
+    ids: NDArray[np.int64]
+    map_tokens: NDArray[np.int64]
+    grid: tuple[int, int]
+    window: Window
+
+
+def features_only(count: int) -> NDArray[np.int64]:
+    """Return the ids of an image that is nothing but ``count`` image tokens."""
+    return np.full(count, FEATURE, np.int64)
+
+
+def resize(pixels: RGB, height: int, width: int, spec: ImageRule) -> RGB:
+    """Resize with Pillow and the rule's filter."""
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(picture.resize((width, height), _FILTERS[spec.resample]))
+
+
+def normalize(pixels: RGB, spec: ImageRule) -> NDArray[np.float32]:
+    """Return (3, h, w) float32 of an (h, w, 3) image: rescaled, then mean and deviation."""
+    values = (pixels.astype(np.float64) * spec.rescale_factor).astype(np.float32)
+    if spec.mean is not None and spec.std is not None:
+        mean, std = np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)
+        values = np.divide(values - mean, std)
+    return np.ascontiguousarray(values.transpose(2, 0, 1))

@@ -1,0 +1,129 @@
+"""Images that are split into square tiles, followed by a view of the whole (Idefics3, InternVL)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carve_models import names
+from carve_models.image_rules import TiledImage
+from carve_runtime.images.load import RGB
+from carve_runtime.images.model_input import FEATURE, ModelInput, normalize, resize
+
+
+def see_tiles(image: RGB, spec: TiledImage) -> ModelInput:
+    """Follow :class:`carve_models.image_rules.TiledImage`.
+
+    Each tile shows its rectangle of the image, resized without keeping the aspect ratio; together
+    they cover the image, and so does the map.
+    """
+    canvas, whole, arrangement = _split(image, spec)
+    views = [*_cut(canvas, arrangement, spec.tile), whole] if arrangement else [whole]
+    ids, starts = _markup(arrangement, spec)
+    rows, columns = arrangement or (1, 1)
+    high, wide = spec.tile_grid
+    within = np.arange(high * wide).reshape(high, wide)
+    tokens = np.asarray(starts[: rows * columns]).reshape(rows, columns, 1, 1) + within
+    return ModelInput(
+        feeds={names.PIXEL_VALUES: np.stack([normalize(view, spec) for view in views])},
+        ids=ids,
+        map_tokens=tokens.transpose(0, 2, 1, 3).ravel(),
+        grid=(rows * high, columns * wide),
+        window=(0.0, 0.0, float(image.shape[1]), float(image.shape[0])),
+    )
+
+
+def _split(image: RGB, spec: TiledImage) -> tuple[RGB, RGB, tuple[int, int] | None]:
+    """Return the canvas that is cut, the view of the whole, and (rows, columns) of tiles."""
+    tile = spec.tile
+    height, width = image.shape[:2]
+    if spec.longest_edge is not None:
+        height, width = _by_longest_edge(height, width, spec.longest_edge)
+        image = resize(image, height, width, spec)
+    if spec.split == "longest_edge":
+        height, width = _up_to_tiles(height, width, tile)
+        image = resize(image, height, width, spec)
+        rows, columns = height // tile, width // tile
+    else:
+        rows, columns = closest_aspect(height, width, spec)
+    whole = resize(image, tile, tile, spec)
+    if rows * columns == 1:
+        return whole, whole, None
+    return resize(image, rows * tile, columns * tile, spec), whole, (rows, columns)
+
+
+def _by_longest_edge(height: int, width: int, longest: int) -> tuple[int, int]:
+    """Return the size whose longer side is ``longest``; the shorter one is even (Idefics3)."""
+    ratio = width / height
+    if width >= height:
+        short = int(longest / ratio)
+        return max(short + short % 2, 1), longest
+    short = int(longest * ratio)
+    return longest, max(short + short % 2, 1)
+
+
+def _up_to_tiles(height: int, width: int, tile: int) -> tuple[int, int]:
+    """Round both sides up to multiples of ``tile``, the longer one first (Idefics3)."""
+    ratio = width / height
+    if width >= height:
+        width = math.ceil(width / tile) * tile
+        return math.ceil(int(width / ratio) / tile) * tile, width
+    height = math.ceil(height / tile) * tile
+    return height, math.ceil(int(height * ratio) / tile) * tile
+
+
+def closest_aspect(height: int, width: int, spec: TiledImage) -> tuple[int, int]:
+    """Return the (rows, columns) of tiles whose ratio is closest to the image's (InternVL).
+
+    Of equally close arrangements the later one wins, the larger that is, if the image has more than
+    half its pixels.
+    """
+    sides = range(1, spec.max_tiles + 1)
+    arrangements = [
+        (rows, columns)
+        for columns in sides
+        for rows in sides
+        if spec.min_tiles <= rows * columns <= spec.max_tiles
+    ]
+    best, smallest = (1, 1), math.inf
+    for rows, columns in sorted(arrangements, key=lambda sides: sides[0] * sides[1]):
+        difference = abs(width / height - columns / rows)
+        enough = height * width > 0.5 * spec.tile**2 * rows * columns
+        if difference < smallest or (difference == smallest and enough):
+            best, smallest = (rows, columns), difference
+    return best
+
+
+def _cut(canvas: RGB, arrangement: tuple[int, int], tile: int) -> list[RGB]:
+    rows, columns = arrangement
+    parts = canvas.reshape(rows, tile, columns, tile, 3).swapaxes(1, 2)
+    return list(parts.reshape(rows * columns, tile, tile, 3))
+
+
+def _markup(
+    arrangement: tuple[int, int] | None, spec: TiledImage
+) -> tuple[NDArray[np.int64], list[int]]:
+    """Return the ids of the image in a prompt, and where each view's tokens start in them."""
+    markup, tokens = spec.markup, [FEATURE] * spec.tile_tokens
+    ids, starts = list(markup.begin), []
+
+    def view() -> None:
+        starts.append(len(ids))
+        ids.extend(tokens)
+
+    if arrangement is None:
+        ids.extend(markup.alone)
+    else:
+        rows, columns = arrangement
+        for row in range(rows):
+            if row > 0:
+                ids.extend(markup.row_end)
+            for column in range(columns):
+                ids.extend(markup.tiles[row][column] if markup.tiles else ())
+                view()
+        ids.extend(markup.global_view)
+    view()
+    ids.extend(markup.end)
+    return np.asarray(ids, np.int64), starts

@@ -1,0 +1,214 @@
+"""Contrast two attention maps and fuse them into a saliency map (``docs/method.md``, 3 and 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from operator import index
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from carve_models.errors import SettingsError
+from carve_models.settings import (
+    Auto,
+    Contrast,
+    Settings,
+    Steps,
+    require_choice,
+    require_or_auto,
+    require_range,
+)
+from carve_runtime.images.model_input import Window
+from carve_runtime.method.automatic import automatic_regularizer, general_explains
+
+_SAME = 1e-6  # pixels
+
+
+def fuse_contrast(
+    question_attention: ArrayLike,
+    general_attention: ArrayLike | None,
+    *,
+    grid: tuple[int, int],
+    image_size: tuple[int, int],
+    layers: Sequence[int],
+    steps: Steps = "all",
+    contrast: Contrast = "on",
+    regularizer: float | Auto = 1e-8,
+    window: Window | None = None,
+) -> NDArray[np.float64]:
+    """Return the saliency map ``S``.
+
+    The contrast ``A_Q / (A_G + lambda)`` (paper, eq. 4.5 and 4.6) is summed over layers and
+    weighted steps on the token grid, then resized once: the resize is linear.
+
+    Args:
+        question_attention: (T_Q, L, N), attention of the last position to the image tokens.
+        general_attention: (T_G, L, N), the same for the general instruction; may be ``None``
+            if ``contrast`` is "off".
+        grid: (rows, columns) of image tokens, rows * columns = N.
+        image_size: (W, H) in pixels.
+        layers: indices into axis 1 of the attention arrays.
+        steps: which forward steps are fused.
+        contrast: "off" fuses the question's attention as it is; "auto" does so where the general
+            attention does not explain it.
+        regularizer: lambda; "auto" is, for each map of the general attention, the variance over
+            the tokens that it does not share with the question's, divided by its mean.
+        window: the part of the image that the grid covers, in pixels (x0, y0, x1, y1); the
+            whole image if ``None``.
+
+    Returns:
+        (H, W) float64; NaN where the window does not reach.
+
+    Raises:
+        SettingsError: shapes that do not fit, a layer out of range, a value out of range.
+    """
+    question = _attention(question_attention)
+    layers, grid, image_size = (
+        _whole("layers", layers),
+        _pair("grid", grid),
+        _pair("image_size", image_size),
+    )
+    require_choice("steps", steps, Steps)
+    require_choice("contrast", contrast, Contrast)
+    require_or_auto(require_range, "regularizer", regularizer, 0.0)
+    _check("question", question, grid, layers)
+    if contrast == "off":
+        maps = _chosen(question, len(question), steps, layers)
+    else:
+        general = _attention(general_attention)
+        _check("general", general, grid, layers)
+        _check_alike(question, general)
+        common = min(len(question), len(general))
+        maps = _chosen(question, common, steps, layers)
+        noise = _chosen(general, common, steps, layers)
+        if contrast == "on" or general_explains(maps, noise):
+            maps = _divide(maps, noise, regularizer)
+    weights = np.arange(1.0, len(maps) + 1) if steps == "all" else np.ones(len(maps))
+    fused = weights @ maps.sum(axis=1, dtype=np.float64)
+    if not np.isfinite(fused.astype(np.float32)).all():
+        raise SettingsError(
+            "the contrast is not finite: attention is zero, infinite or NaN",
+            "give finite attention and a regularizer above zero",
+        )
+    return _place(fused.reshape(grid), image_size, window)
+
+
+def needed_general_steps(settings: Settings, question_steps: int) -> int:
+    """Return how many forward steps of the general pass the fusion can use."""
+    if settings.contrast == "off":
+        return 0
+    return 1 if settings.steps == "first" else question_steps
+
+
+def _chosen(
+    attention: NDArray[np.float32], common: int, steps: Steps, layers: list[int]
+) -> NDArray[np.float32]:
+    """Return the maps that are fused, (steps, layers, N)."""
+    first, last = {"first": (0, 1), "all": (0, common), "last": (common - 1, common)}[steps]
+    return attention[first:last, layers]
+
+
+def _divide(
+    question: NDArray[np.float32], general: NDArray[np.float32], regularizer: float | Auto
+) -> NDArray[np.float32]:
+    if isinstance(regularizer, str):
+        added: Any = automatic_regularizer(question, general)
+    else:
+        added = np.float32(regularizer)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        contrast: NDArray[np.float32] = question / (general + added)
+    return contrast
+
+
+def _attention(values: ArrayLike | None) -> NDArray[np.float32]:
+    try:
+        return np.asarray(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"the attention is no array ({error})", "give arrays of numbers"
+        ) from None
+
+
+def _whole(name: str, values: Iterable[int]) -> list[int]:
+    try:
+        return [index(value) for value in values]
+    except TypeError:
+        raise SettingsError(f"{name} is {values!r}", "give a sequence of whole numbers") from None
+
+
+def _pair(name: str, values: Iterable[int]) -> tuple[int, int]:
+    numbers = _whole(name, values)
+    if len(numbers) != 2 or min(numbers) < 1:
+        raise SettingsError(f"{name} is {values!r}", "give two positive whole numbers")
+    return numbers[0], numbers[1]
+
+
+def _check(
+    name: str, array: NDArray[np.float32], grid: tuple[int, int], layers: Sequence[int]
+) -> None:
+    rows, columns = grid
+    if array.ndim != 3 or not len(array) or array.shape[2] != rows * columns:
+        raise SettingsError(
+            f"the {name} attention has shape {array.shape}",
+            f"give (steps, layers, tokens) with {rows} x {columns} tokens",
+        )
+    depth = array.shape[1]
+    wrong = [layer for layer in layers if not 0 <= layer < depth]
+    if wrong or not layers:
+        raise SettingsError(
+            f"layers {list(layers)} do not fit attention of {depth} layers",
+            f"name layers from 0 to {depth - 1}",
+        )
+
+
+def _check_alike(question: NDArray[np.float32], general: NDArray[np.float32]) -> None:
+    if question.shape[1] != general.shape[1]:
+        raise SettingsError(
+            f"the attention arrays have {question.shape[1]} and {general.shape[1]} layers",
+            "give both passes the same layers",
+        )
+
+
+def _place(
+    fused: NDArray[np.float64], image_size: tuple[int, int], window: Window | None
+) -> NDArray[np.float64]:
+    """Resize the grid over its window; pixels whose centre lies outside it become NaN."""
+    width, height = image_size
+    if window is None or np.allclose(window, (0, 0, width, height), rtol=0, atol=_SAME):
+        whole = Image.fromarray(fused.astype(np.float32))
+        return np.asarray(whole.resize(image_size, Image.Resampling.BILINEAR), np.float64)
+    rows, columns = fused.shape
+    x0, y0, x1, y1 = window
+    left, right = _pixels_within(x0, x1, width)
+    top, bottom = _pixels_within(y0, y1, height)
+    if not (left < right and top < bottom):
+        raise SettingsError(
+            f"the window {window} covers no pixel of the {width} x {height} image",
+            "give a window that overlaps the image",
+        )
+    per_x, per_y = columns / (x1 - x0), rows / (y1 - y0)
+    # A pixel may reach beyond the window's edge: repeat the outer tokens, as clamping would.
+    border = max(1, math.ceil(max(per_x, per_y)))
+    box = (
+        (left - x0) * per_x + border,
+        (top - y0) * per_y + border,
+        (right - x0) * per_x + border,
+        (bottom - y0) * per_y + border,
+    )
+    padded = np.pad(fused.astype(np.float32), border, mode="edge")
+    resized = Image.fromarray(padded).resize(
+        (right - left, bottom - top), Image.Resampling.BILINEAR, box=box
+    )
+    saliency = np.full((height, width), np.nan)
+    saliency[top:bottom, left:right] = np.asarray(resized)
+    return saliency
+
+
+def _pixels_within(start: float, stop: float, size: int) -> tuple[int, int]:
+    """Return the half-open range of pixels whose centres lie in ``[start, stop)``."""
+    if not math.isfinite(start + stop):
+        return 0, 0
+    return max(math.ceil(start - 0.5), 0), min(math.ceil(stop - 0.5), size)

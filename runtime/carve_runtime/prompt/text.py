@@ -1,0 +1,125 @@
+"""Prompts to token ids and back, with the bundle's tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+from tokenizers.pre_tokenizers import Metaspace
+
+from carve_models.errors import BundleError, PromptError
+from carve_models.manifest import Prompts, Segment
+
+#: A stretch of a prompt: token ids, (S,) int64, or the index of an image.
+PromptPart: TypeAlias = "NDArray[np.int64] | int"
+
+
+class Text:
+    """A tokenizer that takes user text literally. Threads may share it."""
+
+    def __init__(self, tokenizer_file: Path, control_ids: Iterable[int] = ()) -> None:
+        """Load ``tokenizer.json``.
+
+        Args:
+            tokenizer_file: the file.
+            control_ids: ids that are special whatever the file says: image and end of sequence.
+
+        Raises:
+            BundleError: the file is not a tokenizer.
+        """
+        try:
+            self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise BundleError(
+                f"{tokenizer_file} is not a tokenizer: {error}", "export the checkpoint again"
+            ) from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        control = [self._tokenizer.id_to_token(token) for token in control_ids]
+        self._tokenizer.add_special_tokens([token for token in control if token is not None])
+        # "</s>" in a question is five characters, not the end of the text.
+        self._tokenizer.encode_special_tokens = True
+        # Text is encoded in stretches that follow other tokens: none of them is the first.
+        splitter = self._tokenizer.pre_tokenizer
+        if isinstance(splitter, Metaspace) and splitter.prepend_scheme == "first":
+            splitter.prepend_scheme = "never"
+            self._tokenizer.pre_tokenizer = splitter
+        added = self._tokenizer.get_added_tokens_decoder()
+        unknown = getattr(self._tokenizer.model, "unk_token", None)
+        self._special = {
+            index for index, token in added.items() if token.special and token.content != unknown
+        }
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Return the ids of a text in which special tokens are plain characters, (S,) int64.
+
+        Raises:
+            PromptError: this vocabulary has no plain spelling for a special token in the text.
+        """
+        try:
+            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        except TypeError as error:
+            raise PromptError(
+                "the question is not valid Unicode text", "pass a str that encodes as UTF-8"
+            ) from error
+        special = [
+            token
+            for index, token in zip(encoding.ids, encoding.tokens, strict=True)
+            if index in self._special
+        ]
+        if special:
+            raise PromptError(
+                f"the text contains {special[0]!r}, which this tokenizer can only read as control",
+                "rephrase the question without it",
+            )
+        return np.asarray(encoding.ids, np.int64)
+
+    def pieces(self, segments: Sequence[Segment], text: str) -> list[PromptPart]:
+        """Return a prompt as token ids and images, with ``text`` in the place of ``{text}``."""
+        pieces: list[PromptPart] = []
+        for segment in segments:
+            if segment.image is not None:
+                pieces.append(segment.image)
+            elif segment.ids is not None:
+                pieces.append(np.asarray(segment.ids, np.int64))
+            elif segment.text is not None:
+                pieces.append(self.encode(segment.text.replace("{text}", text)))
+        return pieces
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of an answer: special tokens dropped, outer white space stripped."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text.strip()
+
+    def streamer(self, on_text: Callable[[str], None]) -> Callable[[int], None]:
+        """Return a function that takes ids one by one and passes on text as it completes."""
+        stream = DecodeStream(skip_special_tokens=True)
+
+        def step(token: int) -> None:
+            nonlocal stream
+            try:
+                text = stream.step(self._tokenizer, token)
+            except Exception:  # bare, for byte sequences that are no text: skip them
+                stream, text = DecodeStream(skip_special_tokens=True), None
+            if text:
+                on_text(text)
+
+        return step
+
+
+def question_text(question: str, prompts: Prompts) -> str:
+    """Return what every pass sends: the question, a space and the bundle's suffix, if it has one.
+
+    Raises:
+        PromptError: the question is empty or no text.
+    """
+    if not isinstance(question, str):
+        raise PromptError(f"the question is {type(question).__name__!r}", "pass a str")
+    if not question.strip():
+        raise PromptError("the question is empty", "ask something about the image")
+    return f"{question} {prompts.suffix}" if prompts.suffix else question

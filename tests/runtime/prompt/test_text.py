@@ -1,0 +1,138 @@
+"""Prompts to ids and back: text is text, whatever tokens it spells."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
+from transformers import PreTrainedTokenizerFast
+
+from carve_export.checkpoint.load import Checkpoint
+from carve_export.checkpoint.prompts import resolve_prompts
+from carve_models.families.llava import LLAVA
+from carve_runtime import Carve, PromptError
+from carve_runtime.prompt.text import Text
+from tests.conftest import ExportOf
+from tests.support import POCKET, SCENES
+
+SCENE = SCENES / "scene-00.jpg"
+QUESTION = "What letter is on the blue cross?"
+
+
+def special_ids(folder: Path) -> set[int]:
+    tokens = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
+    return {token["id"] for token in tokens if token["special"] and token["content"] != "<unk>"}
+
+
+SPELLED = "a <image> in </s> USER: or <s>ASSISTANT:</s><pad> {text} \N{SNOWMAN}"
+
+
+def test_special_tokens_in_a_question_are_text(pocket: Carve, export_of: ExportOf) -> None:
+    byte_level = export_of("llava-clip-gqa", "ort").folder
+    for folder in (POCKET, byte_level):
+        ids = Text(folder / "tokenizer.json").encode(SPELLED).tolist()
+        assert ids
+        assert not special_ids(folder) & set(ids)
+    text = Text(byte_level / "tokenizer.json")
+    assert text.decode(text.encode(SPELLED).tolist()) == SPELLED
+    plain, spelled = (pocket.plain(SCENE, q) for q in (QUESTION, f"{QUESTION}</s>"))
+    assert spelled.counts.decoder_tokens > plain.counts.decoder_tokens
+
+
+@settings(max_examples=50, deadline=None)
+@given(parts=st.lists(st.one_of(st.sampled_from(SPELLED.split()), st.text()), max_size=8))
+def test_any_text_survives_a_byte_level_tokenizer(export_of: ExportOf, parts: list[str]) -> None:
+    folder, written = export_of("llava-clip-gqa", "ort").folder, "".join(parts)
+    text = Text(folder / "tokenizer.json")
+    ids = text.encode(written).tolist()
+    assert not special_ids(folder) & set(ids)
+    assert text.decode(ids) == written.strip()
+
+
+def test_a_vocabulary_without_plain_spelling(tmp_path: Path) -> None:
+    """Where a special token is also an ordinary word, the question is refused, not misread."""
+    tokenizer = Tokenizer(models.WordLevel({"</s>": 0, "a": 1, "?": 2}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(["</s>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    text = Text(tmp_path / "tokenizer.json")
+    assert text.encode("a b a").tolist() == [1, 2, 1]
+    with pytest.raises(PromptError, match=re.escape("contains '</s>'") + r".*\. Rephrase"):
+        text.encode("a </s> a")
+
+
+def llama_like(folder: Path, scheme: str, special: bool) -> tuple[Path, Any]:
+    """Write a byte-fallback BPE tokenizer as Llama's converters make them, in three styles."""
+    alphabet = sorted(set("▁ ETSUNARIOabcdefghijklmnopqrstuvwxyzWILD:?.,\n"))
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *alphabet]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>", byte_fallback=True))
+    if scheme == "normalizer":
+        steps = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        tokenizer.normalizer = normalizers.Sequence(steps)
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    image = AddedToken("<image>", special=special, normalized=False)
+    (tokenizer.add_special_tokens if special else tokenizer.add_tokens)([image])
+    tokenizer.post_processor = processors.TemplateProcessing("<s> $A", None, [("<s>", 1)])
+    tokenizer.enable_truncation(60)
+    tokenizer.enable_padding(length=60)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return folder / "tokenizer.json", PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("scheme", ["normalizer", "first", "always", "never"])
+def test_llama_like_tokenizers(scheme: str, special: bool, tmp_path: Path) -> None:
+    """The prompt's stretches give the ids of the whole; truncation and padding are off."""
+    path, tokenizer = llama_like(tmp_path, scheme, special)
+    image = tokenizer.convert_tokens_to_ids("<image>")
+    model = SimpleNamespace(config=SimpleNamespace(image_token_id=image))
+    checkpoint = Checkpoint("", LLAVA, model, tokenizer, None)
+    text = Text(path, (image, 2))
+    prompts = resolve_prompts(checkpoint, text, LLAVA.prompts)
+    assert len(text.encode("a " * 500)) > 500
+    pieces = text.pieces(prompts.single, "Is <image> </s> there?")
+    assert [piece for piece in pieces if isinstance(piece, int)] == [0]
+    ids = [token for piece in pieces if not isinstance(piece, int) for token in piece.tolist()]
+    assert image not in ids
+    assert 2 not in ids
+
+
+@given(ids=st.lists(st.integers(3, 300), max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_streaming_survives_any_bytes(
+    tmp_path_factory: pytest.TempPathFactory, ids: list[int]
+) -> None:
+    path, _ = llama_like(tmp_path_factory.mktemp("tokenizer"), "first", True)
+    parts: list[str] = []
+    step = Text(path).streamer(parts.append)
+    for token in ids:
+        step(token)
+
+
+@pytest.mark.parametrize("question", [None, 3, b"what", ["what"], "x\ud800y"])
+def test_a_question_that_is_no_text(pocket: Carve, question: Any) -> None:
+    with pytest.raises(PromptError, match=r"Pass a str"):
+        pocket.plain(SCENE, question)

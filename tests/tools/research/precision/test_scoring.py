@@ -1,0 +1,93 @@
+"""The loss of a bundle's own graphs is PyTorch's, and their logits are the runtime's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import cross_entropy
+from transformers import LlavaForConditionalGeneration
+
+from carve_export.precision.quality import lower_bundle
+from carve_models import names
+from carve_models.errors import ExportError
+from carve_runtime.bundle import Bundle, open_bundle
+from carve_runtime.decoder.cache import Counts
+from carve_runtime.decoder.engine import Engine
+from tests.support import POCKET, PROFILES, SCENES
+from tools.research.precision.scoring import Predictor, Score, cut_at_last_position, score, windows
+
+WINDOW = 40
+
+
+@pytest.fixture(scope="module", params=PROFILES)
+def bundle(request: pytest.FixtureRequest) -> Bundle:
+    profile = request.param
+    folder = POCKET if profile == "ort" else request.getfixturevalue("pocket_portable")
+    return open_bundle(folder, verify=False)
+
+
+@pytest.fixture(scope="module")
+def ids() -> NDArray[np.int64]:
+    vocabulary = open_bundle(POCKET, verify=False).manifest.decoder.image_token_id
+    return np.random.default_rng(0).integers(0, vocabulary, 2 * WINDOW + 11)
+
+
+def test_losses_are_those_of_pytorch(bundle: Bundle, ids: NDArray[np.int64]) -> None:
+    model = LlavaForConditionalGeneration.from_pretrained(
+        POCKET / "checkpoint", dtype=torch.float32
+    ).eval()
+    losses, best = [], []
+    for part in torch.from_numpy(ids).split(WINDOW):
+        with torch.inference_mode():
+            logits = model(input_ids=part[None]).logits[0, :-1]
+        losses.append(cross_entropy(logits, part[1:], reduction="none"))
+        best.append(logits.argmax(dim=-1))
+    found = score(bundle, ids, WINDOW)
+    wanted = torch.cat(losses).numpy()
+    np.testing.assert_allclose(found.losses, wanted, rtol=1e-4, atol=1e-4)
+    assert found.perplexity == pytest.approx(np.exp(wanted.mean()), rel=1e-4)
+    assert (found.best == torch.cat(best).numpy()).all()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8", "int4"])
+def test_a_lowered_decoder_is_cut_where_it_chooses(
+    precision: str, ids: NDArray[np.int64], tmp_path: Path
+) -> None:
+    """Every position's logits are what the runtime returns when the text ends there."""
+    (entry, *_) = json.loads((SCENES / "questions.json").read_text())
+    one = tmp_path / "one.json"
+    one.write_text(json.dumps([{**entry, "image": str(SCENES / entry["image"])}]))
+    lower_bundle(POCKET, tmp_path / "out", (precision, f"lm_head={precision}"), one)
+    made = open_bundle(tmp_path / "out")
+    *_, last = Predictor(made).logits(ids)
+    engine = Engine(made)
+    stretch = engine.embed([ids], [])
+    step = engine.decoder.step(stretch, engine.decoder.empty(len(ids)), Counts())
+    np.testing.assert_allclose(last, step.logits, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(last.argmax(), step.logits.argmax())
+
+
+def test_agreement() -> None:
+    one, other = (Score(np.zeros(4), np.array(best)) for best in ([1, 2, 3, 4], [1, 2, 0, 4]))
+    assert (one.agreement(other), one.agreement(one)) == (0.75, 1)
+    assert one.perplexity == 1
+
+
+@pytest.mark.parametrize(("length", "lengths"), [(8, [4, 4]), (9, [4, 4]), (10, [4, 4, 2])])
+def test_no_window_is_a_single_token(length: int, lengths: list[int]) -> None:
+    parts = list(windows(np.arange(length), 4))
+    assert [len(part) for part in parts] == lengths
+    assert (np.concatenate(parts) == np.arange(sum(lengths))).all()
+
+
+def test_a_graph_that_chooses_no_position(tmp_path: Path) -> None:
+    cut_at_last_position(POCKET / names.graph_file(names.DECODER), tmp_path)
+    again = tmp_path / "again"
+    again.mkdir()
+    with pytest.raises(ExportError, match="does not choose the last position"):
+        cut_at_last_position(tmp_path / "head.onnx", again)
