@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from carve_runtime.decoder.cache import Cache, Counts
+from carve_runtime.decoder.cache import Cache
 from carve_runtime.decoder.decoder import Decoder, Step
 from carve_runtime.prompt.chunk import PromptChunk
+from carve_runtime.usage import Counts
 
 
 def embeddings(width: int, seed: int = 0, length: int = 90) -> Any:
@@ -23,8 +24,8 @@ def run_step(
     """Run embeddings whose positions follow those of the cache."""
     following = cache.next_position + embeds.shape[1]
     positions = np.arange(cache.next_position, following)[None]
-    stretch = PromptChunk(embeds, positions, following)
-    return decoder.step(stretch, cache, counts, lower=lower)
+    chunk = PromptChunk(embeds, positions, following)
+    return decoder.step(chunk, cache, counts, parts=decoder.lower if lower else None)
 
 
 def run(decoder: Decoder, embeds: Any, stops: Sequence[int], cache: Cache) -> list[Step]:

@@ -20,12 +20,13 @@ from carve_models.errors import (
 from carve_models.settings import Settings
 from carve_runtime.carve import Carve
 from carve_runtime.images.load import load_image
+from carve_runtime.images.refine import refine_image
 from carve_runtime.method.contrast import fuse_contrast
 from carve_runtime.method.diagnostics import attention_entropy
-from carve_runtime.method.refine import refine_image
 from carve_runtime.method.regions import select_regions
 from carve_runtime.pictures import draw_result
-from carve_runtime.result import CarveResult, PlainResult, Token
+from carve_runtime.prompt.request import Token
+from carve_runtime.result import CarveResult, PlainResult
 from carve_runtime.session import ImageSession
 
 __all__ = [

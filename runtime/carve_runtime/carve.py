@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +10,20 @@ from carve_models.manifest import Manifest
 from carve_models.settings import SettingsChanges, Variant
 from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.decoder.model import Model, OnToken, Room, Work
+from carve_runtime.decoder.model import Model
 from carve_runtime.images.load import ImageInput
+from carve_runtime.prompt.budget import ContextBudget
+from carve_runtime.prompt.request import OnToken
 from carve_runtime.result import CarveResult, PlainResult
 from carve_runtime.session import ImageSession
-from carve_runtime.session_cache import SessionCache, image_key
+from carve_runtime.session_cache import Key, SessionCache, image_key
+from carve_runtime.usage import Usage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-#: Room for the images last asked about.
+#: What is kept of the images last asked about, in bytes.
 IMAGE_CACHE_BYTES = 256 << 20
 
 
@@ -64,7 +65,7 @@ class Carve:
             threads: threads of one graph run; the backend's choice if ``None``.
             engines: folder of ``carve-export engine``, for the backend "tensorrt".
             image_cache_bytes: keep what was computed of the images last asked about, so that
-                another question about one of them does not look at it again; 0 keeps nothing.
+                another question about one of them does not encode it again; 0 keeps nothing.
 
         Raises:
             BundleError: a file is missing, truncated, swapped or malformed.
@@ -93,7 +94,7 @@ class Carve:
         return self._sessions.nbytes
 
     def open(self, image: ImageInput, *, scout_pixels: int | None = None) -> ImageSession:
-        """Look at an image once, to ask several questions about it.
+        """Encode an image once, to ask several questions about it.
 
         Args:
             image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array.
@@ -101,13 +102,13 @@ class Carve:
 
         Raises:
             ImageError: the image cannot be read.
-            SettingsError: the model cannot see the image in so few pixels.
+            SettingsError: the model cannot see an image in that few pixels.
         """
-        general = self.manifest.prompts.general
         settings = self.manifest.defaults.override(scout_pixels=scout_pixels)
-        room = Room(self._model.room_for(general, settings).expected)
-        with self._session(image, room, Work(), scout_pixels=settings.scout_pixels) as session:
-            return session
+        budget = self._model.requests.general_budget(settings)
+        key, session = self._session(image, budget, Usage(), scout_pixels=settings.scout_pixels)
+        self._sessions.put(key, session)
+        return session
 
     def plain(
         self,
@@ -132,11 +133,12 @@ class Carve:
             PromptError: the question is empty or too long.
             SettingsError: a value out of range.
         """
-        limit = self._model.plain_limit(question, max_new_tokens, pair=refined is not None)
-        work = Work(on_token)
-        room = self._model.room(question, pair=refined is not None, max_new_tokens=limit)
-        with self._session(image, room, work) as session:
-            return session.answer_plainly(question, refined, limit, work)
+        pair = refined is not None
+        request = self._model.requests.plain(question, max_new_tokens, on_token, pair=pair)
+        key, session = self._session(image, request.budget, request.usage)
+        result = session.answer_plainly(request, refined)
+        self._sessions.put(key, session)
+        return result
 
     def ask(
         self,
@@ -162,30 +164,36 @@ class Carve:
             PromptError: the question is empty or too long.
             SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
         """
-        settings = self._model.settings(question, variant, changes)
-        work = Work(on_token)
-        room = self._model.room_for(question, settings)
-        scout, lower = settings.scout_pixels, settings.early_exit
-        with self._session(image, room, work, lower=lower, scout_pixels=scout) as session:
-            return session.answer_through_carve(question, settings, work)
+        request = self._model.requests.ask(question, variant, changes, on_token)
+        settings = request.settings
+        key, session = self._session(
+            image,
+            request.budget,
+            request.usage,
+            lower=settings.early_exit,
+            scout_pixels=settings.scout_pixels,
+        )
+        result = session.answer(request)
+        self._sessions.put(key, session)
+        return result
 
-    @contextmanager
     def _session(
         self,
         image: ImageInput,
-        room: Room,
-        work: Work,
+        budget: ContextBudget,
+        usage: Usage,
         *,
         lower: bool = False,
         scout_pixels: int | None = None,
-    ) -> Iterator[ImageSession]:
-        """Find the image's session, or look at it, and keep the session afterwards."""
-        pixels = self._model.decode(image, work)
+    ) -> tuple[Key, ImageSession]:
+        """Return the session of an image, a new one if the cache has none.
+
+        Sessions grow while they are used, and one that failed is not kept: put it into the cache
+        afterwards.
+        """
+        pixels = self._model.decode(image, usage)
         key = image_key(pixels, scout_pixels)
-        session = self._sessions.get(key)
-        if session is None:
-            session = ImageSession(
-                self._model, pixels, room, work, lower=lower, scout_pixels=scout_pixels
-            )
-        yield session
-        self._sessions.put(key, session)
+        session = self._sessions.get(key) or ImageSession(
+            self._model, pixels, budget, usage, lower=lower, scout_pixels=scout_pixels
+        )
+        return key, session

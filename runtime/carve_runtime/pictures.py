@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from carve_runtime.images.load import RGB
+from carve_runtime.method.geometry import RGB
 from carve_runtime.result import CarveResult
 
 _PANEL_HEIGHT = 360

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.settings import Settings
-from carve_runtime.decoder.cache import Counts
-from carve_runtime.images.load import RGB
-from carve_runtime.method.refine import Box
-
-#: The three passes; also the names of their timings.
-Stage = Literal["question", "general", "final"]
-
-
-class Token(NamedTuple):
-    """One stretch of text while it is generated, and the pass that generates it."""
-
-    stage: Stage
-    text: str
+from carve_runtime.method.geometry import RGB, Box
+from carve_runtime.usage import Counts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.errors import SettingsError
-from carve_models.settings import Settings, SettingsChanges, Variant
-from carve_runtime.decoder.engine import Pass
-from carve_runtime.decoder.model import Model, OnToken, Room, Work
-from carve_runtime.images.load import RGB, ImageInput
+from carve_models.settings import SettingsChanges, Variant
+from carve_runtime.decoder.model import Model, Pass
+from carve_runtime.images.load import ImageInput
 from carve_runtime.method.adaptive import reason_to_skip
 from carve_runtime.method.contrast import needed_general_steps
 from carve_runtime.method.diagnostics import attention_entropy
+from carve_runtime.method.geometry import RGB
 from carve_runtime.method.locate import locate
 from carve_runtime.method.refine import Refined, refine_pixels
+from carve_runtime.prompt.budget import ContextBudget
+from carve_runtime.prompt.request import OnToken, Request
 from carve_runtime.result import CarveResult, PlainResult
+from carve_runtime.usage import Usage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """The question pass: its answer unless it exited early, (T_Q, L, N) attention, entropy."""
+class _QuestionPass:
+    """The plain answer unless the pass exited early, (T_Q, L, N) attention, its entropy."""
 
     plain: Pass | None
     attention: NDArray[np.float32]
@@ -34,8 +37,8 @@ class _Asked:
 
 
 @dataclass(frozen=True)
-class _General:
-    """The general pass's attention, of every tapped layer that ran, up to ``limit`` steps."""
+class _GeneralPass:
+    """The attention of the general pass, of every layer that ran, up to ``limit`` steps."""
 
     attention: NDArray[np.float32]
     limit: int
@@ -52,7 +55,7 @@ class _Refinement:
 
 
 class ImageSession:
-    """An image that the model has looked at; :meth:`carve_runtime.Carve.open` makes one.
+    """An image that the model has encoded; :meth:`carve_runtime.Carve.open` makes one.
 
     What depends on the image alone is computed once: its features, the cache of the prompt up to
     it, and the attention of the general pass. Threads may share an instance.
@@ -62,17 +65,17 @@ class ImageSession:
         self,
         model: Model,
         image: RGB,
-        room: Room,
-        work: Work,
+        budget: ContextBudget,
+        usage: Usage,
         *,
         lower: bool = False,
         scout_pixels: int | None = None,
     ) -> None:
-        """Look at an (H, W, 3) uint8 image; arguments as for :meth:`Model.look`."""
+        """Encode an (H, W, 3) uint8 image; arguments as for :meth:`Model.encode_image`."""
         self._model = model
         self._scout_pixels = scout_pixels
-        self._view = model.look(image, room, work, lower=lower, max_pixels=scout_pixels)
-        self._general: _General | None = None
+        self._image = model.encode_image(image, budget, usage, lower=lower, max_pixels=scout_pixels)
+        self._general: _GeneralPass | None = None
 
     def __enter__(self) -> ImageSession:
         return self
@@ -83,9 +86,8 @@ class ImageSession:
     @property
     def nbytes(self) -> int:
         """Bytes that the session holds, room for passes included."""
-        view = self._view
         general = self._general.attention.nbytes if self._general else 0
-        return view.image.nbytes + view.features.nbytes + view.prefix.nbytes + general
+        return self._image.nbytes + general
 
     def plain(
         self,
@@ -95,9 +97,11 @@ class ImageSession:
         max_new_tokens: int | None = None,
         on_token: OnToken | None = None,
     ) -> PlainResult:
-        """Answer as :meth:`carve_runtime.Carve.plain` does, about what the session sees."""
-        limit = self._model.plain_limit(question, max_new_tokens, pair=refined is not None)
-        return self.answer_plainly(question, refined, limit, Work(on_token))
+        """Answer as :meth:`carve_runtime.Carve.plain` does, about what the session holds."""
+        request = self._model.requests.plain(
+            question, max_new_tokens, on_token, pair=refined is not None
+        )
+        return self.answer_plainly(request, refined)
 
     def ask(
         self,
@@ -114,103 +118,125 @@ class ImageSession:
         """
         if changes.get("scout_pixels") is None:
             changes["scout_pixels"] = self._scout_pixels
-        settings = self._model.settings(question, variant, changes)
-        if settings.scout_pixels != self._scout_pixels:
+        request = self._model.requests.ask(question, variant, changes, on_token)
+        if request.settings.scout_pixels != self._scout_pixels:
             raise SettingsError(
-                f"scout_pixels is {settings.scout_pixels}, the image was opened with "
+                f"scout_pixels is {request.settings.scout_pixels}, the image was opened with "
                 f"{self._scout_pixels}",
                 "open the image with the scout_pixels that the questions need",
             )
-        return self.answer_through_carve(question, settings, Work(on_token))
+        return self.answer(request)
 
-    def answer_plainly(
-        self, question: str, refined: ImageInput | None, limit: int, work: Work
-    ) -> PlainResult:
-        """Run one pass, about the image or about the pair; arguments were checked."""
+    def answer_plainly(self, request: Request, refined: ImageInput | None) -> PlainResult:
+        """Run one pass, about the image or about the pair."""
+        model, usage = self._model, request.usage
         if refined is None:
-            answer = self._model.answer(
-                self._view, question, stage="question", max_new_tokens=limit, work=work
-            )
+            answer = model.answer(self._image, request.prompt.single, "question", request)
         else:
-            second = self._model.decode(refined, work)
-            answer = self._model.answer_pair(
-                self._view, second, question, stage="final", max_new_tokens=limit, work=work
-            )
+            pixels = model.decode(refined, usage)
+            second = model.encode_refined(self._image, pixels, request)
+            prompt = request.prompt.pair
+            answer = model.answer(self._image, prompt, "final", request, refined=second)
         return PlainResult(
-            answer=self._model.text.decode(answer.ids),
+            answer=model.text.decode(answer.ids),
             token_ids=answer.ids,
-            timings=work.clock.timings(),
-            counts=work.counts,
+            timings=usage.clock.timings(),
+            counts=usage.counts,
         )
 
-    def answer_through_carve(self, question: str, settings: Settings, work: Work) -> CarveResult:
-        """Run the whole method; arguments were checked."""
-        asked = self._question_pass(question, settings, work)
-        if asked.plain is not None:
-            skipped = reason_to_skip(asked.entropy, asked.plain.probability, settings)
+    def answer(self, request: Request) -> CarveResult:
+        """Run the whole method."""
+        question = self._question_pass(request)
+        if question.plain is not None:
+            probability, settings = question.plain.probability, request.settings
+            skipped = reason_to_skip(question.entropy, probability, settings)
             if skipped is not None:
-                nothing = self._no_refinement(asked.attention)
-                return self._result(asked, nothing, asked.plain, skipped, settings, work)
-        refinement = self._refine(asked.attention, settings, work)
-        final = self._final_pass(refinement.refined.image, question, settings, work)
-        return self._result(asked, refinement, final, None, settings, work)
+                unchanged = self._no_refinement(question.attention)
+                return self._result(request, question, unchanged, question.plain, skipped)
+        refinement = self._refine(question.attention, request)
+        final = self._final_pass(refinement.refined.image, request)
+        return self._result(request, question, refinement, final, None)
 
-    def _question_pass(self, question: str, settings: Settings, work: Work) -> _Asked:
-        rows = self._model.rows(settings.layers)
-        plain = None
-        if settings.early_exit:
-            whole = self._model.attend(self._view, question, stage="question", work=work)
+    def _question_pass(self, request: Request) -> _QuestionPass:
+        model, prompt, plain = self._model, request.prompt.single, None
+        if request.settings.early_exit:
+            every_layer = model.attend(self._image, prompt, "question", request)
         else:
-            limit = settings.max_new_tokens
-            plain = self._model.answer(
-                self._view, question, stage="question", max_new_tokens=limit, work=work
-            )
-            whole = plain.attention
-        attention = whole[:, rows]
-        return _Asked(plain, attention, attention_entropy(attention[-1]))
+            plain = model.answer(self._image, prompt, "question", request)
+            every_layer = plain.attention
+        attention = every_layer[:, self._rows(request)]
+        return _QuestionPass(plain, attention, attention_entropy(attention[-1]))
 
-    def _refine(
-        self, question_attention: NDArray[np.float32], settings: Settings, work: Work
-    ) -> _Refinement:
+    def _refine(self, question_attention: NDArray[np.float32], request: Request) -> _Refinement:
+        settings, image = request.settings, self._image
         steps = needed_general_steps(settings, len(question_attention))
         general_attention = question_attention[:0]
         if steps:
-            general_attention = self._general_attention(steps, settings, work)
-        with work.clock.stage("refine"):
+            general_attention = self._general_attention(steps, request)
+        height, width = image.pixels.shape[:2]
+        with request.usage.clock.stage("refine"):
             saliency, mask = locate(
                 question_attention,
                 general_attention,
                 settings,
-                grid=self._view.seen.grid,
-                image_size=(self._view.image.shape[1], self._view.image.shape[0]),
-                window=self._view.seen.window,
+                grid=image.model_input.grid,
+                image_size=(width, height),
+                window=image.model_input.window,
             )
             refined = refine_pixels(
-                self._view.image, mask, settings.max_refined_pixels, settings.final_pixels
+                image.pixels, mask, settings.max_refined_pixels, settings.final_pixels
             )
         return _Refinement(general_attention, saliency, mask, refined)
 
     def _no_refinement(self, question_attention: NDArray[np.float32]) -> _Refinement:
         """Return the image as it is."""
-        image = self._view.image
-        height, width = image.shape[:2]
+        pixels = self._image.pixels
+        height, width = pixels.shape[:2]
         return _Refinement(
             question_attention[:0],
             np.full((height, width), np.nan),
             np.ones((height, width), bool),
-            Refined(image, (0, 0, width, height), limited=False),
+            Refined(pixels, (0, 0, width, height), limited=False),
         )
+
+    def _general_attention(self, steps: int, request: Request) -> NDArray[np.float32]:
+        """Return the general pass's attention of at most ``steps`` steps, (T_G, L, N)."""
+        rows, known = self._rows(request), self._general
+        if known is None or known.limit < steps or known.attention.shape[1] <= max(rows):
+            model, prompt = self._model, self._model.requests.general.single
+            if request.settings.early_exit:
+                attention = model.attend(self._image, prompt, "general", request)
+            else:
+                attention = model.answer(
+                    self._image, prompt, "general", request, max_new_tokens=steps
+                ).attention
+            self._general = known = _GeneralPass(attention, steps)
+        return known.attention[:steps, rows]
+
+    def _final_pass(self, refined: RGB, request: Request) -> Pass:
+        """Ask again, about the pair or about the refined image alone."""
+        model, settings = self._model, request.settings
+        limit = settings.final_pixels
+        if settings.final_prompt == "pair":
+            second = model.encode_refined(self._image, refined, request, limit)
+            prompt = request.prompt.pair
+            return model.answer(self._image, prompt, "final", request, refined=second)
+        budget = replace(request.budget, new_tokens=settings.max_new_tokens)
+        image = model.encode_image(refined, budget, request.usage, max_pixels=limit)
+        return model.answer(image, request.prompt.single, "final", request)
+
+    def _rows(self, request: Request) -> list[int]:
+        return self._model.manifest.decoder.rows(request.settings.layers)
 
     def _result(
         self,
-        asked: _Asked,
+        request: Request,
+        question: _QuestionPass,
         refinement: _Refinement,
         final: Pass,
         skipped: str | None,
-        settings: Settings,
-        work: Work,
     ) -> CarveResult:
-        decode, plain, refined = self._model.text.decode, asked.plain, refinement.refined
+        decode, plain, refined = self._model.text.decode, question.plain, refinement.refined
         return CarveResult(
             answer=decode(final.ids),
             plain_answer=decode(plain.ids) if plain else None,
@@ -218,49 +244,17 @@ class ImageSession:
             plain_token_ids=plain.ids if plain else None,
             plain_probability=plain.probability if plain else None,
             skipped=skipped,
-            image=self._view.image,
+            image=self._image.pixels,
             saliency=refinement.saliency,
             mask=refinement.mask,
             bbox=refined.box,
             refined_image=refined.image,
             refined_limited=refined.limited,
-            grid=self._view.seen.grid,
-            question_attention=asked.attention,
+            grid=self._image.model_input.grid,
+            question_attention=question.attention,
             general_attention=refinement.general_attention,
-            entropy=asked.entropy,
-            timings=work.clock.timings(),
-            counts=work.counts,
-            settings=settings,
+            entropy=question.entropy,
+            timings=request.usage.clock.timings(),
+            counts=request.usage.counts,
+            settings=request.settings,
         )
-
-    def _general_attention(self, steps: int, settings: Settings, work: Work) -> NDArray[np.float32]:
-        """Return the general pass's attention of at most ``steps`` steps, (T_G, L, N)."""
-        rows, known = self._model.rows(settings.layers), self._general
-        if known is None or known.limit < steps or known.attention.shape[1] <= max(rows):
-            known = _General(self._run_general(steps, settings, work), steps)
-            self._general = known
-        return known.attention[:steps, rows]
-
-    def _run_general(self, steps: int, settings: Settings, work: Work) -> NDArray[np.float32]:
-        text, view = self._model.manifest.prompts.general, self._view
-        if settings.early_exit:
-            return self._model.attend(view, text, stage="general", work=work)
-        run = self._model.answer(view, text, stage="general", max_new_tokens=steps, work=work)
-        return run.attention
-
-    def _final_pass(self, refined: RGB, question: str, settings: Settings, work: Work) -> Pass:
-        """Ask again, about the pair or about the refined image alone."""
-        limit = settings.max_new_tokens
-        if settings.final_prompt == "pair":
-            return self._model.answer_pair(
-                self._view,
-                refined,
-                question,
-                stage="final",
-                max_new_tokens=limit,
-                work=work,
-                max_pixels=settings.final_pixels,
-            )
-        room = self._model.room(question, pair=False, max_new_tokens=limit)
-        second = self._model.look(refined, room, work, max_pixels=settings.final_pixels)
-        return self._model.answer(second, question, stage="final", max_new_tokens=limit, work=work)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from carve_models.settings import require_count
-from carve_runtime.images.load import RGB
+from carve_runtime.method.geometry import RGB
 
 if TYPE_CHECKING:
     from carve_runtime.session import ImageSession

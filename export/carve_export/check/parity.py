@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from carve_export.check.reference import Reference
 from carve_models import names
 from carve_models.errors import ParityError
+from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle
-from carve_runtime.decoder.cache import Counts
 from carve_runtime.decoder.decoder import Decoder
-from carve_runtime.decoder.engine import Engine
+from carve_runtime.decoder.model import Model
 from carve_runtime.prompt.chunk import PromptChunk
-from carve_runtime.stopwatch import Stopwatch
+from carve_runtime.usage import Counts, Stopwatch
 
 Array = NDArray[np.float32]
 
@@ -58,12 +58,12 @@ def compare_outputs(
 
     A decoder that is split runs in its halves, and in one piece.
     """
-    engine = Engine(bundle)
-    decoders = {"": engine.decoder}
+    model = Model(bundle)
+    decoders = {"": model.decoder}
     if bundle.manifest.decoder.exit_layers is not None:
-        decoders[", in one piece"] = Engine(bundle, whole=True).decoder
+        decoders[", in one piece"] = Decoder(bundle, BackendSettings(), whole=True)
     return [
-        row for wanted in expected for row in _compare_prompt(engine, decoders, wanted, tolerance)
+        row for wanted in expected for row in _compare_prompt(model, decoders, wanted, tolerance)
     ]
 
 
@@ -80,13 +80,13 @@ def require_parity(rows: Sequence[Comparison]) -> None:
 
 
 def _compare_prompt(
-    engine: Engine, decoders: Mapping[str, Decoder], expected: Reference, tolerance: float
+    model: Model, decoders: Mapping[str, Decoder], expected: Reference, tolerance: float
 ) -> list[Comparison]:
     watch = Stopwatch()
     with watch.stage(names.VISION_ENCODER):
-        images = [engine.encode_image(seen, Counts()) for seen in expected.images]
+        images = [model.image_features(seen, Counts()) for seen in expected.images]
     with watch.stage(names.EMBED_TOKENS):
-        prompt = engine.embed(expected.pieces, images)
+        prompt = model.embed(expected.pieces, images)
     times = watch.timings()
     single = len(images) == 1
     title = "" if single else f"{expected.title}, "

@@ -17,11 +17,11 @@ from carve_models.errors import CheckpointError
 from carve_models.families.family import NativeImages, TiledImages
 from carve_models.image_rules import FixedImage, ImageRule, NativeImage
 from carve_models.manifest import Manifest, Segment
-from carve_runtime.images.load import RGB
 from carve_runtime.images.model_input import FEATURE, ModelInput
 from carve_runtime.images.preprocess import preprocess
+from carve_runtime.method.geometry import RGB
 from carve_runtime.prompt.chunk import prompt_ids
-from carve_runtime.prompt.text import PromptPart, Text
+from carve_runtime.prompt.text import PromptPart, Text, prompt_parts
 
 Array = NDArray[np.float32]
 
@@ -110,9 +110,9 @@ def _run(
     segments: Sequence[Segment],
     seen: list[ModelInput],
 ) -> Reference:
-    pieces = text.pieces(segments, manifest.prompts.general)
+    pieces = prompt_parts(segments, manifest.prompts.general, text.encode)
     ids = prompt_ids(pieces, seen)
-    prefix = text.pieces(manifest.prompts.shared_prefix(), "")
+    prefix = prompt_parts(manifest.prompts.shared_prefix(), "", text.encode)
     captured: dict[str, Any] = {}
 
     def capture(_: Any, args: Any, kwargs: dict[str, Any]) -> None:

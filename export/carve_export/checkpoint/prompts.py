@@ -10,7 +10,7 @@ from carve_export.checkpoint.load import Checkpoint
 from carve_models.errors import CheckpointError, SettingsError
 from carve_models.families.family import PromptLayout
 from carve_models.manifest import Prompts, Segment
-from carve_runtime.prompt.text import Text
+from carve_runtime.prompt.text import Text, prompt_parts
 
 _IMAGE = "<image>"
 _TEXT = "{text}"
@@ -137,7 +137,7 @@ def _prove(
     checkpoint: Checkpoint, text: Text, layout: str, segments: tuple[Segment, ...], probe: str
 ) -> None:
     found: list[int] = []
-    for piece in text.pieces(segments, probe):
+    for piece in prompt_parts(segments, probe, text.encode):
         found.extend([checkpoint.image_token_id] if isinstance(piece, int) else piece.tolist())
     whole = layout.replace(_IMAGE, checkpoint.image_token).replace(_TEXT, probe)
     wanted = checkpoint.tokenizer(whole).input_ids

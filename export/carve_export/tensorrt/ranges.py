@@ -9,7 +9,7 @@ from carve_models.errors import SettingsError
 from carve_models.image_rules import FixedImage, NativeImage
 from carve_models.manifest import Manifest, Tensor
 from carve_models.names import BATCH, PAST, PATCHES, SEQUENCE, TOTAL, VISION_ENCODER, WINDOWS
-from carve_runtime.cli.memory import TEXT_POSITIONS
+from carve_runtime.memory import TEXT_POSITIONS
 
 STEPS, LAYERS, TOKENS = "steps", "layers", "tokens"
 

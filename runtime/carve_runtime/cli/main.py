@@ -28,9 +28,10 @@ from carve_runtime.carve import Carve
 from carve_runtime.cli.backend_options import session_options
 from carve_runtime.cli.doctor import examine
 from carve_runtime.cli.info import describe
-from carve_runtime.cli.memory import memory_budget, spell_budget
+from carve_runtime.memory import memory_budget, spell_budget
 from carve_runtime.pictures import draw_result, save_picture, save_pictures
-from carve_runtime.result import CarveResult, PlainResult, Token
+from carve_runtime.prompt.request import Token
+from carve_runtime.result import CarveResult, PlainResult
 
 _DEFAULT = "default"
 _PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,10 +16,11 @@ from carve_models.decoder_parts import DecoderPart
 from carve_runtime.backends import load_graph
 from carve_runtime.backends.protocol import Array, BackendSettings, Value
 from carve_runtime.bundle import Bundle
-from carve_runtime.decoder.cache import Cache, Counts
+from carve_runtime.decoder.cache import Cache, Prefix
 from carve_runtime.prompt.chunk import PromptChunk
+from carve_runtime.usage import Counts
 
-#: Buffers have room for a multiple of so many positions: questions of like length share one.
+#: Buffers hold a multiple of this many positions: questions of like length share one.
 _BLOCK = 64
 
 
@@ -42,7 +45,7 @@ class Step(NamedTuple):
 
 
 class Decoder:
-    """The decoder of a bundle. Threads may share it: all state is in the cache.
+    """The decoder of a bundle. Threads may share it: all state is in the caches.
 
     In the profile ``ort``, with ONNX Runtime on a CPU, past and present are the same buffers: its
     GroupQueryAttention appends in place. All others concatenate, which makes new buffers; they stay
@@ -67,9 +70,9 @@ class Decoder:
         self._heads = (1, spec.key_value_heads)
         self._width = spec.head_dim
 
-    def empty(self, room: int) -> Cache:
-        """Return a cache of no positions, with room for ``room``."""
-        capacity = math.ceil(room / _BLOCK) * _BLOCK if self._in_place else None
+    def empty(self, positions: int) -> Cache:
+        """Return a cache of no positions whose buffers hold ``positions``."""
+        capacity = math.ceil(positions / _BLOCK) * _BLOCK if self._in_place else None
         shape = (*self._heads, capacity or 0, self._width)
         # Not zeroed: what is not written takes no memory, and nothing reads it unmasked.
         values = tuple(
@@ -78,9 +81,104 @@ class Decoder:
         )
         return Cache(values, 0, capacity, len(self._parts))
 
-    def copy(self, cache: Cache, room: int, counts: Counts) -> Cache:
-        """Return the filled positions of a cache in buffers of their own with room for ``room``."""
-        larger = self.empty(room)
+    @property
+    def lower(self) -> range:
+        """The parts to run for an early exit: the lower half, or all where there are no halves."""
+        return range(1)
+
+    def step(
+        self, chunk: PromptChunk, cache: Cache, counts: Counts, *, parts: range | None = None
+    ) -> Step:
+        """Run a chunk of a prompt behind a cache.
+
+        Args:
+            chunk: the new positions; their hidden states in place of embeddings if the first part
+                does not run.
+            cache: what came before, from every part that is to run.
+            counts: is added to.
+            parts: of the decoder, in order; ``None`` runs all.
+        """
+        parts = range(len(self._parts)) if parts is None else parts
+        total = cache.length + chunk.length
+        mask = np.zeros((1, cache.capacity or total), np.int64)
+        mask[:, :total] = 1
+        shared = {names.ATTENTION_MASK: mask, names.POSITION_IDS: chunk.positions}
+        counts.decoder_runs += 1
+        counts.decoder_tokens += chunk.length if parts.start == 0 else 0
+        rows, values = [], list(cache.values)
+        states = self._parts[parts.start][1].value(chunk.embeds)
+        for index in parts:
+            part, graph = self._parts[index]
+            past = dict(zip(names.past_names(part.layers), values[index], strict=True))
+            present = names.present_names(part.layers)
+            into = dict(zip(present, values[index], strict=True)) if self._in_place else {}
+            feeds: dict[str, Array | Value] = {part.input_name: states, **shared, **past}
+            if chunk.deepstack is not None and part.layers.start == 0:
+                feeds[names.DEEPSTACK_EMBEDS] = chunk.deepstack
+            keep = present if part.is_last else [part.output_name, *present]
+            outputs = graph.run(feeds, into, keep)
+            states = outputs[part.output_name]
+            if part.tapped:
+                rows.append(outputs[names.LAST_ROW].numpy()[0, :, :total])
+            counts.layer_tokens += chunk.length * len(part.layers)
+            if not self._in_place:  # else the buffers stay, and keep their memory alive
+                values[index] = tuple(outputs[name] for name in present)
+                counts.bytes_copied += cache.length * self._bytes_per_position(part)
+        attention = np.concatenate(rows) if rows else np.empty((0, total), np.float32)
+        longer = Cache(
+            tuple(values), total, cache.capacity, parts.stop, next_position=chunk.next_position
+        )
+        return Step(attention, longer, states)
+
+    def prefill(
+        self, beginning: PromptChunk, reserve: int, counts: Counts, *, parts: range | None = None
+    ) -> Prefix:
+        """Return the cache of a prompt's beginning.
+
+        Args:
+            beginning: its positions.
+            reserve: positions that passes are expected to need behind it.
+            counts: is added to.
+            parts: fill these alone, for now; ``None`` fills all.
+        """
+        cache = self.empty(beginning.length + reserve)
+        step = self.step(beginning, cache, counts, parts=parts)
+        return Prefix(step.cache, step.states, beginning.positions)
+
+    @contextmanager
+    def lend(
+        self, prefix: Prefix, positions: int, counts: Counts, *, lower: bool = False
+    ) -> Iterator[Cache]:
+        """Yield a prefix to one pass, which writes behind it.
+
+        Passes write one after the other into the same buffers. A pass that begins while another one
+        runs gets a copy. What the upper half lacks of the prefix is filled when it is first needed.
+
+        Args:
+            prefix: what the pass continues; it stays as it is.
+            positions: how many the pass will write.
+            counts: is added to.
+            lower: the pass needs the lower half of the decoder only.
+        """
+        with prefix.lock:
+            if not lower:
+                prefix.cache = self._complete(prefix, counts)
+            cache, owner = prefix.cache, False
+            if cache.capacity is not None:
+                owner = not prefix.lent
+                if not owner or not cache.fits(positions):
+                    cache = self._copy(cache, cache.length + positions, counts)
+                if owner:
+                    prefix.cache, prefix.lent = cache, True
+        try:
+            yield cache
+        finally:
+            if owner:
+                prefix.lent = False
+
+    def _copy(self, cache: Cache, positions: int, counts: Counts) -> Cache:
+        """Return the filled positions of a cache in new buffers that hold ``positions``."""
+        larger = self.empty(positions)
         for old, new in zip(cache.values[: cache.parts], larger.values, strict=False):
             for source, target in zip(old, new, strict=True):
                 filled = source.numpy()[:, :, : cache.length]
@@ -88,77 +186,13 @@ class Decoder:
                 counts.bytes_copied += filled.nbytes
         return replace(cache, values=larger.values, capacity=larger.capacity)
 
-    def step(
-        self, stretch: PromptChunk, cache: Cache, counts: Counts, *, lower: bool = False
-    ) -> Step:
-        """Run a stretch of a prompt behind a cache.
-
-        Args:
-            stretch: the new positions.
-            cache: what came before, from every part that is to run.
-            counts: is added to.
-            lower: stop after the lower half.
-        """
-        counts.decoder_tokens += stretch.length
-        parts = range(1 if lower else len(self._parts))
-        step = self._run(parts, stretch.embeds, stretch.positions, cache, counts, stretch.deepstack)
-        return step._replace(cache=replace(step.cache, next_position=stretch.next_position))
-
-    def complete(
-        self, cache: Cache, states: Value, positions: NDArray[np.int64], counts: Counts
-    ) -> Cache:
-        """Fill what the upper half lacks.
-
-        Args:
-            cache: filled by the lower half alone, from position 0 on; another one is returned
-                as it is.
-            states: (1, length, H), what the lower half returned.
-            positions: position ids of the filled positions.
-            counts: is added to.
-        """
-        missing = range(cache.parts, len(self._parts))
+    def _complete(self, prefix: Prefix, counts: Counts) -> Cache:
+        """Return a prefix's cache with every part of the decoder filled."""
+        missing = range(prefix.cache.parts, len(self._parts))
         if not missing:
-            return cache
-        start = replace(cache, length=0)
-        return self._run(missing, states, positions, start, counts).cache
-
-    def _run(
-        self,
-        parts: range,
-        states: Array | Value,
-        positions: NDArray[np.int64],
-        cache: Cache,
-        counts: Counts,
-        deepstack: NDArray[np.float32] | None = None,
-    ) -> Step:
-        new = positions.shape[-1]
-        total = cache.length + new
-        mask = np.zeros((1, cache.capacity or total), np.int64)
-        mask[:, :total] = 1
-        shared = {names.ATTENTION_MASK: mask, names.POSITION_IDS: positions}
-        counts.decoder_runs += 1
-        rows, values = [], list(cache.values)
-        handed_on = self._parts[parts.start][1].value(states)
-        for index in parts:
-            part, graph = self._parts[index]
-            past = dict(zip(names.past_names(part.layers), values[index], strict=True))
-            present = names.present_names(part.layers)
-            into = dict(zip(present, values[index], strict=True)) if self._in_place else {}
-            feeds: dict[str, Array | Value] = {part.input_name: handed_on, **shared, **past}
-            if deepstack is not None and part.layers.start == 0:
-                feeds[names.DEEPSTACK_EMBEDS] = deepstack
-            keep = present if part.is_last else [part.output_name, *present]
-            outputs = graph.run(feeds, into, keep)
-            handed_on = outputs[part.output_name]
-            if part.tapped:
-                rows.append(outputs[names.LAST_ROW].numpy()[0, :, :total])
-            counts.layer_tokens += new * len(part.layers)
-            if not self._in_place:  # else the buffers stay, and keep their memory alive
-                values[index] = tuple(outputs[name] for name in present)
-                counts.bytes_copied += cache.length * self._bytes_per_position(part)
-        attention = np.concatenate(rows) if rows else np.empty((0, total), np.float32)
-        longer = replace(cache, values=tuple(values), length=total, parts=parts.stop)
-        return Step(attention, longer, handed_on)
+            return prefix.cache
+        chunk = PromptChunk(prefix.states.numpy(), prefix.positions, prefix.next_position)
+        return self.step(chunk, replace(prefix.cache, length=0), counts, parts=missing).cache
 
     def _bytes_per_position(self, part: DecoderPart) -> int:
         floats = len(names.past_names(part.layers)) * math.prod(self._heads) * self._width

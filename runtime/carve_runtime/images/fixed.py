@@ -6,8 +6,8 @@ import numpy as np
 
 from carve_models import names
 from carve_models.image_rules import FixedImage
-from carve_runtime.images.load import RGB
 from carve_runtime.images.model_input import ModelInput, features_only, normalize, resize
+from carve_runtime.method.geometry import RGB
 
 
 def see_fixed(image: RGB, spec: FixedImage) -> ModelInput:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from carve_models.errors import ImageError
+from carve_runtime.method.geometry import RGB
 
 ImageInput: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]"
 )
-RGB: TypeAlias = NDArray[np.uint8]
 
 # Raster formats only: Pillow would run Ghostscript on an EPS. Newer ones last.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "TGA", "WEBP", "JPEG2000", "AVIF")

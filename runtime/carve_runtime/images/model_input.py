@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from carve_models.image_rules import ImageRule
-from carve_runtime.images.load import RGB
-
-#: (x0, y0, x1, y1) in pixels of the input image; fractions, and positions outside, are possible.
-Window: TypeAlias = tuple[float, float, float, float]
+from carve_runtime.method.geometry import RGB, Window
 
 #: Stands in :attr:`ModelInput.ids` where the features of an image stand in the prompt.
 FEATURE = -1

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from carve_models import names
 from carve_models.image_rules import NativeImage
-from carve_runtime.images.load import RGB
 from carve_runtime.images.model_input import ModelInput, features_only, normalize, resize
+from carve_runtime.method.geometry import RGB
 
 Indices = NDArray[np.int64]
 

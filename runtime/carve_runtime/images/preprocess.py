@@ -5,10 +5,10 @@ from __future__ import annotations
 from carve_models.errors import ImageError
 from carve_models.image_rules import FixedImage, ImageRule, NativeImage
 from carve_runtime.images.fixed import see_fixed
-from carve_runtime.images.load import RGB
 from carve_runtime.images.model_input import ModelInput
 from carve_runtime.images.native import see_native
 from carve_runtime.images.tiled import see_tiles
+from carve_runtime.method.geometry import RGB
 
 
 def require_aspect(image: RGB, spec: ImageRule) -> None:

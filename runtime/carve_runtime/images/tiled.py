@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from carve_models import names
 from carve_models.image_rules import TiledImage
-from carve_runtime.images.load import RGB
 from carve_runtime.images.model_input import FEATURE, ModelInput, normalize, resize
+from carve_runtime.method.geometry import RGB
 
 
 def see_tiles(image: RGB, spec: TiledImage) -> ModelInput:

@@ -21,8 +21,8 @@ from carve_models.settings import (
     require_or_auto,
     require_range,
 )
-from carve_runtime.images.model_input import Window
 from carve_runtime.method.automatic import automatic_regularizer, general_explains
+from carve_runtime.method.geometry import Window
 
 _SAME = 1e-6  # pixels
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.settings import Settings
-from carve_runtime.images.model_input import Window
 from carve_runtime.method.contrast import fuse_contrast
+from carve_runtime.method.geometry import Window
 from carve_runtime.method.regions import select_regions
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 
-from carve_models.errors import SettingsError
 from carve_models.settings import require_count
-from carve_runtime.images.load import RGB, ImageInput, load_image
-
-#: (x0, y0, x1, y1) in pixels, half-open.
-Box: TypeAlias = tuple[int, int, int, int]
+from carve_runtime.method.geometry import RGB, Box
 
 #: The refined image may have this many times the pixels of the original, unless told otherwise.
 DEFAULT_GROWTH = 4
@@ -28,49 +24,20 @@ class Refined(NamedTuple):
     limited: bool
 
 
-def refine_image(
-    image: ImageInput, mask: ArrayLike, *, max_refined_pixels: int | None = None
-) -> tuple[RGB, Box]:
-    """Return the magnified crop of the kept regions, and its box in the image.
-
-    Args:
-        image: anything that :func:`carve_runtime.load_image` reads, (H, W, 3).
-        mask: (H, W) bool, the kept pixels.
-        max_refined_pixels: upper limit of the result's pixels; ``None`` is four times the
-            image's.
-
-    Returns:
-        (h, w, 3) uint8, black outside the mask, and the half-open box (x0, y0, x1, y1): the
-        whole image if the mask is empty.
-
-    Raises:
-        SettingsError: the mask's shape differs from the image's.
-        ImageError: the image cannot be read.
-    """
-    pixels = load_image(image)
-    kept = np.asarray(mask, bool)
-    if kept.shape != pixels.shape[:2]:
-        raise SettingsError(
-            f"the mask has shape {kept.shape} and the image {pixels.shape[:2]}",
-            "make the mask from this image",
-        )
-    refined = refine_pixels(pixels, kept, max_refined_pixels)
-    return refined.image, refined.box
-
-
 def refine_pixels(
     pixels: RGB,
     mask: NDArray[np.bool_],
     max_refined_pixels: int | None = None,
     final_pixels: int | None = None,
 ) -> Refined:
-    """Do what :func:`refine_image` does, on arrays that are known to fit.
+    """Black out what is not kept, crop the rest and magnify it.
 
     Args:
-        pixels: as there.
-        mask: as there.
-        max_refined_pixels: as there.
-        final_pixels: the final pass sees no more, so that more need not be made.
+        pixels: (H, W, 3) uint8.
+        mask: (H, W) bool, the kept pixels; the whole image if there are none.
+        max_refined_pixels: upper limit of the result's pixels; ``None`` is four times the
+            image's.
+        final_pixels: most pixels that the final pass sees, so that more need not be made.
     """
     x0, y0, x1, y1 = box = bounding_box(mask)
     kept = Image.new("RGB", (x1 - x0, y1 - y0))

@@ -1,4 +1,4 @@
-"""Stretches of a prompt as the decoder takes them: embeddings, positions, features of images."""
+"""Chunks of a prompt as the decoder takes them: embeddings, positions, features of images."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from carve_runtime.prompt.text import PromptPart
 
 
 @dataclass(frozen=True)
-class Features:
+class ImageFeatures:
     """One image behind the vision encoder.
 
     Attributes:
-        seen: what the encoder saw.
+        model_input: what the encoder saw.
         tokens: (1, N, H) float32, the image tokens' embeddings.
         deepstack: (1, K, N, H) float32, what is added to the first K layers' states; or ``None``.
     """
 
-    seen: ModelInput
+    model_input: ModelInput
     tokens: NDArray[np.float32]
     deepstack: NDArray[np.float32] | None = None
 
@@ -36,7 +36,7 @@ class Features:
 
 @dataclass(frozen=True)
 class PromptChunk:
-    """A stretch of a prompt.
+    """Consecutive positions of a prompt.
 
     Attributes:
         embeds: (1, S, H) float32.
@@ -53,7 +53,7 @@ class PromptChunk:
     @property
     def length(self) -> int:
         """``S``."""
-        return int(self.embeds.shape[1])
+        return int(self.positions.shape[-1])
 
     def part(self, start: int, stop: int) -> PromptChunk:
         """Return the positions from ``start`` to before ``stop``."""
@@ -66,14 +66,14 @@ class PromptChunk:
         )
 
 
-def prompt_ids(pieces: Sequence[PromptPart], images: Sequence[ModelInput]) -> NDArray[np.int64]:
+def prompt_ids(parts: Sequence[PromptPart], images: Sequence[ModelInput]) -> NDArray[np.int64]:
     """Return a prompt's token ids, (S,), with ``FEATURE`` where image tokens stand."""
-    parts = [images[piece].ids if isinstance(piece, int) else piece for piece in pieces]
-    return np.concatenate([np.empty(0, np.int64), *parts])
+    ids = [images[part].ids if isinstance(part, int) else part for part in parts]
+    return np.concatenate([np.empty(0, np.int64), *ids])
 
 
 def prompt_positions(
-    pieces: Sequence[PromptPart], images: Sequence[ModelInput], rule: Positions, start: int
+    parts: Sequence[PromptPart], images: Sequence[ModelInput], rule: Positions, start: int
 ) -> tuple[NDArray[np.int64], int]:
     """Return position ids in the decoder's shape, and the position that follows.
 
@@ -81,18 +81,18 @@ def prompt_positions(
     they start and stand at its rows and columns; what follows comes after the longer side.
     """
     if rule == "sequential":
-        length = len(prompt_ids(pieces, images))
+        length = len(prompt_ids(parts, images))
         return np.arange(start, start + length, dtype=np.int64)[None], start + length
     axes = []
-    for piece in pieces:
-        if isinstance(piece, int):
-            rows, columns = images[piece].grid
+    for part in parts:
+        if isinstance(part, int):
+            rows, columns = images[part].grid
             row, column = np.indices((rows, columns)).reshape(2, -1)
             axes.append(start + np.stack([np.zeros_like(row), row, column]))
             start += max(rows, columns)
         else:
-            axes.append(np.tile(start + np.arange(len(piece)), (MROPE_AXES, 1)))
-            start += len(piece)
+            axes.append(np.tile(start + np.arange(len(part)), (MROPE_AXES, 1)))
+            start += len(part)
     return np.concatenate(axes, axis=1).astype(np.int64)[:, None], start
 
 
@@ -102,7 +102,7 @@ def spread_features(
     """Return (1, K, S, H): images' features for the first layers in the places of their tokens.
 
     Args:
-        ids: (S,), of the whole stretch.
+        ids: (S,), of the whole chunk.
         deepstack: (1, K, N, H) of each image.
         shape: (K, H).
     """

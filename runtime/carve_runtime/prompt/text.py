@@ -15,7 +15,7 @@ from tokenizers.pre_tokenizers import Metaspace
 from carve_models.errors import BundleError, PromptError
 from carve_models.manifest import Prompts, Segment
 
-#: A stretch of a prompt: token ids, (S,) int64, or the index of an image.
+#: A part of a prompt: token ids, (S,) int64, or the index of the image that stands there.
 PromptPart: TypeAlias = "NDArray[np.int64] | int"
 
 
@@ -44,7 +44,7 @@ class Text:
         self._tokenizer.add_special_tokens([token for token in control if token is not None])
         # "</s>" in a question is five characters, not the end of the text.
         self._tokenizer.encode_special_tokens = True
-        # Text is encoded in stretches that follow other tokens: none of them is the first.
+        # Text is encoded in parts that follow other tokens: none of them is the first.
         splitter = self._tokenizer.pre_tokenizer
         if isinstance(splitter, Metaspace) and splitter.prepend_scheme == "first":
             splitter.prepend_scheme = "never"
@@ -79,18 +79,6 @@ class Text:
             )
         return np.asarray(encoding.ids, np.int64)
 
-    def pieces(self, segments: Sequence[Segment], text: str) -> list[PromptPart]:
-        """Return a prompt as token ids and images, with ``text`` in the place of ``{text}``."""
-        pieces: list[PromptPart] = []
-        for segment in segments:
-            if segment.image is not None:
-                pieces.append(segment.image)
-            elif segment.ids is not None:
-                pieces.append(np.asarray(segment.ids, np.int64))
-            elif segment.text is not None:
-                pieces.append(self.encode(segment.text.replace("{text}", text)))
-        return pieces
-
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of an answer: special tokens dropped, outer white space stripped."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
@@ -110,6 +98,27 @@ class Text:
                 on_text(text)
 
         return step
+
+
+def prompt_parts(
+    segments: Sequence[Segment], text: str, encode: Callable[[str], NDArray[np.int64]]
+) -> list[PromptPart]:
+    """Return a prompt as token ids and images.
+
+    Args:
+        segments: of the manifest's prompts.
+        text: what takes the place of ``{text}``.
+        encode: text to ids, (S,) int64, see :meth:`Text.encode`.
+    """
+    parts: list[PromptPart] = []
+    for segment in segments:
+        if segment.image is not None:
+            parts.append(segment.image)
+        elif segment.ids is not None:
+            parts.append(np.asarray(segment.ids, np.int64))
+        elif segment.text is not None:
+            parts.append(encode(segment.text.replace("{text}", text)))
+    return parts
 
 
 def question_text(question: str, prompts: Prompts) -> str:

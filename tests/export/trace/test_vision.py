@@ -13,9 +13,9 @@ from transformers import AutoModelForImageTextToText
 
 from carve_models.manifest import Profile
 from carve_runtime.bundle import open_bundle
-from carve_runtime.decoder.cache import Counts
-from carve_runtime.decoder.engine import Engine
+from carve_runtime.decoder.model import Model
 from carve_runtime.images.preprocess import preprocess
+from carve_runtime.usage import Counts
 from tests.conftest import CheckpointOf, ExportOf
 from tests.hugging_face import VIEWS
 from tests.support import CASES
@@ -33,7 +33,7 @@ def test_image_tokens_at_many_sizes(
     name: str, export_of: ExportOf, checkpoint_of: CheckpointOf
 ) -> None:
     report = export_of(name, PROFILE.get(name, "ort"))
-    engine = Engine(open_bundle(report.folder))
+    encoder = Model(open_bundle(report.folder))
     views = VIEWS[CASES[name].family](checkpoint_of(name))
     model = AutoModelForImageTextToText.from_pretrained(
         checkpoint_of(name), dtype=torch.float32, attn_implementation="eager"
@@ -47,8 +47,8 @@ def test_image_tokens_at_many_sizes(
             output = model.get_image_features(
                 **{key: value for key, value in inputs.items() if key in IMAGE_INPUTS}
             )
-        found = engine.encode_image(preprocess(pixels, report.manifest.image), Counts())
-        grids.add(found.seen.grid)
+        found = encoder.image_features(preprocess(pixels, report.manifest.image), Counts())
+        grids.add(found.model_input.grid)
         wanted = torch.cat(list(output.pooler_output)).reshape(found.tokens.shape).numpy()
         compare(f"{width} x {height}", found.tokens, wanted)
         if found.deepstack is not None:

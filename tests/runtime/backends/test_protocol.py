@@ -17,8 +17,9 @@ from carve_runtime import Carve, CarveResult, EngineError, RunError
 from carve_runtime.backends import load_graph
 from carve_runtime.backends.protocol import BackendSettings, GraphRunner
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.decoder.cache import Cache, Counts, Prefix
+from carve_runtime.decoder.cache import Cache, Prefix
 from carve_runtime.decoder.decoder import Decoder, Step
+from carve_runtime.usage import Counts
 from tests.backends import backends, session
 from tests.conftest import ExportOf
 from tests.decoding import assert_equal, embeddings, run, run_step
@@ -103,8 +104,8 @@ def test_the_upper_half_follows_later(decoder: Decoder, spec: DecoderSpec) -> No
     whole = prefill(decoder, spec)
     wanted = run_step(decoder, rest, whole.cache, Counts())
     lower = run_step(decoder, embeds, decoder.empty(LENGTH), Counts(), lower=True)
-    prefix = Prefix(decoder, lower.cache, lower.states, np.arange(LENGTH)[None])
-    with prefix.lend(REST, Counts()) as cache:
+    prefix = Prefix(lower.cache, lower.states, np.arange(LENGTH)[None])
+    with decoder.lend(prefix, REST, Counts()) as cache:
         assert_equal(run_step(decoder, rest, cache, Counts()), wanted, EQUAL)
 
 

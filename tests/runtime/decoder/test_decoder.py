@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from carve_models.manifest import DecoderSpec, Profile
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.decoder.cache import Counts, Prefix
+from carve_runtime.decoder.cache import Prefix
 from carve_runtime.decoder.decoder import Decoder
+from carve_runtime.usage import Counts
 from tests.conftest import ExportOf
 from tests.decoding import assert_equal, embeddings, run, run_step
 from tests.support import POCKET, PROFILES
@@ -86,12 +87,15 @@ def test_a_prefix_serves_passes_that_overlap(
     decoder = Decoder(bundles[profile], ONE_THREAD)
     spec, counts = bundles[profile].manifest.decoder, Counts()
     step = run_step(decoder, embeddings(spec.hidden_size), decoder.empty(2 * LENGTH), Counts())
-    prefix = Prefix(decoder, step.cache, step.states, POSITIONS)
+    prefix = Prefix(step.cache, step.states, POSITIONS)
     one, other = embeddings(spec.hidden_size, 1, 20), embeddings(spec.hidden_size, 2, 33)
-    with prefix.lend(20, counts) as cache:
+    with decoder.lend(prefix, 20, counts) as cache:
         alone = run_step(decoder, one, cache, Counts()).logits.copy()
     assert counts.bytes_copied == 0
-    with prefix.lend(20, counts) as first, prefix.lend(33, counts) as second:
+    with (
+        decoder.lend(prefix, 20, counts) as first,
+        decoder.lend(prefix, 33, counts) as second,
+    ):
         mine = run_step(decoder, one[:, :10], first, Counts()).cache
         run_step(decoder, other, second, Counts())
         found = run_step(decoder, one[:, 10:], mine, Counts()).logits
@@ -106,11 +110,11 @@ def prefix_bytes(spec: DecoderSpec, layers: int | None = None) -> int:
 
 def test_a_prefix_grows_once(halves: Decoder, spec: DecoderSpec) -> None:
     step = run_step(halves, embeddings(spec.hidden_size), halves.empty(LENGTH), Counts())
-    prefix, counts = Prefix(halves, step.cache, step.states, POSITIONS), Counts()
+    prefix, counts = Prefix(step.cache, step.states, POSITIONS), Counts()
     small = prefix.nbytes
     for _ in range(2):
-        with prefix.lend(10 * LENGTH, counts) as cache:
-            assert cache.has_room(10 * LENGTH)
+        with halves.lend(prefix, 10 * LENGTH, counts) as cache:
+            assert cache.fits(10 * LENGTH)
     assert counts.bytes_copied == prefix_bytes(spec)
     assert prefix.nbytes > small
 
@@ -138,14 +142,14 @@ def test_the_upper_half_follows_later(halves: Decoder, spec: DecoderSpec) -> Non
     assert counts.layer_tokens == LENGTH * spec.exit_layers
     rows = sum(layer < spec.exit_layers for layer in spec.tapped_layers)
     np.testing.assert_array_equal(lower.attention, whole.attention[:rows])
-    prefix = Prefix(halves, lower.cache, lower.states, POSITIONS)
-    with prefix.lend(20, counts, lower=True) as cache:
+    prefix = Prefix(lower.cache, lower.states, POSITIONS)
+    with halves.lend(prefix, 20, counts, lower=True) as cache:
         early = run_step(halves, rest, cache, counts, lower=True)
     np.testing.assert_array_equal(early.attention, wanted.attention[:rows])
     assert counts.layer_tokens == (LENGTH + 20) * spec.exit_layers
     for _ in range(2):  # the upper half runs over the prefix once
         counts = Counts()
-        with prefix.lend(20, counts) as cache:
+        with halves.lend(prefix, 20, counts) as cache:
             found = run_step(halves, rest, cache, counts)
     np.testing.assert_array_equal(found.logits, wanted.logits)
     np.testing.assert_array_equal(found.attention, wanted.attention)

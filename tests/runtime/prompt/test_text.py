@@ -26,7 +26,7 @@ from carve_export.checkpoint.load import Checkpoint
 from carve_export.checkpoint.prompts import resolve_prompts
 from carve_models.families.llava import LLAVA
 from carve_runtime import Carve, PromptError
-from carve_runtime.prompt.text import Text
+from carve_runtime.prompt.text import Text, prompt_parts
 from tests.conftest import ExportOf
 from tests.support import POCKET, SCENES
 
@@ -113,7 +113,7 @@ def test_llama_like_tokenizers(scheme: str, special: bool, tmp_path: Path) -> No
     text = Text(path, (image, 2))
     prompts = resolve_prompts(checkpoint, text, LLAVA.prompts)
     assert len(text.encode("a " * 500)) > 500
-    pieces = text.pieces(prompts.single, "Is <image> </s> there?")
+    pieces = prompt_parts(prompts.single, "Is <image> </s> there?", text.encode)
     assert [piece for piece in pieces if isinstance(piece, int)] == [0]
     ids = [token for piece in pieces if not isinstance(piece, int) for token in piece.tolist()]
     assert image not in ids

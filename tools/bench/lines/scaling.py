@@ -9,8 +9,9 @@ import numpy as np
 
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
-from carve_runtime.decoder.cache import Cache, Counts
+from carve_runtime.decoder.cache import Cache
 from carve_runtime.decoder.decoder import Decoder, Step
+from carve_runtime.usage import Counts
 from tools.bench.context import Context
 from tools.bench.figures import Figure
 from tools.bench.measure import interleave, spread

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
-from carve_runtime.decoder.cache import Cache, Counts
+from carve_runtime.decoder.cache import Cache
 from carve_runtime.decoder.decoder import Decoder
+from carve_runtime.usage import Counts
 from tools.bench.peers.base import PREFILL, PREFIX, SUFFIX
 from tools.bench.stretches import stretch
 from tools.bench.subjects import Subject

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from carve_export.precision.agreement import mask_overlap
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle
-from carve_runtime.decoder.model import Model, View, Work
+from carve_runtime.decoder.model import EncodedImage, Model
 from carve_runtime.method.contrast import fuse_contrast
 from carve_runtime.method.locate import locate
+from carve_runtime.usage import Usage
 from tools.research.pocket_l.pointing import hits, strongest
 from tools.research.pocket_l.questions import SceneQuestions
 from tools.research.quality.looks import fixed_grid
@@ -76,15 +77,15 @@ def look(bundle: Bundle, scenes: Sequence[SceneQuestions]) -> Looks:
     """
     model = Model(bundle)
     defaults, grid = model.manifest.defaults, fixed_grid(model.manifest)
-    read = model.rows(defaults.layers)
+    read = model.manifest.decoder.rows(defaults.layers)
     attention, points, masks = [], [], []
-    for view, question, general in _passes(model, scenes):
+    for image, question, general in _passes(model, scenes):
         attention.append(question[0])
         maps = question[:, read], general[:, read]
         points.append(strongest(_contrast(*maps, defaults, grid), grid))
-        height, width = view.image.shape[:2]
+        height, width = image.pixels.shape[:2]
         _, mask = locate(
-            *maps, defaults, grid=grid, image_size=(width, height), window=view.seen.window
+            *maps, defaults, grid=grid, image_size=(width, height), window=image.model_input.window
         )
         masks.append(mask)
     rows = np.stack(attention)
@@ -97,18 +98,21 @@ def look(bundle: Bundle, scenes: Sequence[SceneQuestions]) -> Looks:
     )
 
 
-def _passes(model: Model, scenes: Sequence[SceneQuestions]) -> Iterator[tuple[View, Rows, Rows]]:
+def _passes(
+    model: Model, scenes: Sequence[SceneQuestions]
+) -> Iterator[tuple[EncodedImage, Rows, Rows]]:
     """Yield for each question its scene, its attention and the general one, (1, L, N) each."""
     for scene in scenes:
         texts = (*scene.questions, model.manifest.prompts.general)
-        room = max(model.room(text, pair=False, max_new_tokens=1) for text in texts)
-        view = model.look(np.asarray(scene.image), room, Work())
+        requests = [model.requests.plain(text, max_new_tokens=1) for text in texts]
+        budget = max((request.budget for request in requests), key=lambda each: each.reserve)
+        image = model.encode_image(np.asarray(scene.image), budget, Usage())
         *asked, general = (
-            model.answer(view, text, stage="question", max_new_tokens=1, work=Work()).attention
-            for text in texts
+            model.answer(image, request.prompt.single, "question", request).attention
+            for request in requests
         )
         for question in asked:
-            yield view, question, general
+            yield image, question, general
 
 
 def _contrast(question: Rows, general: Rows, settings: Settings, grid: tuple[int, int]) -> Saliency:

@@ -9,9 +9,9 @@ import numpy as np
 from carve_models.manifest import DecoderSpec
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle
-from carve_runtime.decoder.cache import Counts
 from carve_runtime.decoder.decoder import Decoder
 from carve_runtime.prompt.chunk import PromptChunk
+from carve_runtime.usage import Counts
 from tools.bench.measure import Spread, Way, interleave, ratio, spread
 
 _SEED = 0

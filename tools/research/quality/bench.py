@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from carve_models.manifest import Manifest
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle
-from carve_runtime.decoder.model import Model, View, Work
+from carve_runtime.decoder.model import EncodedImage, Model
 from carve_runtime.method.adaptive import reason_to_skip
 from carve_runtime.method.diagnostics import attention_entropy
 from carve_runtime.method.refine import bounding_box, refine_pixels
 from tools.research.pocket.cases import Case, Group, Part, cases
 from tools.research.quality.attempts import Attempt
-from tools.research.quality.looks import Look, by_picture, decode, fingerprint, look, look_at
+from tools.research.quality.looks import Look, by_picture, decode, encode_picture, fingerprint, look
 from tools.shared.workers import in_order
 
 Flags = NDArray[np.bool_]
@@ -145,8 +145,8 @@ class _Picture:
         self._name = hashlib.sha256(case.image.tobytes()).digest()
 
     @cached_property
-    def _view(self) -> View:
-        return look_at(self._model, self._case)
+    def _image(self) -> EncodedImage:
+        return encode_picture(self._model, self._case)
 
     def key(self, question: str, mask: Flags, attempt: Attempt) -> bytes:
         """Return what names the final pass."""
@@ -157,17 +157,15 @@ class _Picture:
 
     def answer(self, question: str, mask: Flags, attempt: Attempt) -> str:
         """Run the final pass."""
-        settings, work = attempt.settings, Work()
-        image = refine_pixels(self._view.image, mask, settings.max_refined_pixels).image
-        limit = settings.max_new_tokens
-        if settings.final_prompt == "pair":
-            found = self._model.answer_pair(
-                self._view, image, question, stage="final", max_new_tokens=limit, work=work
-            )
+        model, settings = self._model, attempt.settings
+        pair = settings.final_prompt == "pair"
+        request = model.requests.plain(question, settings.max_new_tokens, pair=pair)
+        refined = refine_pixels(self._image.pixels, mask, settings.max_refined_pixels).image
+        if pair:
+            second = model.encode_refined(self._image, refined, request)
+            prompt = request.prompt.pair
+            answer = model.answer(self._image, prompt, "final", request, refined=second)
         else:
-            room = self._model.room_for(question, settings)
-            view = self._model.look(image, room, work)
-            found = self._model.answer(
-                view, question, stage="final", max_new_tokens=limit, work=work
-            )
-        return decode(self._model, found)
+            image = model.encode_image(refined, request.budget, request.usage)
+            answer = model.answer(image, request.prompt.single, "final", request)
+        return decode(model, answer)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from carve_models.image_rules import FixedImage
 from carve_models.manifest import Manifest
-from carve_runtime.decoder.model import Model, View, Work
-from carve_runtime.images.model_input import Window
+from carve_runtime.decoder.model import EncodedImage, Model, Pass
+from carve_runtime.method.geometry import Window
 from tools.research.pocket.cases import Case
 from tools.shared.workers import in_order
 
@@ -88,12 +88,12 @@ class _Looker:
 
     def __call__(self, cases: Sequence[Case]) -> list[Look]:
         """Look at one picture and run its passes."""
-        view = look_at(self.model, cases[0])
+        image = encode_picture(self.model, cases[0])
         limit = self.model.manifest.defaults.max_new_tokens
-        asked = [self._answer(view, case.question, limit) for case in cases]
+        asked = [self._answer(image, case.question, limit) for case in cases]
         steps = max(len(one.attention) for one in asked)
         texts = instructions(self.model.manifest)
-        general = tuple(self._answer(view, text, steps).attention for text in texts)
+        general = tuple(self._answer(image, text, steps).attention for text in texts)
         return [
             Look(
                 case,
@@ -101,19 +101,20 @@ class _Looker:
                 one.probability,
                 one.attention,
                 general,
-                view.seen.window,
+                image.model_input.window,
             )
             for case, one in zip(cases, asked, strict=True)
         ]
 
-    def _answer(self, view: View, text: str, limit: int) -> Any:
-        return self.model.answer(view, text, stage="question", max_new_tokens=limit, work=Work())
+    def _answer(self, image: EncodedImage, text: str, limit: int) -> Pass:
+        request = self.model.requests.plain(text, limit)
+        return self.model.answer(image, request.prompt.single, "question", request)
 
 
-def look_at(model: Model, case: Case) -> View:
-    """Return a case's picture as the model holds it, with room for a question about a pair."""
-    room = model.room_for(case.question, model.manifest.defaults.override(final_prompt="pair"))
-    return model.look(np.asarray(case.image), room, Work())
+def encode_picture(model: Model, case: Case) -> EncodedImage:
+    """Return a case's picture as the model holds it; a question about a pair fits behind it."""
+    request = model.requests.ask(case.question, None, {"final_prompt": "pair"})
+    return model.encode_image(np.asarray(case.image), request.budget, request.usage)
 
 
 def fixed_grid(manifest: Manifest) -> tuple[int, int]:

@@ -16,8 +16,8 @@ from carve_export.precision.quality import lower_bundle
 from carve_models import names
 from carve_models.errors import ExportError
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.decoder.cache import Counts
-from carve_runtime.decoder.engine import Engine
+from carve_runtime.decoder.model import Model
+from carve_runtime.usage import Counts
 from tests.support import POCKET, PROFILES, SCENES
 from tools.research.precision.scoring import Predictor, Score, cut_at_last_position, score, windows
 
@@ -65,9 +65,8 @@ def test_a_lowered_decoder_is_cut_where_it_chooses(
     lower_bundle(POCKET, tmp_path / "out", (precision, f"lm_head={precision}"), one)
     made = open_bundle(tmp_path / "out")
     *_, last = Predictor(made).logits(ids)
-    engine = Engine(made)
-    stretch = engine.embed([ids], [])
-    step = engine.decoder.step(stretch, engine.decoder.empty(len(ids)), Counts())
+    model = Model(made)
+    step = model.decoder.step(model.embed([ids], []), model.decoder.empty(len(ids)), Counts())
     np.testing.assert_allclose(last, step.logits, rtol=1e-5, atol=1e-4)
     np.testing.assert_array_equal(last.argmax(), step.logits.argmax())
 

@@ -13,8 +13,8 @@ from carve_runtime import Carve
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
 from carve_runtime.cli.main import main
-from carve_runtime.cli.memory import memory_budget
 from carve_runtime.decoder.decoder import Decoder
+from carve_runtime.memory import memory_budget
 from tests.support import POCKET
 
 

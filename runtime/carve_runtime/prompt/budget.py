@@ -1,0 +1,66 @@
+"""Whether a prompt and its answer fit into the model's context.
+
+The check runs three times, each as early as it can: before any graph runs, with the fewest tokens
+that images can have; once the size of the image is known; once that of the refined image is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from carve_models.errors import PromptError
+from carve_runtime.prompt.text import PromptPart
+
+#: Positions of a prompt that are text, where no question is known: markup, question, answer.
+TYPICAL_TEXT_POSITIONS = 256
+
+
+@dataclass(frozen=True)
+class ContextBudget:
+    """Positions that a question needs behind an image.
+
+    Attributes:
+        reserve: those that its passes are expected to need; buffers get longer if they need more.
+        prompt: what its longest prompt takes in any case; 0 if no question is known yet.
+        new_tokens: most forward steps behind that prompt.
+    """
+
+    reserve: int
+    prompt: int = 0
+    new_tokens: int = 1
+
+
+def prompt_length(parts: Sequence[PromptPart], image_tokens: int) -> int:
+    """Return the positions of a prompt whose images take ``image_tokens`` each."""
+    return sum(image_tokens if isinstance(part, int) else len(part) for part in parts)
+
+
+def require_context(prompt: int, new_tokens: int, context_length: int) -> None:
+    """Check that a prompt and its answer fit.
+
+    Args:
+        prompt: positions of the prompt.
+        new_tokens: most forward steps; the last one writes nothing into the cache.
+        context_length: most positions that the model was made for.
+
+    Raises:
+        PromptError: they may need more.
+    """
+    needed = prompt + new_tokens - 1
+    if needed > context_length:
+        raise PromptError(
+            f"the prompt of {prompt} tokens and {new_tokens} new ones need {needed} "
+            f"positions, the model has {context_length}",
+            "shorten the question, lower max_new_tokens, or ask about the refined image alone",
+        )
+
+
+def require_image_fits(prefix: int, context_length: int) -> None:
+    """Raise :class:`PromptError` if an image and the text before it exceed the context alone."""
+    if prefix > context_length:
+        raise PromptError(
+            f"the image and what stands before it take {prefix} positions, the model has "
+            f"{context_length}",
+            "give a smaller image, or use a model with a longer context",
+        )

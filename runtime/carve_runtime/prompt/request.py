@@ -1,0 +1,173 @@
+"""Questions, checked against a bundle and encoded once: what all passes about them read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Literal, NamedTuple, TypeAlias
+
+from carve_models.errors import SettingsError
+from carve_models.manifest import Manifest
+from carve_models.settings import Settings, SettingsChanges, Variant
+from carve_runtime.prompt.budget import ContextBudget, prompt_length, require_context
+from carve_runtime.prompt.text import PromptPart, Text, prompt_parts, question_text
+from carve_runtime.usage import Usage
+
+#: The three passes; also the names of their timings.
+Stage = Literal["question", "general", "final"]
+
+
+class Token(NamedTuple):
+    """A stretch of text while it is generated, and the pass that generates it."""
+
+    stage: Stage
+    text: str
+
+
+OnToken: TypeAlias = Callable[[Token], None]
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """A question or instruction behind the prefix that all prompts share.
+
+    Attributes:
+        single: about one image; token ids.
+        pair: about the pair; token ids, with the index of the second image in its place.
+    """
+
+    single: tuple[PromptPart, ...]
+    pair: tuple[PromptPart, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A question on its way.
+
+    Attributes:
+        prompt: the question, encoded.
+        settings: the settings in force.
+        budget: the positions that it needs.
+        on_token: receives the text of all passes as it is generated.
+        usage: what it has cost so far.
+    """
+
+    prompt: EncodedText
+    settings: Settings
+    budget: ContextBudget
+    on_token: OnToken | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+class RequestBuilder:
+    """Makes the requests of one bundle. Threads may share it."""
+
+    def __init__(self, manifest: Manifest, text: Text) -> None:
+        """Encode what does not depend on the question: prefix and general instruction."""
+        self._manifest, self._text = manifest, text
+        prompts = manifest.prompts
+        self._shared = len(prompts.shared_prefix())
+        #: What all prompts start with, through the first image.
+        self.prefix = tuple(prompt_parts(prompts.single[: self._shared], "", text.encode))
+        #: The general instruction.
+        self.general = self._encode(prompts.general)
+
+    def ask(
+        self,
+        question: str,
+        variant: Variant | None,
+        changes: SettingsChanges,
+        on_token: OnToken | None = None,
+    ) -> Request:
+        """Return a request for the whole method.
+
+        Raises:
+            SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
+            PromptError: the question is empty or too long.
+        """
+        settings = self._manifest.defaults.override(variant=variant, **changes)
+        self._require_settings(settings)
+        pair = settings.final_prompt == "pair"
+        request = self._request(question, settings, on_token, pair=pair)
+        if settings.early_exit and not pair:  # nothing is generated behind the image
+            return replace(request, budget=replace(request.budget, new_tokens=1))
+        return request
+
+    def plain(
+        self,
+        question: str,
+        max_new_tokens: int | None = None,
+        on_token: OnToken | None = None,
+        *,
+        pair: bool = False,
+    ) -> Request:
+        """Return a request for one plain answer, about one image or about a pair.
+
+        Raises:
+            SettingsError: ``max_new_tokens`` is out of range.
+            PromptError: the question is empty or too long.
+        """
+        settings = self._manifest.defaults.override(max_new_tokens=max_new_tokens)
+        return self._request(question, settings, on_token, pair=pair)
+
+    def general_budget(self, settings: Settings) -> ContextBudget:
+        """Return what to reserve behind an image whose questions are not known yet."""
+        pair = settings.final_prompt == "pair"
+        return ContextBudget(self._budget(self.general, settings, pair=pair).reserve)
+
+    def _request(
+        self, question: str, settings: Settings, on_token: OnToken | None, *, pair: bool
+    ) -> Request:
+        prompt = self._encode(question)
+        budget = self._budget(prompt, settings, pair=pair)
+        require_context(
+            self._length(self.prefix) + budget.prompt,
+            settings.max_new_tokens,
+            self._manifest.decoder.context_length,
+        )
+        return Request(prompt, settings, budget, on_token)
+
+    def _budget(self, prompt: EncodedText, settings: Settings, *, pair: bool) -> ContextBudget:
+        asked = self._length(prompt.pair if pair else prompt.single)
+        longest = max(asked, self._length(self.general.single))
+        steps = settings.max_new_tokens
+        return ContextBudget(longest + steps - 1, asked, steps)
+
+    def _length(self, parts: Sequence[PromptPart]) -> int:
+        """Return the fewest positions that a stretch of a prompt can take."""
+        return prompt_length(parts, self._manifest.image.fewest_tokens)
+
+    def _encode(self, question: str) -> EncodedText:
+        prompts = self._manifest.prompts
+        text = question_text(question, prompts)
+        encode = cache(self._text.encode)  # both prompts end in the same text, as a rule
+        single, pair = (
+            tuple(prompt_parts(segments[self._shared :], text, encode))
+            for segments in (prompts.single, prompts.pair)
+        )
+        return EncodedText(single, pair)
+
+    def _require_settings(self, settings: Settings) -> None:
+        """Raise :class:`SettingsError` unless this bundle can do what the settings ask."""
+        decoder, image = self._manifest.decoder, self._manifest.image
+        decoder.rows(settings.layers)
+        if settings.early_exit:
+            _require_exit(settings.layers, decoder.exit_layers)
+        for pixels in (settings.scout_pixels, settings.final_pixels):
+            if pixels is not None:
+                image.within(pixels)
+
+
+def _require_exit(layers: Sequence[int], exit_layers: int | None) -> None:
+    """Raise :class:`SettingsError` unless the layers are in the lower half of a decoder."""
+    if exit_layers is None:
+        raise SettingsError(
+            "early_exit needs a decoder in two halves, which this bundle does not have",
+            "export the checkpoint with default layers that end below the last one",
+        )
+    if max(layers) >= exit_layers:
+        raise SettingsError(
+            f"early_exit stops below layer {exit_layers}, layers has {max(layers)}",
+            "choose lower layers, or ask without early_exit",
+        )
