@@ -16,9 +16,8 @@ from tools.bench.subjects import Subject
 class TorchModel:
     """Model, tokenizer and image processor, in float32."""
 
-    def __init__(self, subject: Subject, general: str, *, attention: str) -> None:
+    def __init__(self, subject: Subject, *, attention: str) -> None:
         """Load a checkpoint with transformers' attention implementation of that name."""
-        self.general = general
         self.model = LlavaForConditionalGeneration.from_pretrained(
             subject.checkpoint, dtype=torch.float32, attn_implementation=attention
         ).eval()
@@ -52,9 +51,18 @@ class TorchModel:
         return maps
 
     def generate(self, images: Sequence[Image.Image], question: str, tokens: int) -> str:
-        """Answer with exactly so many tokens, with a cache."""
-        inputs = self.inputs(images, question)
-        limits: Any = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False}
+        """Answer with exactly ``tokens`` tokens, with a cache."""
+        ids = self._continue(images, question, max_new_tokens=tokens, min_new_tokens=tokens)
+        return str(self._tokenizer.decode(ids))
+
+    def natural_length(self, images: Sequence[Image.Image], text: str, limit: int) -> int:
+        """Return the forward steps until the tokenizer's end of sequence, at most ``limit``."""
+        end = self._tokenizer.eos_token_id
+        return len(self._continue(images, text, max_new_tokens=limit, eos_token_id=end))
+
+    def _continue(self, images: Sequence[Image.Image], text: str, **limits: int) -> torch.Tensor:
+        inputs = self.inputs(images, text)
         with torch.inference_mode():
-            ids = self.model.generate(**inputs, **limits)
-        return str(self._tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :]))
+            ids = self.model.generate(**inputs, do_sample=False, **limits)
+        new: torch.Tensor = ids[0, inputs["input_ids"].shape[1] :]
+        return new

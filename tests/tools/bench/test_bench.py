@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from carve_runtime import Carve
 from tools.bench.__main__ import main
+from tools.bench.context import Context
 from tools.bench.figures import Figure
+from tools.bench.lines import released
 from tools.bench.measure import interleave, ratio, spread
+from tools.bench.subjects import pocket
+from tools.bench.torch_model import TorchModel
 
 
 def test_every_round_runs_every_way() -> None:
@@ -54,3 +60,22 @@ def test_one_line_from_end_to_end(tmp_path: Path) -> None:
     assert document["machine"]["cores"]
     assert [one["value"]["median"] > 0 for one in document["figures"]] == [True, True]
     assert (tmp_path / "figures.md").read_text().count("\n") == 2 + len(document["figures"])
+
+
+def test_the_released_code_runs_with_a_general_pass_of_both_lengths(tmp_path: Path) -> None:
+    context = Context(tmp_path, rounds=1, quick=True)
+    figures = {(figure.line, figure.what): figure for figure in released.measure(context)}
+    cases = {re.sub(r"\d$", "", what) for _, what in figures}
+    general = "pocket, 3 tokens, general pass"
+    assert cases == {f"{general} of natural length, ", f"{general} forced to "}
+    assert len(figures) == 4
+    assert all(figure.value and figure.value.median > 0 for figure in figures.values())
+
+
+def test_the_natural_length_ends_where_the_model_does() -> None:
+    subject = pocket()
+    model = TorchModel(subject, attention="eager")
+    steps = model.natural_length([subject.image], subject.question, limit=32)
+    answer = Carve.load().plain(subject.image, subject.question)
+    assert steps == len(answer.token_ids) + 1
+    assert model.natural_length([subject.image], subject.question, limit=1) == 1

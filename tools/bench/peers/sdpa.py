@@ -16,7 +16,7 @@ class TorchSdpa:
     """The text model of the checkpoint; logits of the last position only."""
 
     def __init__(self, subject: Subject, work: Path) -> None:
-        self._model = TorchModel(subject, "", attention="sdpa").model
+        self._model = TorchModel(subject, attention="sdpa").model
         width = self._model.config.text_config.hidden_size
         torch.manual_seed(0)
         self._embeds = torch.randn(1, PREFILL, width) / 10
