@@ -47,5 +47,5 @@ def spell_budget(budget: dict[str, int]) -> str:
 def _stored(manifest: Manifest, name: str) -> int:
     """Return the bytes of a graph's file and of the weights beside it."""
     file = names.graph_file(name)
-    listed = (manifest.files.get(one) for one in (file, f"{file}_data"))
+    listed = (manifest.files.get(path) for path in (file, f"{file}_data"))
     return sum(entry.size for entry in listed if entry is not None)

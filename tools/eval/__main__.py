@@ -26,7 +26,7 @@ from carve_models.names import MANIFEST_FILE
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, open_bundle, sha256
 from carve_runtime.carve import Carve
-from carve_runtime.cli.backend_options import session_options
+from carve_runtime.cli.backend_options import backend_options
 from tools.eval.answers import AnswerFile, identify
 from tools.eval.benchmark import Benchmark
 from tools.eval.figures import Figures, evaluate
@@ -66,14 +66,14 @@ def _folder_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/eval"))
 @click.option("--limit", type=click.IntRange(min=0), help="Most questions of each benchmark.")
-@session_options
+@backend_options
 @click.option("--no-verify", is_flag=True, help="Check the bundle's file sizes only.")
 def main(
     bundle: str,
     changes: tuple[Changes, ...],
     out: Path,
     limit: int | None,
-    session: BackendSettings,
+    backend: BackendSettings,
     no_verify: bool,
     **folders: Path | None,
 ) -> None:
@@ -89,7 +89,7 @@ def main(
         raise click.UsageError(f"No benchmark is given. Give a folder with {names}.")
     console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     if any(_open(runs, limit) for runs in groups):
-        _ask_all(Carve(opened, session), groups, limit, console)
+        _ask_all(Carve(opened, backend), groups, limit, console)
     figures = [one for runs in groups for run in runs for one in evaluate(run)]
     if figures:
         _write(figures, out / _FIGURES_FILE)

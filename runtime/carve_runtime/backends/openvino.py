@@ -92,12 +92,12 @@ class OpenVinoGraph:
                 f"{path} cannot be loaded: {_reason(error)}", "export the checkpoint again"
             ) from error
         self._requests: Pool[Any] = Pool(self._model.create_infer_request)
-        for kind, ports, wanted in (
+        for kind, ports, expected in (
             ("inputs", self._model.inputs, self.spec.inputs),
             ("outputs", self._model.outputs, self.spec.outputs),
         ):
-            found = in_order([_tensor(port, wanted) for port in ports], wanted)
-            require_tensors(self.spec.file, kind, found, wanted)
+            actual = in_order([_tensor(port, expected) for port in ports], expected)
+            require_tensors(self.spec.file, kind, actual, expected)
 
     @property
     def in_place(self) -> bool:
@@ -134,10 +134,10 @@ class OpenVinoGraph:
         return ArrayValue(np.ascontiguousarray(array))
 
 
-def _tensor(port: Any, wanted: Sequence[Tensor]) -> Tensor:
+def _tensor(port: Any, expected: Sequence[Tensor]) -> Tensor:
     """Return a port; sizes that OpenVINO cannot tell beforehand are taken from the manifest's."""
     dtype, shape = port.element_type.get_type_name(), port.partial_shape
-    listed = next((tensor.shape for tensor in wanted if tensor.name == port.any_name), ())
+    listed = next((tensor.shape for tensor in expected if tensor.name == port.any_name), ())
     if len(listed) != len(shape):
         listed = ("?",) * len(shape)
     sizes = (

@@ -115,8 +115,8 @@ class OrtGraph:
         for name, feed in feeds.items():
             binding.bind_ortvalue_input(name, self.value(feed))
         into = into or {}
-        wanted = [tensor.name for tensor in self.spec.outputs]
-        for name in wanted:
+        names = [tensor.name for tensor in self.spec.outputs]
+        for name in names:
             if name in into:
                 binding.bind_ortvalue_output(name, into[name])
             elif name in keep and self._provider.memory is not None:
@@ -131,7 +131,7 @@ class OrtGraph:
                 f"ONNX Runtime failed in {self.spec.file}: {reason}",
                 "free memory, or check the bundle with carve-run info",
             ) from error
-        return dict(zip(wanted, binding.get_outputs(), strict=True))
+        return dict(zip(names, binding.get_outputs(), strict=True))
 
     def value(self, array: Array | Value) -> Value:
         """See :class:`GraphRunner`; the value shares the array's memory."""
@@ -172,11 +172,11 @@ class OrtGraph:
             return []
         if not any(device.ep_name == name for device in self._ort.get_ep_devices()):
             self._ort.register_execution_provider_library(name, library.get_library_path())
-        found = [one for one in self._ort.get_ep_devices() if one.ep_name == name]
+        devices = [device for device in self._ort.get_ep_devices() if device.ep_name == name]
         if plugin.metadata is None:
-            return found[self._device :]
-        wanted = settings.device or self._provider.first
-        return [one for one in found if one.ep_metadata.get(plugin.metadata) == wanted]
+            return devices[self._device :]
+        chosen = settings.device or self._provider.first
+        return [each for each in devices if each.ep_metadata.get(plugin.metadata) == chosen]
 
 
 def _tensors(nodes: Sequence[Any]) -> tuple[Tensor, ...]:

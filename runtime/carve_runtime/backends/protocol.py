@@ -111,7 +111,7 @@ class BackendSettings:
         """Return the number of a CUDA device, 0 if none was chosen.
 
         Raises:
-            SettingsError: it is no number.
+            SettingsError: it is not a number.
         """
         if self.device is None:
             return 0
@@ -120,7 +120,7 @@ class BackendSettings:
         return int(self.device)
 
 
-def in_order(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def in_order(tensors: Sequence[Tensor], expected: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return tensors in the order of the manifest's; a backend may have an order of its own."""
-    rank = {tensor.name: index for index, tensor in enumerate(wanted)}
-    return tuple(sorted(found, key=lambda tensor: rank.get(tensor.name, len(rank))))
+    rank = {tensor.name: index for index, tensor in enumerate(expected)}
+    return tuple(sorted(tensors, key=lambda tensor: rank.get(tensor.name, len(rank))))

@@ -53,7 +53,7 @@ class Provider:
         """Return the provider's options for the chosen device.
 
         Raises:
-            SettingsError: the device is no number, or the provider has none.
+            SettingsError: the device is not a number, or the provider takes none.
         """
         if self.device is None:
             if settings.device is not None:

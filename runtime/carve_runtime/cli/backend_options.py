@@ -1,4 +1,4 @@
-"""The options of every command that runs a bundle: who runs it."""
+"""The arguments of every command that runs a bundle: which one, and who runs it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any, get_args
 import click
 
 from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
+
+#: Names the bundle that ships with the package.
+DEFAULT = "default"
 
 _OPTIONS = (
     click.option(
@@ -35,15 +38,20 @@ _OPTIONS = (
 )
 
 
-def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options; it receives them as ``session``, a :class:`BackendSettings`."""
+def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options; it receives them as ``backend``, a :class:`BackendSettings`."""
 
     @wraps(command)
-    def with_session(*arguments: Any, **options: Any) -> Any:
+    def with_backend(*arguments: Any, **options: Any) -> Any:
         known = [field.name for field in fields(BackendSettings) if field.name in options]
-        session = BackendSettings(**{name: options.pop(name) for name in known})
-        return command(*arguments, session=session, **options)
+        backend = BackendSettings(**{name: options.pop(name) for name in known})
+        return command(*arguments, backend=backend, **options)
 
     for option in reversed(_OPTIONS):
-        with_session = option(with_session)
-    return with_session
+        with_backend = option(with_backend)
+    return with_backend
+
+
+def bundle_folder(bundle: str) -> Path | None:
+    """Return the folder that a command line names; ``None`` is the default bundle."""
+    return None if bundle == DEFAULT else Path(bundle)

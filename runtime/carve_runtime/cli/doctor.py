@@ -1,10 +1,14 @@
-"""Check that this installation can run."""
+"""``carve-run doctor``: check that this installation can run."""
 
 from __future__ import annotations
 
 import platform
+import sys
 from importlib import metadata
 
+import click
+
+from carve_models.cli import HELP, ErrorCommand
 from carve_models.errors import CarveError
 from carve_runtime.backends import BACKENDS
 from carve_runtime.bundle import open_bundle
@@ -19,6 +23,14 @@ ONNXRUNTIME_DISTRIBUTIONS = (
 )
 
 
+@click.command(cls=ErrorCommand, context_settings=HELP, epilog="\b\nExample:\n  carve-run doctor")
+def doctor() -> None:
+    """Check the installation: backends, their providers and devices, the default bundle."""
+    healthy, lines = examine()
+    click.echo("\n".join(lines))
+    sys.exit(0 if healthy else 1)
+
+
 def examine() -> tuple[bool, list[str]]:
     """Return whether everything is in order, and the findings line by line."""
     lines = [f"ok    Python {platform.python_version()} on {platform.machine()}"]
@@ -29,14 +41,14 @@ def examine() -> tuple[bool, list[str]]:
             f"{' and '.join(installed)} are both installed and overwrite each other. "
             f"Uninstall all of them, then install the one you want."
         )
-    found, missing = [], []
+    working, missing = [], []
     for backend in BACKENDS.values():
         try:
-            found.append(f"ok    {backend.describe()}")
+            working.append(f"ok    {backend.describe()}")
         except CarveError as error:
             missing.append(str(error))
-    lines += found
-    if found:
+    lines += working
+    if working:
         lines += [f"--    {backend}" for backend in missing]
     else:
         problems += missing

@@ -1,14 +1,38 @@
-"""Describe a bundle to a person, or as JSON."""
+"""``carve-run info``: describe a bundle to a person, or as JSON."""
 
 from __future__ import annotations
 
+import json
+
+import click
 import msgspec
 
 from carve_models import names
+from carve_models.cli import HELP, ErrorCommand
 from carve_models.image_rules import FixedImage, ImageRule, NativeImage, TiledImage
 from carve_models.manifest import Quality, Segment
 from carve_models.settings import Settings
-from carve_runtime.bundle import Bundle
+from carve_runtime.bundle import Bundle, open_bundle
+from carve_runtime.cli.backend_options import bundle_folder
+from carve_runtime.memory import memory_budget, spell_budget
+
+
+@click.command(
+    cls=ErrorCommand,
+    context_settings=HELP,
+    epilog="\b\nExamples:\n  carve-run info default\n  carve-run info default --memory",
+)
+@click.argument("bundle")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--memory", "memory", is_flag=True, help="Print the memory that it needs instead.")
+def info(bundle: str, as_json: bool, memory: bool) -> None:
+    """Print what BUNDLE is: family, graphs, image rule, prompts, default settings."""
+    opened = open_bundle(bundle_folder(bundle))
+    if not memory:
+        click.echo(describe(opened, as_json=as_json))
+        return
+    budget = memory_budget(opened.manifest)
+    click.echo(json.dumps(budget, indent=2) if as_json else spell_budget(budget))
 
 
 def describe(bundle: Bundle, *, as_json: bool = False) -> str:
@@ -68,7 +92,7 @@ def _spell_quality(quality: Quality | None) -> list[tuple[str, str]]:
     """Return a row for a bundle in lower precision."""
     if quality is None:
         return []
-    parts = ", ".join(f"{part} {one}" for part, one in quality.precision.items())
+    parts = ", ".join(f"{part} {precision}" for part, precision in quality.precision.items())
     agreement = f"{quality.answer_agreement:.1%} of {quality.questions} answers as in float32"
     return [("lowered", f"{parts}: {agreement}")]
 

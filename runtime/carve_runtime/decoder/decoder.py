@@ -130,21 +130,6 @@ class Decoder:
         )
         return Step(attention, longer, states)
 
-    def prefill(
-        self, beginning: PromptChunk, reserve: int, counts: Counts, *, parts: range | None = None
-    ) -> Prefix:
-        """Return the cache of a prompt's beginning.
-
-        Args:
-            beginning: its positions.
-            reserve: positions that passes are expected to need behind it.
-            counts: is added to.
-            parts: fill these alone, for now; ``None`` fills all.
-        """
-        cache = self.empty(beginning.length + reserve)
-        step = self.step(beginning, cache, counts, parts=parts)
-        return Prefix(step.cache, step.states, beginning.positions)
-
     @contextmanager
     def lend(
         self, prefix: Prefix, positions: int, counts: Counts, *, lower: bool = False

@@ -140,8 +140,10 @@ class Model:
             features = self.image_features(model_input, usage.counts)
         with usage.clock.stage("prefix"):
             beginning = self.embed(prefix_parts, [features])
+            cache = self.decoder.empty(beginning.length + budget.reserve)
             parts = self.decoder.lower if lower else None
-            prefix = self.decoder.prefill(beginning, budget.reserve, usage.counts, parts=parts)
+            step = self.decoder.step(beginning, cache, usage.counts, parts=parts)
+        prefix = Prefix(step.cache, step.states, beginning.positions)
         return EncodedImage(image, features, prefix)
 
     def encode_refined(

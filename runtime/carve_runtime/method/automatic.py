@@ -1,7 +1,7 @@
 """Settings that follow from the attention itself (``docs/method.md``, "Automatic settings").
 
-None knows the model: there are no constants to tune, and attention multiplied by a number gives
-the same mask.
+They do not depend on the model: there are no constants to tune, and attention multiplied by a
+number gives the same mask.
 """
 
 from __future__ import annotations

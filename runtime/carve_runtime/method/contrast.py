@@ -128,7 +128,7 @@ def _attention(values: ArrayLike | None) -> NDArray[np.float32]:
         return np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:
         raise SettingsError(
-            f"the attention is no array ({error})", "give arrays of numbers"
+            f"the attention is not an array ({error})", "give arrays of numbers"
         ) from None
 
 

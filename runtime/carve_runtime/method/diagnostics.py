@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 def attention_entropy(attention: ArrayLike) -> float:
     """Return the mean entropy over layers, in nats (paper, section 3.2).
 
-    Each row is normalised to sum to one first: the attention that falls on text is no spread over
-    the image.
+    Each row is first normalised to sum to 1: attention that falls on text is not attention spread
+    over the image.
 
     Args:
         attention: (L, N), attention of one step to the image tokens.

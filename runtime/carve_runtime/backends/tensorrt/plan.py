@@ -60,11 +60,11 @@ def check_engine(
             f"{folder} has no engine of {name} (it has {', '.join(manifest.engines)})",
             "build the engines without --graph",
         )
-    for one, other in manifest.engines.items():
-        entry = bundle.manifest.files.get(graph_file(one))
-        if entry is not None and other.source != entry.sha256:
+    for graph, built in manifest.engines.items():
+        entry = bundle.manifest.files.get(graph_file(graph))
+        if entry is not None and built.source != entry.sha256:
             raise EngineError(
-                f"the engine of {one} was built from another bundle than {bundle.folder}",
+                f"the engine of {graph} was built from another bundle than {bundle.folder}",
                 "build the engines of this bundle",
             )
     require_file(ENGINES, folder, engine.file, manifest.files[engine.file], verify=True)
@@ -102,14 +102,14 @@ def require_inputs(engine: TensorRtEngine, shapes: Mapping[str, tuple[int, ...]]
         RunError: an input is missing or unknown, or two do not belong together.
         EngineError: a size is outside what the engine was built for.
     """
-    wanted = {tensor.name: tensor for tensor in engine.inputs}
-    if set(shapes) != set(wanted):
+    expected = {tensor.name: tensor for tensor in engine.inputs}
+    if set(shapes) != set(expected):
         raise RunError(
-            f"{engine.file} takes {', '.join(wanted)}, it was given {', '.join(shapes)}",
+            f"{engine.file} takes {', '.join(expected)}, it was given {', '.join(shapes)}",
             "give the inputs that the bundle's manifest lists",
         )
     sizes: dict[str, int] = {}
-    for name, tensor in wanted.items():
+    for name, tensor in expected.items():
         require_size(engine, tensor, shapes[name])
         for size, listed in zip(shapes[name], tensor.shape, strict=True):
             if isinstance(listed, str) and sizes.setdefault(listed, size) != size:
@@ -122,11 +122,11 @@ def require_inputs(engine: TensorRtEngine, shapes: Mapping[str, tuple[int, ...]]
 
 def require_dtypes(engine: TensorRtEngine, feeds: Mapping[str, object]) -> None:
     """Raise :class:`RunError` if an array is not of the type that the engine reads."""
-    wanted = {tensor.name: tensor.dtype for tensor in engine.inputs}
+    expected = {tensor.name: tensor.dtype for tensor in engine.inputs}
     for name, feed in feeds.items():
-        if isinstance(feed, np.ndarray) and feed.dtype.name != wanted.get(name, feed.dtype.name):
+        if isinstance(feed, np.ndarray) and feed.dtype.name != expected.get(name, feed.dtype.name):
             raise RunError(
-                f"{name} is {feed.dtype.name}, {engine.file} takes {wanted[name]}",
+                f"{name} is {feed.dtype.name}, {engine.file} takes {expected[name]}",
                 "give the types that the bundle's manifest lists",
             )
 

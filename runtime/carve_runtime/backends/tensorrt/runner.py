@@ -51,19 +51,19 @@ def import_tensorrt(target: Target) -> ModuleType:
 
 def describe() -> str:
     """Return which of the two runtimes are here, and the GPU's compute capability."""
-    found, missing = [], []
+    installed, missing = [], []
     for target in _MODULES:
         try:
-            found.append(f"{target} {import_tensorrt(target).__version__}")
+            installed.append(f"{target} {import_tensorrt(target).__version__}")
         except DependencyError as error:
             missing.append(error)
-    if not found:
+    if not installed:
         raise missing[0]
     try:
         gpu = f"compute capability {compute_capability()}"
     except CarveError as error:
         gpu = f"no GPU to run on ({error.cause})"
-    return f"TensorRT: {', '.join(found)}; {gpu}"
+    return f"TensorRT: {', '.join(installed)}; {gpu}"
 
 
 def load_graph(bundle: Bundle, name: str, settings: BackendSettings) -> GraphRunner:
@@ -139,13 +139,15 @@ class TensorRtGraph:
         """See :class:`carve_runtime.backends.protocol.GraphRunner`."""
         require_dtypes(self._spec, feeds)
         values = {name: self.value(feed) for name, feed in feeds.items()}
-        require_inputs(self._spec, {name: tuple(one.shape()) for name, one in values.items()})
+        require_inputs(self._spec, {name: tuple(value.shape()) for name, value in values.items()})
         call("cudaSetDevice", self._device)
         with self._contexts.lend() as context:
             for name, value in values.items():
                 context.set_input_shape(name, tuple(value.shape()))
             buffers = output_buffers(self._spec, context.get_tensor_shape)
-            outputs = {one.name: _allocate(one.shape, one.dtype, one.nbytes) for one in buffers}
+            outputs = {
+                each.name: _allocate(each.shape, each.dtype, each.nbytes) for each in buffers
+            }
             for name, value in {**values, **outputs}.items():
                 context.set_tensor_address(name, value.pointer)  # type: ignore[attr-defined]
             self._execute(context)

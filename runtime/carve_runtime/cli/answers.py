@@ -1,0 +1,86 @@
+"""What ``carve-run ask`` prints: answers while they are generated, and what follows them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from carve_runtime.prompt.request import Token
+from carve_runtime.result import CarveResult, PlainResult
+
+_TITLES = {"question": "plain  ", "final": "CARVE  "}
+
+
+class AnswerPrinter:
+    """Prints each answer behind its name while it is generated."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._stage = ""
+
+    def __enter__(self) -> AnswerPrinter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_line()
+
+    def __call__(self, token: Token) -> None:
+        """Print a piece of text."""
+        if self._quiet or token.stage not in _TITLES:
+            return
+        if token.stage != self._stage:
+            self._end_line()
+            self._stage = token.stage
+            click.echo(_TITLES[token.stage], nl=False)
+            token = token._replace(text=token.text.lstrip())
+        click.echo(token.text, nl=False)
+        sys.stdout.flush()
+
+    def _end_line(self) -> None:
+        if self._stage:
+            click.echo()
+
+
+def plain_fields(result: PlainResult) -> dict[str, Any]:
+    """Return what ``--json`` prints of a plain answer."""
+    return {
+        "plain_answer": result.answer,
+        "timings": result.timings,
+        "counts": vars(result.counts),
+        "saved": [],
+    }
+
+
+def carve_fields(result: CarveResult) -> dict[str, Any]:
+    """Return what ``--json`` prints of an answer through CARVE."""
+    return {
+        "answer": result.answer,
+        "plain_answer": result.plain_answer,
+        "plain_probability": result.plain_probability,
+        "skipped": result.skipped,
+        "bbox": result.bbox,
+        "image_size": result.image.shape[1::-1],
+        "refined_size": result.refined_image.shape[1::-1],
+        "refined_limited": result.refined_limited,
+        "mask_share": float(result.mask.mean()),
+        "entropy": result.entropy,
+        "timings": result.timings,
+        "counts": vars(result.counts),
+        "settings": vars(result.settings),
+    }
+
+
+def report(fields: dict[str, Any]) -> None:
+    """Print what follows the answers."""
+    if fields.get("skipped"):
+        click.echo(f"CARVE  skipped: {fields['skipped']}")
+    elif "bbox" in fields:
+        limits = ", limited by --max-refined-pixels or --final-pixels"
+        limited = limits if fields["refined_limited"] else ""
+        width, height = fields["refined_size"]
+        click.echo(f"box    {fields['bbox']} scaled to {width} x {height}{limited}")
+    click.echo(f"time   {fields['timings']['total']:.2f} s")
+    for path in fields["saved"]:
+        click.echo(f"saved  {path}")

@@ -1,0 +1,137 @@
+"""``carve-run ask``: questions about an image, answered plainly and through CARVE."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from carve_models.cli import HELP, ErrorCommand, parse_layers
+from carve_models.settings import (
+    AUTO,
+    VARIANTS,
+    Contrast,
+    FinalPrompt,
+    Geometry,
+    Rule,
+    Steps,
+    Strategy,
+)
+from carve_runtime.backends.protocol import BackendSettings
+from carve_runtime.bundle import open_bundle
+from carve_runtime.carve import Carve
+from carve_runtime.cli.answers import AnswerPrinter, carve_fields, plain_fields, report
+from carve_runtime.cli.backend_options import backend_options, bundle_folder
+from carve_runtime.cli.saving import require_writable, save
+
+_FLOAT = click.types.convert_type(float)
+
+
+def _number_or_auto(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> float | str | None:
+    """Take a number or the word "auto"."""
+    return value if value in (None, AUTO) else _FLOAT.convert(value, parameter, context)
+
+
+#: Options that take a number or "auto".
+_AUTO: dict[str, Any] = {"callback": _number_or_auto, "metavar": f"FLOAT|{AUTO}"}
+
+
+@click.command(
+    cls=ErrorCommand,
+    context_settings=HELP,
+    epilog="""\b
+Examples:
+  carve-run ask default photo.jpg "What letter is on the red square?"
+  carve-run ask my-bundle photo.jpg "What does the sign say?" --save-dir out
+  carve-run ask my-bundle photo.jpg "Is there a dog?" "Is there a cat?"
+  carve-run ask my-bundle photo.jpg "Is there a dog?" --variant v1 --mask-top-p 0.4 --json
+""",
+)
+@click.argument("bundle")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
+@click.option("--variant", type=click.Choice(list(VARIANTS)), help="The released code's variants.")
+@click.option("--steps", type=click.Choice(get_args(Steps)), help="Forward steps that are fused.")
+@click.option("--layers", callback=parse_layers, help='Decoder layers, as "20-25" or "3,5".')
+@click.option("--mask-top-p", **_AUTO, help="Share of pixels that the threshold keeps.")
+@click.option("--max-regions", type=int, help="Regions kept.")
+@click.option("--strategy", type=click.Choice(get_args(Strategy)), help="How regions are ranked.")
+@click.option("--rule", type=click.Choice(get_args(Rule)), help="How many regions are kept.")
+@click.option("--outlier-percent", type=float, help="Smallest region for remove_small, in percent.")
+@click.option("--contrast", type=click.Choice(get_args(Contrast)), help="Whether to contrast.")
+@click.option("--regularizer", **_AUTO, help="Lambda of the contrast.")
+@click.option("--geometry", type=click.Choice(get_args(Geometry)), help="Where the grid lies.")
+@click.option("--final-prompt", type=click.Choice(get_args(FinalPrompt)), help="The final pass.")
+@click.option("--max-new-tokens", type=int, help="Most forward steps of each pass.")
+@click.option("--max-refined-pixels", type=int, help="Most pixels of the refined image.")
+@click.option("--scout-pixels", type=int, help="Most pixels that the attention passes see.")
+@click.option("--final-pixels", type=int, help="Most pixels that the final pass sees of the crop.")
+@click.option("--early-exit", is_flag=True, default=None, help="Do without the plain answer.")
+@click.option("--adaptive", is_flag=True, default=None, help="Keep plain answers that are sure.")
+@click.option("--sure-probability", type=float, help="Least probability, for --adaptive.")
+@click.option("--focused-entropy", type=float, help="Largest entropy, for --adaptive.")
+@backend_options
+@click.option("--plain", is_flag=True, help="Give the plain answer alone.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Write the overview picture here.")
+@click.option("--save-dir", type=click.Path(path_type=Path), help="Write every picture here.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--no-verify", is_flag=True, help="Check the bundle's file sizes only.")
+def ask(
+    bundle: str,
+    image: Path,
+    questions: tuple[str, ...],
+    backend: BackendSettings,
+    plain: bool,
+    picture: Path | None,
+    save_dir: Path | None,
+    as_json: bool,
+    no_verify: bool,
+    **settings: Any,
+) -> None:
+    """Answer each QUESTION about IMAGE with BUNDLE, plainly and through CARVE.
+
+    BUNDLE is a folder that carve-export wrote, or "default" for the one that ships with the
+    package. What depends on the image alone is computed once for all questions. Settings that are
+    not given come from the bundle.
+    """
+    if plain:
+        _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
+    _require_one(questions, picture=picture, save_dir=save_dir)
+    require_writable(picture, save_dir)
+    vlm = Carve(open_bundle(bundle_folder(bundle), verify=not no_verify), backend)
+    reports = []
+    for question in questions:
+        if len(questions) > 1 and not as_json:
+            click.echo(question)
+        with AnswerPrinter(quiet=as_json) as show:
+            if plain:
+                limit = settings["max_new_tokens"]
+                answer = vlm.plain(image, question, max_new_tokens=limit, on_token=show)
+                fields = plain_fields(answer)
+            else:
+                result = vlm.ask(image, question, on_token=show, **settings)
+                fields = carve_fields(result)
+                fields["saved"] = save(result, question, picture, save_dir)
+        if not as_json:
+            report(fields)
+        reports.append(fields)
+    if as_json:
+        click.echo(json.dumps(reports if len(questions) > 1 else reports[0], indent=2))
+
+
+def _require_unused(**options: Any) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        flag = given[0].replace("_", "-")
+        raise click.UsageError(f"--{flag} says how CARVE works; it does nothing with --plain.")
+
+
+def _require_one(questions: tuple[str, ...], **options: Any) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given and len(questions) > 1:
+        flag = given[0].replace("_", "-")
+        raise click.UsageError(f"--{flag} shows one question; {len(questions)} were given.")

@@ -1,0 +1,46 @@
+"""The pictures that ``carve-run ask`` writes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from carve_models.errors import SettingsError
+from carve_runtime.pictures import draw_result, save_picture, save_pictures
+from carve_runtime.result import CarveResult
+
+_PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def require_writable(picture: Path | None, save_dir: Path | None) -> None:
+    """Find out before the model runs whether the pictures can be written."""
+    if picture is not None:
+        if picture.suffix.lower() not in _PICTURE_FORMATS:
+            raise SettingsError(
+                f"{picture} names no picture format", f"end it in {', '.join(_PICTURE_FORMATS)}"
+            )
+        _require_folder(picture.parent)
+    if save_dir is not None:
+        _require_folder(save_dir)
+
+
+def _require_folder(folder: Path) -> None:
+    """Raise :class:`SettingsError` unless the folder is there or can be created."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise SettingsError(
+            f"{folder} cannot be written: {nearest} is not a folder that you may write to",
+            "choose another folder",
+        )
+
+
+def save(
+    result: CarveResult, question: str, picture: Path | None, save_dir: Path | None
+) -> list[str]:
+    """Write the pictures that were asked for and return their paths."""
+    saved = []
+    if picture is not None:
+        saved.append(save_picture(draw_result(result, question), picture))
+    if save_dir is not None:
+        saved.extend(save_pictures(result, save_dir, question))
+    return [str(path) for path in saved]
