@@ -153,7 +153,8 @@ class ImageSession:
             if skipped is not None:
                 unchanged = self._no_refinement(question.attention)
                 return self._result(request, question, unchanged, question.plain, skipped)
-        refinement = self._refine(question.attention, request)
+        general_attention = self._general_pass(len(question.attention), request)
+        refinement = self._refine(question.attention, general_attention, request)
         final = self._final_pass(refinement.refined.image, request)
         return self._result(request, question, refinement, final, None)
 
@@ -167,12 +168,30 @@ class ImageSession:
         attention = every_layer[:, self._rows(request)]
         return _QuestionPass(plain, attention, attention_entropy(attention[-1]))
 
-    def _refine(self, question_attention: NDArray[np.float32], request: Request) -> _Refinement:
+    def _general_pass(self, question_steps: int, request: Request) -> NDArray[np.float32]:
+        """Return (T_G, L, N) attention; it is kept, and T_G is 0 where nothing needs it."""
+        rows, known = self._rows(request), self._general
+        steps = needed_general_steps(request.settings, question_steps)
+        if steps == 0:
+            return np.empty((0, len(rows), len(self._image.map_tokens)), np.float32)
+        if known is None or known.limit < steps or known.attention.shape[1] <= max(rows):
+            model, prompt = self._model, self._model.requests.general.single
+            if request.settings.early_exit:
+                attention = model.attend(self._image, prompt, "general", request)
+            else:
+                attention = model.answer(
+                    self._image, prompt, "general", request, max_new_tokens=steps
+                ).attention
+            self._general = known = _GeneralPass(attention, steps)
+        return known.attention[:steps, rows]
+
+    def _refine(
+        self,
+        question_attention: NDArray[np.float32],
+        general_attention: NDArray[np.float32],
+        request: Request,
+    ) -> _Refinement:
         settings, image = request.settings, self._image
-        steps = needed_general_steps(settings, len(question_attention))
-        general_attention = question_attention[:0]
-        if steps:
-            general_attention = self._general_attention(steps, request)
         height, width = image.pixels.shape[:2]
         with request.usage.clock.stage("refine"):
             saliency, mask = locate(
@@ -198,20 +217,6 @@ class ImageSession:
             np.ones((height, width), bool),
             Refined(pixels, (0, 0, width, height), limited=False),
         )
-
-    def _general_attention(self, steps: int, request: Request) -> NDArray[np.float32]:
-        """Return the general pass's attention of at most ``steps`` steps, (T_G, L, N)."""
-        rows, known = self._rows(request), self._general
-        if known is None or known.limit < steps or known.attention.shape[1] <= max(rows):
-            model, prompt = self._model, self._model.requests.general.single
-            if request.settings.early_exit:
-                attention = model.attend(self._image, prompt, "general", request)
-            else:
-                attention = model.answer(
-                    self._image, prompt, "general", request, max_new_tokens=steps
-                ).attention
-            self._general = known = _GeneralPass(attention, steps)
-        return known.attention[:steps, rows]
 
     def _final_pass(self, refined: RGB, request: Request) -> Pass:
         """Ask again, about the pair or about the refined image alone."""
