@@ -8,16 +8,13 @@ from typing import Literal
 
 from carve_models.errors import EngineError
 from carve_models.folder import FileEntry, FolderKind
-from carve_models.manifest import Tensor
+from carve_models.graph_spec import Range, Tensor
 
 ENGINES_FILE = "engines.json"
 ENGINES_SCHEMA = 1
 
 Target = Literal["tensorrt", "tensorrt_rtx"]
 EnginePrecision = Literal["fp32", "fp16", "bf16"]
-
-#: Smallest, usual and largest size.
-Range = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError, SchemaError, SettingsError
 from carve_models.families.family import Positions
 from carve_models.folder import FileEntry, FolderKind
+from carve_models.graph_spec import GraphSpec
 from carve_models.image_rules import Count, ImageRule, Index, TiledImage
 from carve_models.names import DECODER, MANIFEST_FILE, MROPE_AXES
 from carve_models.settings import Settings
@@ -26,30 +27,6 @@ Profile = Literal["ort", "portable"]
 
 #: What matrices are stored as. Graphs widen them where they use them: all arithmetic is float32.
 Weights = Literal["float32", "float16", "bfloat16"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """One graph input or output; symbolic dimensions are names."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-    @property
-    def signature(self) -> str:
-        """Name, dtype and shape, with ``?`` for dimensions without a fixed size."""
-        sizes = [str(size) if isinstance(size, int) else "?" for size in self.shape]
-        return f"{self.name}: {self.dtype}({', '.join(sizes)})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class GraphSpec:
-    """One ONNX file and its interface."""
-
-    file: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,9 @@ from carve_export.steps.refine import refine_image
 from carve_export.steps.regions import Choice, select_regions
 from carve_export.steps.resample import FILTERS, Op, Value, scalars
 from carve_models import names
+from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.image_rules import FixedImage, ImageRule
 from carve_models.interface import preprocess_interface, refine_interface
-from carve_models.manifest import GraphSpec, Tensor
 
 #: ScatterElements with ``min`` came with this operator set; later ones bring nothing needed here.
 _OPSET = 18

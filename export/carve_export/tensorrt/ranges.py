@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from carve_models.engines import Range
 from carve_models.errors import SettingsError
+from carve_models.graph_spec import Range, Tensor
 from carve_models.image_rules import FixedImage, NativeImage
-from carve_models.manifest import Manifest, Tensor
+from carve_models.manifest import Manifest
 from carve_models.names import BATCH, PAST, PATCHES, SEQUENCE, TOTAL, VISION_ENCODER, WINDOWS
 from carve_runtime.cli.memory import TEXT_POSITIONS
 
