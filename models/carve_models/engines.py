@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from carve_models.errors import EngineError
@@ -63,39 +62,31 @@ class EngineManifest:
         for name, engine in self.engines.items():
             if engine.file not in self.files:
                 raise ValueError(f"the file of {name} is not listed")
-            for low, usual, high in engine.ranges.values():
-                if not 0 <= low <= usual <= high:
-                    raise ValueError(f"the range {low}..{usual}..{high} of {name} is not in order")
+            for low, typical, high in engine.ranges.values():
+                if not 0 <= low <= typical <= high:
+                    raise ValueError(
+                        f"the range {low}..{typical}..{high} of {name} is not in order"
+                    )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path that is named, in the folder."""
+        return tuple(self.files)
 
 
 #: How a folder of engines is read, and what is said of one that cannot be used.
 ENGINES = FolderKind(
     name="folder of engines",
     manifest=ENGINES_FILE,
+    content=EngineManifest,
     schema=ENGINES_SCHEMA,
     writer="carve-export engine",
     again="build the engines again",
     error=EngineError,
     schema_error=EngineError,
 )
-
-
-def write_engines(folder: Path, manifest: EngineManifest) -> None:
-    """Write ``engines.json`` into ``folder``, complete or not at all."""
-    ENGINES.write(folder, manifest)
-
-
-def read_engines(folder: Path) -> EngineManifest:
-    """Read and validate ``engines.json``.
-
-    Raises:
-        EngineError: it is missing or malformed, of another schema, or a path in it leaves the
-            folder.
-    """
-    manifest = ENGINES.read(folder, EngineManifest)
-    for name in manifest.files:
-        ENGINES.require_inside(name)
-    return manifest
+#: Write and read ``engines.json`` in a folder.
+write_engines, read_engines = ENGINES.write, ENGINES.read
 
 
 def require_size(engine: TensorRtEngine, tensor: Tensor, shape: tuple[int, ...]) -> None:
