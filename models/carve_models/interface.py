@@ -8,14 +8,10 @@ from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError
 from carve_models.graph_spec import GraphSpec, Tensor, float32, float64, int64
-from carve_models.image_rules import FixedImage, NativeImage, TiledImage
 from carve_models.manifest import DecoderSpec, Manifest
-from carve_models.names import BATCH, IMAGE_TOKENS, PAST, PATCHES, SEQUENCE, TOTAL, WINDOWS
+from carve_models.names import BATCH, IMAGE_TOKENS, PAST, SEQUENCE, TOTAL
 
 _IMAGE = Tensor(name="image", dtype="uint8", shape=("height", "width", 3))
-
-#: Row and column of a patch; entries of the position table that a patch lies between.
-_AXES, _CORNERS = 2, 4
 
 
 def expected_graphs(manifest: Manifest) -> dict[str, GraphSpec]:
@@ -33,58 +29,36 @@ def expected_graphs(manifest: Manifest) -> dict[str, GraphSpec]:
         **{part.name: decoder_interface(decoder, part) for part in (decoder.whole, *decoder.parts)},
         names.CARVE_REFINE: refine_interface(),
     }
-    if names.PREPROCESS in manifest.graphs and isinstance(manifest.image, FixedImage):
-        graphs[names.PREPROCESS] = preprocess_interface(manifest.image)
+    size = manifest.image.fixed_size
+    if names.PREPROCESS in manifest.graphs and size is not None:
+        graphs[names.PREPROCESS] = preprocess_interface(size)
     return graphs
 
 
 def _vision(manifest: Manifest) -> GraphSpec:
-    image, hidden = manifest.image, manifest.decoder.hidden_size
-    inputs: tuple[Tensor, ...]
-    match image:
-        case FixedImage():
-            inputs = (float32(names.PIXEL_VALUES, BATCH, 3, *image.size),)
-            features = float32(names.IMAGE_FEATURES, BATCH, image.fewest_tokens, hidden)
-        case TiledImage():
-            inputs = (float32(names.PIXEL_VALUES, BATCH, 3, image.tile, image.tile),)
-            features = float32(names.IMAGE_FEATURES, BATCH, image.tile_tokens, hidden)
-        case NativeImage():
-            inputs = _packed_inputs(image)
-            features = float32(names.IMAGE_FEATURES, 1, IMAGE_TOKENS, hidden)
-    outputs = [features]
-    if depth := manifest.decoder.deepstack_layers:
-        outputs.append(float32(names.DEEPSTACK_FEATURES, 1, depth, IMAGE_TOKENS, hidden))
+    rule, decoder = manifest.image, manifest.decoder
+    outputs = [rule.encoder_features(decoder.hidden_size)]
+    if depth := decoder.deepstack_layers:
+        outputs.append(
+            float32(names.DEEPSTACK_FEATURES, 1, depth, IMAGE_TOKENS, decoder.hidden_size)
+        )
     return GraphSpec(
-        file=names.graph_file(names.VISION_ENCODER), inputs=inputs, outputs=tuple(outputs)
+        file=names.graph_file(names.VISION_ENCODER),
+        inputs=rule.encoder_inputs(),
+        outputs=tuple(outputs),
     )
 
 
-def _packed_inputs(image: NativeImage) -> tuple[Tensor, ...]:
-    values = 3 * image.temporal_patch_size * image.patch_size**2
-    inputs = [
-        float32(names.PIXEL_VALUES, PATCHES, values),
-        int64(names.PATCH_POSITIONS, PATCHES, _AXES),
-    ]
-    if image.window_size is not None:
-        per_window = (image.window_size * image.merge_size) ** 2
-        inputs += [
-            int64(names.WINDOW_PATCHES, WINDOWS, per_window),
-            int64(names.PATCH_SLOTS, PATCHES),
-        ]
-    if image.position_side is not None:
-        inputs += [
-            int64(names.TABLE_INDICES, PATCHES, _CORNERS),
-            float32(names.TABLE_WEIGHTS, PATCHES, _CORNERS),
-        ]
-    return tuple(inputs)
+def preprocess_interface(size: tuple[int, int]) -> GraphSpec:
+    """Return the interface of the graph that makes ``pixel_values`` of an image's bytes.
 
-
-def preprocess_interface(image: FixedImage) -> GraphSpec:
-    """Return the interface of the graph that makes ``pixel_values`` of an image's bytes."""
+    Args:
+        size: (height, width) of ``pixel_values``.
+    """
     return GraphSpec(
         file=names.graph_file(names.PREPROCESS),
         inputs=(_IMAGE,),
-        outputs=(float32(names.PIXEL_VALUES, 1, 3, *image.size), float64("window", 4)),
+        outputs=(float32(names.PIXEL_VALUES, 1, 3, *size), float64("window", 4)),
     )
 
 
@@ -121,9 +95,9 @@ def refine_interface() -> GraphSpec:
 def decoder_interface(spec: DecoderSpec, part: DecoderPart) -> GraphSpec:
     """Return the interface of the decoder or of one of its halves."""
 
-    def cache(names_: list[str], length: str) -> list[Tensor]:
+    def cache(cached: list[str], length: str) -> list[Tensor]:
         shape = (BATCH, spec.key_value_heads, length, spec.head_dim)
-        return [float32(name, *shape) for name in names_]
+        return [float32(name, *shape) for name in cached]
 
     states = float32(part.input_name, BATCH, SEQUENCE, spec.hidden_size)
     if part.is_last:
@@ -150,25 +124,23 @@ def decoder_interface(spec: DecoderSpec, part: DecoderPart) -> GraphSpec:
 
 def require_interface(manifest: Manifest) -> None:
     """Raise :class:`BundleError` unless the listed graphs are the ones that the figures imply."""
-    for name, expected in expected_graphs(manifest).items():
+    for name, implied in expected_graphs(manifest).items():
         listed = manifest.graphs.get(name)
         if listed is None:
             raise BundleError(f"the manifest has no graph {name}", "export the checkpoint again")
-        for kind, has, wanted in (
-            ("inputs", listed.inputs, expected.inputs),
-            ("outputs", listed.outputs, expected.outputs),
-        ):
-            require_tensors(f"the manifest's {name}", kind, has, wanted)
+        owner = f"the manifest's {name}"
+        require_tensors(owner, "inputs", listed.inputs, implied.inputs)
+        require_tensors(owner, "outputs", listed.outputs, implied.outputs)
 
 
 def require_tensors(
-    owner: str, kind: str, has: tuple[Tensor, ...], wanted: tuple[Tensor, ...]
+    owner: str, kind: str, actual: tuple[Tensor, ...], expected: tuple[Tensor, ...]
 ) -> None:
     """Raise :class:`BundleError` unless names, dtypes and fixed sizes agree, in order."""
-    for found, expected in zip_longest(has, wanted):
-        signatures = [tensor.signature if tensor else "nothing" for tensor in (found, expected)]
-        if signatures[0] != signatures[1]:
+    for pair in zip_longest(actual, expected):
+        has, should_have = (tensor.signature if tensor else "nothing" for tensor in pair)
+        if has != should_have:
             raise BundleError(
-                f"among the {kind} of {owner} is {signatures[0]}, expected {signatures[1]}",
+                f"among the {kind} of {owner} is {has}, expected {should_have}",
                 "a file was swapped or edited: copy the bundle again, or export it again",
             )

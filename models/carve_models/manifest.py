@@ -13,7 +13,7 @@ from carve_models.errors import BundleError, SchemaError, SettingsError
 from carve_models.families.family import Positions
 from carve_models.folder import FileEntry, FolderKind
 from carve_models.graph_spec import GraphSpec
-from carve_models.image_rules import Count, ImageRule, Index, TiledImage
+from carve_models.image_rules import Count, ImageRule, Index
 from carve_models.names import DECODER, MANIFEST_FILE, MROPE_AXES
 from carve_models.settings import Settings
 
@@ -224,9 +224,7 @@ class Manifest:
         if missing:
             raise ValueError(f"the default layer {missing[0]} is not tapped")
         used = self.prompts.single + self.prompts.pair
-        literal = [segment.ids or () for segment in used]
-        if isinstance(self.image, TiledImage):
-            literal += self.image.markup.all_ids()
+        literal = [*(segment.ids or () for segment in used), self.image.markup_ids()]
         largest = max((token for ids in literal for token in ids), default=0)
         if largest >= self.decoder.vocab_size:
             raise ValueError(f"the prompts use token {largest}, beyond the vocabulary")
