@@ -38,6 +38,8 @@ class TowerFeatures:
     """Image tokens are hidden states of a tower over pictures, projected.
 
     Attributes:
+        pixels: what the tower takes.
+        deepstack: none of its layers' features reach the decoder directly.
         layer: configuration field with the index (or indices) of the hidden state; ``None``
             takes the tower's output.
         output_at_last: whether index -1 means the tower's output, final norm included.
@@ -65,6 +67,7 @@ class PatchFeatures:
     runtime and is an input of the graph.
 
     Attributes:
+        pixels: what the tower takes.
         deepstack: field of ``vision_config`` with the layers whose features the decoder adds to
             its first layers' states (DeepStack, arXiv 2406.04334), or ``None``.
     """
@@ -79,6 +82,7 @@ class ImageDeclaration:
     """What a family declares of its image processor; one child for each kind of image rule.
 
     Attributes:
+        pixels: what the images become; :class:`Family` requires that its encoder takes them.
         nested: whether the Hugging Face model takes ``pixel_values`` as (B, views, 3, h, w).
         grid_argument: the Hugging Face model's argument with (time, rows, columns) of each image's
             patches, or ``None``.

@@ -74,7 +74,7 @@ class TiledImage(BaseImageRule, frozen=True, kw_only=True, tag="tiled"):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.split == "longest_edge" and self.longest_edge is None:
-            raise ValueError("the split by longest edge names none")
+            raise ValueError("the split longest_edge gives no longest_edge")
         if self.min_tiles > self.max_tiles:
             raise ValueError(f"min_tiles {self.min_tiles} is above max_tiles {self.max_tiles}")
         side, tags = self.most_tiles_per_side, self.markup.tiles
