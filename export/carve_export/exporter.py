@@ -13,7 +13,7 @@ from typing import Any
 from carve_export.check.parity import Comparison, compare_outputs, require_parity
 from carve_export.check.reference import Reference, references
 from carve_export.checkpoint.companions import write_companions, write_processor
-from carve_export.checkpoint.image_rules import image_rule, require_room
+from carve_export.checkpoint.image_rules import image_rule, require_context
 from carve_export.checkpoint.load import Checkpoint, decoder_spec, load_checkpoint
 from carve_export.checkpoint.prompts import change_layout, literal_ids, resolve_prompts
 from carve_export.precision import parse_precisions, require_lowerable
@@ -219,7 +219,7 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
     for pixels in (defaults.scout_pixels, defaults.final_pixels):
         if pixels is not None:
             image.within(pixels)
-    require_room(image, spec)
+    require_context(image, spec)
     write_processor(checkpoint, image, folder)
     return Manifest(
         family=checkpoint.family.name,

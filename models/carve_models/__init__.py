@@ -1,4 +1,10 @@
-"""Declarations shared by the exporter and the runtime: families, the manifest, the settings."""
+"""What the exporter and the runtime agree on: declarations, and the files that travel between them.
+
+In: the families, which say how a kind of Hugging Face checkpoint becomes a bundle; ``carve.json``
+and ``engines.json``, read and validated. Out: frozen objects of the families, the manifest with
+its image rule and prompts, the settings and the names of graphs, tensors and errors. Nothing here
+computes on arrays or imports more than msgspec and click.
+"""
 
 from carve_models.errors import CarveError
 from carve_models.families.family import Family

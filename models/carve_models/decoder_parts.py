@@ -12,7 +12,7 @@ from carve_models import names
 
 @dataclass(frozen=True)
 class DecoderPart:
-    """A stretch of the decoder that is a graph of its own.
+    """Some of the decoder's layers, as a graph of their own.
 
     Attributes:
         name: the graph's name.

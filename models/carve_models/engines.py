@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from carve_models.errors import EngineError
 from carve_models.folder import FileEntry, FolderKind
-from carve_models.manifest import Tensor
+from carve_models.graph_spec import Range, Tensor
 
 ENGINES_FILE = "engines.json"
 ENGINES_SCHEMA = 1
 
 Target = Literal["tensorrt", "tensorrt_rtx"]
 EnginePrecision = Literal["fp32", "fp16", "bf16"]
-
-#: Smallest, usual and largest size.
-Range = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,39 +62,31 @@ class EngineManifest:
         for name, engine in self.engines.items():
             if engine.file not in self.files:
                 raise ValueError(f"the file of {name} is not listed")
-            for low, usual, high in engine.ranges.values():
-                if not 0 <= low <= usual <= high:
-                    raise ValueError(f"the range {low}..{usual}..{high} of {name} is not in order")
+            for low, typical, high in engine.ranges.values():
+                if not 0 <= low <= typical <= high:
+                    raise ValueError(
+                        f"the range {low}..{typical}..{high} of {name} is not in order"
+                    )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path that is named, in the folder."""
+        return tuple(self.files)
 
 
 #: How a folder of engines is read, and what is said of one that cannot be used.
 ENGINES = FolderKind(
     name="folder of engines",
     manifest=ENGINES_FILE,
+    content=EngineManifest,
     schema=ENGINES_SCHEMA,
     writer="carve-export engine",
     again="build the engines again",
     error=EngineError,
     schema_error=EngineError,
 )
-
-
-def write_engines(folder: Path, manifest: EngineManifest) -> None:
-    """Write ``engines.json`` into ``folder``, complete or not at all."""
-    ENGINES.write(folder, manifest)
-
-
-def read_engines(folder: Path) -> EngineManifest:
-    """Read and validate ``engines.json``.
-
-    Raises:
-        EngineError: it is missing or malformed, of another schema, or a path in it leaves the
-            folder.
-    """
-    manifest = ENGINES.read(folder, EngineManifest)
-    for name in manifest.files:
-        ENGINES.require_inside(name)
-    return manifest
+#: Write and read ``engines.json`` in a folder.
+write_engines, read_engines = ENGINES.write, ENGINES.read
 
 
 def require_size(engine: TensorRtEngine, tensor: Tensor, shape: tuple[int, ...]) -> None:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from carve_models.errors import CarveError
 
-_Manifest = TypeVar("_Manifest")
+
+class Listing(Protocol):
+    """What a manifest is, whichever folder it describes."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path that it names, relative to its folder."""
+        ...
+
+
+ListingT = TypeVar("ListingT", bound=Listing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +37,13 @@ class _Header:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderKind:
+class FolderKind(Generic[ListingT]):
     """One kind of folder.
 
     Attributes:
         name: what it is called.
         manifest: file name of its manifest.
+        content: class of its manifest.
         schema: version of the manifest that is read and written.
         writer: the command that makes one.
         again: how to get another one.
@@ -42,25 +53,26 @@ class FolderKind:
 
     name: str
     manifest: str
+    content: type[ListingT]
     schema: int
     writer: str
     again: str
     error: type[CarveError]
     schema_error: type[CarveError]
 
-    def write(self, folder: Path, manifest: object) -> None:
+    def write(self, folder: Path, manifest: ListingT) -> None:
         """Write a manifest into ``folder``, complete or not at all."""
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
         aside = folder / f".{self.manifest}.partial"
         aside.write_bytes(text + b"\n")
         aside.replace(folder / self.manifest)
 
-    def read(self, folder: Path, kind: type[_Manifest]) -> _Manifest:
-        """Read and validate the manifest in ``folder``, an instance of ``kind``.
+    def read(self, folder: Path) -> ListingT:
+        """Read and validate the manifest in ``folder``.
 
         Raises:
-            CarveError: ``error`` if it is missing or malformed, ``schema_error`` if its schema is
-                another one.
+            CarveError: ``error`` if it is missing or malformed, or a path in it leaves the folder;
+                ``schema_error`` if its schema is not the one that this version reads.
         """
         path = folder / self.manifest
         try:
@@ -78,11 +90,14 @@ class FolderKind:
                     f"{self.schema}",
                     "upgrade carve-vlm" if version > self.schema else self.again,
                 )
-            return msgspec.json.decode(data, type=kind)
+            manifest = msgspec.json.decode(data, type=self.content)
         except msgspec.DecodeError as error:
             raise self.error(f"{path} is malformed: {error}", self.again) from error
+        for name in manifest.paths:
+            self._require_inside(name)
+        return manifest
 
-    def require_inside(self, name: str) -> None:
+    def _require_inside(self, name: str) -> None:
         """Raise ``error`` unless ``name`` is a relative path that stays in its folder."""
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:

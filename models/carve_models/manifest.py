@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,7 +12,8 @@ from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError, SchemaError, SettingsError
 from carve_models.families.family import Positions
 from carve_models.folder import FileEntry, FolderKind
-from carve_models.image_rules import Count, ImageRule, Index, TiledImage
+from carve_models.graph_spec import GraphSpec
+from carve_models.image_rules import Count, ImageRule, Index
 from carve_models.names import DECODER, MANIFEST_FILE, MROPE_AXES
 from carve_models.settings import Settings
 
@@ -29,32 +29,8 @@ Weights = Literal["float32", "float16", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """One graph input or output; symbolic dimensions are names."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-    @property
-    def signature(self) -> str:
-        """Name, dtype and shape, with ``?`` for dimensions without a fixed size."""
-        sizes = [str(size) if isinstance(size, int) else "?" for size in self.shape]
-        return f"{self.name}: {self.dtype}({', '.join(sizes)})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class GraphSpec:
-    """One ONNX file and its interface."""
-
-    file: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Segment:
-    """One stretch of a prompt, exactly one of the three.
+    """One part of a prompt, exactly one of the three.
 
     Attributes:
         ids: literal token ids.
@@ -82,9 +58,9 @@ class Prompts:
 
     def __post_init__(self) -> None:
         for name, segments, images in (("single", self.single, [0]), ("pair", self.pair, [0, 1])):
-            found = [segment.image for segment in segments if segment.image is not None]
+            shown = [segment.image for segment in segments if segment.image is not None]
             texts = [segment for segment in segments if segment.text is not None]
-            if found != images or len(texts) != 1 or "{text}" not in str(texts[0].text):
+            if shown != images or len(texts) != 1 or "{text}" not in str(texts[0].text):
                 raise ValueError(f"the prompt {name!r} needs images {images} and {{text}} once")
         self.shared_prefix()
 
@@ -248,40 +224,27 @@ class Manifest:
         if missing:
             raise ValueError(f"the default layer {missing[0]} is not tapped")
         used = self.prompts.single + self.prompts.pair
-        literal = [segment.ids or () for segment in used]
-        if isinstance(self.image, TiledImage):
-            literal += self.image.markup.all_ids()
+        literal = [*(segment.ids or () for segment in used), self.image.markup_ids()]
         largest = max((token for ids in literal for token in ids), default=0)
         if largest >= self.decoder.vocab_size:
             raise ValueError(f"the prompts use token {largest}, beyond the vocabulary")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path that is named, in the bundle's folder."""
+        return (*self.files, *(graph.file for graph in self.graphs.values()))
 
 
 #: How a bundle's folder is read, and what is said of one that cannot be used.
 BUNDLE = FolderKind(
     name="bundle",
     manifest=MANIFEST_FILE,
+    content=Manifest,
     schema=SCHEMA_VERSION,
     writer="carve-export",
     again="export the checkpoint again",
     error=BundleError,
     schema_error=SchemaError,
 )
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write ``carve.json`` into ``folder``, complete or not at all."""
-    BUNDLE.write(folder, manifest)
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read and validate ``carve.json``.
-
-    Raises:
-        BundleError: the folder or the manifest is missing or malformed, or a path in it leaves
-            the bundle.
-        SchemaError: the manifest's schema is not the one that this version reads.
-    """
-    manifest = BUNDLE.read(folder, Manifest)
-    for name in [*manifest.files, *(graph.file for graph in manifest.graphs.values())]:
-        BUNDLE.require_inside(name)
-    return manifest
+#: Write and read ``carve.json`` in a folder.
+write_manifest, read_manifest = BUNDLE.write, BUNDLE.read

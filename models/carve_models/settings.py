@@ -44,8 +44,8 @@ def require_range(name: str, value: object, low: float, high: float = math.inf) 
     if isinstance(value, bool) or not isinstance(value, Real):
         raise SettingsError(f"{name} is {value!r}", "give a number")
     if not low <= value <= high:  # type: ignore[operator]
-        wanted = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-        raise SettingsError(f"{name} is {value}", f"give a value {wanted}")
+        bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise SettingsError(f"{name} is {value}", f"give a value {bounds}")
 
 
 def require_count(name: str, value: object, low: int = 1) -> None:

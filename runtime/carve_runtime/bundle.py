@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import carve_models
 from carve_models.errors import BundleError
@@ -71,7 +72,7 @@ def open_bundle(folder: str | os.PathLike[str] | None = None, *, verify: bool = 
 
 
 def require_file(
-    kind: FolderKind, root: Path, name: str, entry: FileEntry, *, verify: bool
+    kind: FolderKind[Any], root: Path, name: str, entry: FileEntry, *, verify: bool
 ) -> None:
     """Check that a listed file is there and unchanged.
 

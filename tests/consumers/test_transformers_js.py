@@ -9,7 +9,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from carve_models.image_rules import FixedImage
 from carve_runtime import Carve
 from tests.support import POCKET, SCENES
 
@@ -21,11 +20,11 @@ PROMPT = "<image>\nUSER: {text}\nASSISTANT:"  # of pocket; transformers.js resol
 def test_the_same_plain_answers(pocket: Carve, tmp_path: Path) -> None:
     """At the size that the model sees: transformers.js resizes otherwise than Pillow."""
     assert (SOURCE / "node_modules").is_dir(), f"run `npm ci` in {SOURCE}, as .ci/run does"
-    spec = pocket.manifest.image
-    assert isinstance(spec, FixedImage)
+    size = pocket.manifest.image.fixed_size
+    assert size is not None
     pairs = []
     for index, entry in enumerate(json.loads((SCENES / "questions.json").read_text())[:PAIRS]):
-        picture = Image.open(SCENES / entry["image"]).convert("RGB").resize(spec.size[::-1])
+        picture = Image.open(SCENES / entry["image"]).convert("RGB").resize(size[::-1])
         picture.save(tmp_path / f"{index}.png")
         answer = pocket.plain(picture, entry["question"], max_new_tokens=8)
         prompt = PROMPT.format(text=entry["question"])

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from carve_export.checkpoint.load import Checkpoint
 from carve_models import names
 from carve_models.errors import CheckpointError
-from carve_models.families.family import NativeImages, TiledImages
-from carve_models.image_rules import FixedImage, ImageRule, NativeImage
+from carve_models.image_rules import ImageRule
 from carve_models.manifest import Manifest, Segment
 from carve_runtime.images.model_input import FEATURE, ModelInput
 from carve_runtime.images.preprocess import preprocess
@@ -26,9 +25,6 @@ from carve_runtime.prompt.text import PromptPart, Text, prompt_parts
 Array = NDArray[np.float32]
 
 _SEED = 0
-
-#: Rows and columns of tokens, or of tiles, of the example image: windows at the edges are ragged.
-_EXAMPLE_TOKENS, _EXAMPLE_TILES = (13, 18), (2, 3)
 
 #: What models call the argument that tells image tokens (1) from text (0).
 _TOKEN_KINDS = {"token_type_ids", "mm_token_type_ids"}
@@ -86,15 +82,9 @@ def references(
     return [single, pair]
 
 
-def example_image(spec: ImageRule) -> RGB:
+def example_image(rule: ImageRule) -> RGB:
     """Return a made-up image whose size exercises the rule: soft blobs under noise."""
-    if isinstance(spec, FixedImage):
-        height, width = spec.size
-    else:
-        native = isinstance(spec, NativeImage)
-        side = spec.token_size if isinstance(spec, NativeImage) else spec.tile
-        rows, columns = _EXAMPLE_TOKENS if native else _EXAMPLE_TILES
-        height, width = rows * side, columns * side
+    height, width = rule.example_size()
     random = np.random.default_rng(_SEED)
     y, x = np.indices((height, width)) / max(height, width)
     waves = [np.sin(random.uniform(3, 20) * x + random.uniform(3, 20) * y) for _ in range(3)]
@@ -157,13 +147,12 @@ def _image_inputs(checkpoint: Checkpoint, seen: Sequence[ModelInput]) -> dict[st
     """Return images as the Hugging Face model takes them."""
     pixels = torch.cat([torch.from_numpy(one.feeds[names.PIXEL_VALUES]) for one in seen])
     images = checkpoint.family.images
-    if isinstance(images, TiledImages) and images.nested:
-        return {"pixel_values": pixels[None]}
-    if isinstance(images, NativeImages):
+    inputs = {"pixel_values": pixels[None] if images.nested else pixels}
+    if images.grid_argument is not None:
         merge = checkpoint.config.vision_config.spatial_merge_size
         grids = [(1, *(side * merge for side in one.grid)) for one in seen]
-        return {"pixel_values": pixels, "image_grid_thw": torch.tensor(grids)}
-    return {"pixel_values": pixels}
+        inputs[images.grid_argument] = torch.tensor(grids)
+    return inputs
 
 
 def _features(checkpoint: Checkpoint, seen: ModelInput) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from carve_export.checkpoint.load import Checkpoint
-from carve_models.image_rules import FixedImage, ImageRule
+from carve_models.image_rules import ImageRule
 
 _IMAGE_PROCESSOR_FILE = "preprocessor_config.json"
 _PROCESSOR_FILE = "processor_config.json"
@@ -30,14 +30,14 @@ def write_processor(checkpoint: Checkpoint, image: ImageRule, folder: Path) -> N
     once a patch: a class token that the model drops must not be among what it adds.
     """
     name = PROCESSOR_MAPPING_NAMES.get(checkpoint.config.model_type)
-    if name is None or not isinstance(image, FixedImage):
+    if name is None or image.fixed_size is None:
         return
     path = folder / _IMAGE_PROCESSOR_FILE
     _write(path, json.loads(path.read_text()) | {"processor_class": name})
     processor = {
         "processor_class": name,
         "image_token": checkpoint.image_token,
-        "patch_size": image.patch_size,
+        "patch_size": checkpoint.config.vision_config.patch_size,
         "num_additional_image_tokens": 0,
         "vision_feature_select_strategy": "full",
     }

@@ -13,7 +13,7 @@ from torch import nn
 from carve_export.checkpoint.family import find_family
 from carve_export.checkpoint.weights import DTYPES, compute_in_float32
 from carve_models.errors import CheckpointError, FamilyError
-from carve_models.families.family import Family, PatchFeatures
+from carve_models.families.family import Family
 from carve_models.manifest import DecoderSpec, Weights
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -190,7 +190,5 @@ def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> Deco
 
 
 def _deepstack_layers(checkpoint: Checkpoint) -> int:
-    features = checkpoint.family.features
-    if not isinstance(features, PatchFeatures) or features.deepstack is None:
-        return 0
-    return len(getattr(checkpoint.config.vision_config, features.deepstack))
+    field = checkpoint.family.features.deepstack
+    return 0 if field is None else len(getattr(checkpoint.config.vision_config, field))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,36 @@ from carve_export.steps.refine import refine_image
 from carve_export.steps.regions import Choice, select_regions
 from carve_export.steps.resample import FILTERS, Op, Value, scalars
 from carve_models import names
+from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.image_rules import FixedImage, ImageRule
 from carve_models.interface import preprocess_interface, refine_interface
-from carve_models.manifest import GraphSpec, Tensor
 
 #: ScatterElements with ``min`` came with this operator set; later ones bring nothing needed here.
 _OPSET = 18
 _IR_VERSION = 8  # the first that knows the operator set: the widest choice of runtimes
 
 
-def write_step_graphs(folder: Path, spec: ImageRule) -> None:
+#: The steps of each kind of rule that brings images to one size.
+PREPROCESSING: dict[type[ImageRule], Callable[[Op, Value, Any], tuple[Value, Value]]] = {
+    FixedImage: preprocess,
+}
+
+
+def write_step_graphs(folder: Path, rule: ImageRule) -> None:
     """Write the graphs under a bundle's folder.
 
     ``preprocess.onnx`` is made for images of one size, and left out where the filter cannot be
     expressed (``nearest``).
     """
     _write(folder, names.CARVE_REFINE, refine_interface(), _refine)
-    if isinstance(spec, FixedImage) and spec.resample in FILTERS:
+    size = rule.fixed_size
+    if size is not None and rule.resample in FILTERS:
+        steps = PREPROCESSING[type(rule)]
         _write(
             folder,
             names.PREPROCESS,
-            preprocess_interface(spec),
-            lambda op, image: preprocess(op, image, spec),
+            preprocess_interface(size),
+            lambda op, image: steps(op, image, rule),
         )
 
 

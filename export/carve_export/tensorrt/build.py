@@ -29,8 +29,9 @@ from carve_models.engines import (
     write_engines,
 )
 from carve_models.errors import EngineError, SettingsError
+from carve_models.graph_spec import GraphSpec
 from carve_models.interface import expected_graphs, require_tensors
-from carve_models.manifest import GraphSpec, Manifest
+from carve_models.manifest import Manifest
 from carve_runtime.bundle import Bundle, open_bundle, sha256
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from carve_models.engines import Range, Target
+from carve_models.engines import Target
 from carve_models.errors import EngineError, SettingsError
-from carve_models.manifest import Tensor
+from carve_models.graph_spec import Range, Tensor
 from carve_runtime.backends.tensorrt.cuda import compute_capability
 from carve_runtime.backends.tensorrt.runner import import_tensorrt
 

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from carve_export.tensorrt.ranges import LAYERS, STEPS, TOKENS
-from carve_models.manifest import GraphSpec, Tensor
+from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.names import graph_file
 
 CONTRAST = "contrast"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from carve_models.engines import Range
 from carve_models.errors import SettingsError
-from carve_models.image_rules import FixedImage, NativeImage
-from carve_models.manifest import Manifest, Tensor
-from carve_models.names import BATCH, PAST, PATCHES, SEQUENCE, TOTAL, VISION_ENCODER, WINDOWS
+from carve_models.graph_spec import Range, Tensor
+from carve_models.manifest import Manifest
+from carve_models.names import BATCH, PAST, SEQUENCE, TOTAL, VISION_ENCODER
 from carve_runtime.memory import TEXT_POSITIONS
 
 STEPS, LAYERS, TOKENS = "steps", "layers", "tokens"
@@ -32,16 +31,12 @@ def default_ranges(manifest: Manifest) -> dict[str, Range]:
         LAYERS: (1, len(decoder.tapped_layers), len(decoder.tapped_layers)),
         TOKENS: (1, most, most),
     }
-    if isinstance(image, NativeImage):
-        patches = image.merge_size**2
-        middle = (image.fewest_tokens + most) // 2
-        ranges[PATCHES] = (patches, middle * patches, most * patches)
-        if image.window_size is not None:
-            # Of a sliver each token has a window of its own.
-            ranges[WINDOWS] = (1, -(-middle // image.window_size**2), most)
-    elif not isinstance(image, FixedImage):
-        # At least two: TensorRT-RTX 1.7 cannot compile Idefics3's encoder for a fixed batch.
-        ranges[f"{VISION_ENCODER}.{BATCH}"] = (1, 1, max(2, most // image.tile_tokens))
+    for name, (fewest, typical, largest) in image.encoder_ranges().items():
+        if name == BATCH:
+            # At least two: TensorRT-RTX 1.7 cannot compile Idefics3's encoder for a fixed batch.
+            ranges[f"{VISION_ENCODER}.{BATCH}"] = (fewest, typical, max(2, largest))
+        else:
+            ranges[name] = (fewest, typical, largest)
     return ranges
 
 

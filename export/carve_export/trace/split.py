@@ -19,8 +19,9 @@ from carve_export.trace.modules import row_name
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import ExportError
+from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.interface import decoder_interface
-from carve_models.manifest import DecoderSpec, GraphSpec, Tensor
+from carve_models.manifest import DecoderSpec
 
 
 def split_decoder(folder: Path, spec: DecoderSpec) -> None:

@@ -18,7 +18,7 @@ import torch
 from carve_export.onnx_files import EXTERNAL_DATA_ABOVE, save_model
 from carve_export.trace.traceable import Traceable
 from carve_models.errors import CarveError, ExportError
-from carve_models.manifest import GraphSpec, Tensor
+from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.names import graph_file
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,8 @@ from carve_export.trace.vision_attention import (
 )
 from carve_models import names
 from carve_models.families.family import PatchFeatures, TowerFeatures
-from carve_models.image_rules import FixedImage, ImageRule, NativeImage
+from carve_models.image_rules import ImageRule
 from carve_runtime.images.preprocess import preprocess
-
-# Example sizes: distinct and above one, so that the trace takes none of them for a constant.
-_EXAMPLE_GRID = 5, 7
 
 
 class TowerEncoder(nn.Module):
@@ -95,32 +93,34 @@ class PatchEncoder(nn.Module):
         return features, torch.stack(list(output.deepstack_features))[None]
 
 
-def traceable_vision(checkpoint: Checkpoint, spec: ImageRule) -> Traceable:
+def traceable_vision(checkpoint: Checkpoint, rule: ImageRule) -> Traceable:
     """Return the vision encoder, ready to trace."""
     features = checkpoint.family.features
-    if isinstance(features, PatchFeatures):
-        assert isinstance(spec, NativeImage)
-        return _packed_graph(checkpoint, features, spec)
-    assert not isinstance(spec, NativeImage)
-    size = spec.size if isinstance(spec, FixedImage) else (spec.tile, spec.tile)
+    return _TRACEABLE[type(features)](checkpoint, features, rule)
+
+
+def _traceable_tower(checkpoint: Checkpoint, features: TowerFeatures, rule: ImageRule) -> Traceable:
+    (pixel_values,) = rule.encoder_inputs()
+    _, *picture = pixel_values.shape
     return Traceable(
         name=names.VISION_ENCODER,
         module=TowerEncoder(checkpoint, features),
-        example=(torch.randn(EXAMPLE_BATCH, 3, *size),),
+        example=(torch.randn(EXAMPLE_BATCH, *picture),),
         dynamic_shapes=({0: BATCH},),
         inputs=[names.PIXEL_VALUES],
         outputs=[names.IMAGE_FEATURES],
     )
 
 
-def _packed_graph(checkpoint: Checkpoint, features: PatchFeatures, spec: NativeImage) -> Traceable:
+def _traceable_patches(
+    checkpoint: Checkpoint, features: PatchFeatures, rule: ImageRule
+) -> Traceable:
     """Trace over an example image. It switches the tower to our attention."""
     module = PatchEncoder(checkpoint, features)
     checkpoint.model.set_attn_implementation({"vision_config": VISION_ATTENTION_NAME})
-    size = [side * spec.token_size for side in _EXAMPLE_GRID]
-    seen = preprocess(np.zeros((*size, 3), np.uint8), spec)
-    example = {name: torch.from_numpy(array) for name, array in seen.feeds.items()}
-    patches = Dim(names.IMAGE_TOKENS) * spec.merge_size**2
+    model_input = preprocess(np.zeros((*rule.example_size(), 3), np.uint8), rule)
+    example = {name: torch.from_numpy(array) for name, array in model_input.feeds.items()}
+    patches = Dim(names.IMAGE_TOKENS) * checkpoint.config.vision_config.spatial_merge_size**2
     shapes = {name: {0: patches} for name in example}
     groups = [names.WINDOW_PATCHES, names.PATCH_SLOTS], [names.TABLE_INDICES, names.TABLE_WEIGHTS]
     if names.WINDOW_PATCHES in example:
@@ -142,3 +142,10 @@ def _packed_graph(checkpoint: Checkpoint, features: PatchFeatures, spec: NativeI
         inputs=list(example),
         outputs=outputs,
     )
+
+
+#: How each kind of vision encoder is traced.
+_TRACEABLE: dict[type[object], Callable[[Checkpoint, Any, ImageRule], Traceable]] = {
+    TowerFeatures: _traceable_tower,
+    PatchFeatures: _traceable_patches,
+}

@@ -1,6 +1,7 @@
 """The model families, one declaration each.
 
-In: nothing; a family is data. Out: :class:`~carve_models.families.family.Family` objects that say
-where the parts of a Hugging Face model are, what its image processor does, how its prompts read.
-A new family is one file here and one line in ``registry``.
+In: the name of an architecture, as ``config.json`` gives it. Out: the
+:class:`~carve_models.families.family.Family` that covers it, which says where the parts of the
+Hugging Face model are, what its image processor does and how its prompts read. A family is data;
+a new one is one file here and one line in ``registry``.
 """

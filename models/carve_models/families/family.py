@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal
 
 #: How position ids grow along a prompt. ``sequential``: by one a token. ``mrope``: three axes
 #: (time, row, column); an image's tokens stand at their place in its grid (Qwen2-VL).
 Positions = Literal["sequential", "mrope"]
+
+#: What a vision encoder takes as ``pixel_values``. ``pictures``: (B, 3, h, w). ``patches``: one
+#: image's patches, packed into a row.
+PixelLayout = Literal["pictures", "patches"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +35,11 @@ class Modules:
 
 @dataclass(frozen=True, kw_only=True)
 class TowerFeatures:
-    """Image tokens are hidden states of a tower over ``pixel_values (B, 3, h, w)``, projected.
+    """Image tokens are hidden states of a tower over pictures, projected.
 
     Attributes:
+        pixels: what the tower takes.
+        deepstack: none of its layers' features reach the decoder directly.
         layer: configuration field with the index (or indices) of the hidden state; ``None``
             takes the tower's output.
         output_at_last: whether index -1 means the tower's output, final norm included.
@@ -42,6 +48,9 @@ class TowerFeatures:
         shuffle: configuration field with the ratio of a pixel shuffle before the projector, which
             puts neighbouring states side by side; ``None`` if the projector does that itself.
     """
+
+    pixels: ClassVar[PixelLayout] = "pictures"
+    deepstack: ClassVar[None] = None
 
     layer: str | None = None
     output_at_last: bool = False
@@ -58,15 +67,39 @@ class PatchFeatures:
     runtime and is an input of the graph.
 
     Attributes:
+        pixels: what the tower takes.
         deepstack: field of ``vision_config`` with the layers whose features the decoder adds to
             its first layers' states (DeepStack, arXiv 2406.04334), or ``None``.
     """
+
+    pixels: ClassVar[PixelLayout] = "patches"
 
     deepstack: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class FixedImages:
+class ImageDeclaration:
+    """What a family declares of its image processor; one child for each kind of image rule.
+
+    Attributes:
+        pixels: what the images become; :class:`Family` requires that its encoder takes them.
+        nested: whether the Hugging Face model takes ``pixel_values`` as (B, views, 3, h, w).
+        grid_argument: the Hugging Face model's argument with (time, rows, columns) of each image's
+            patches, or ``None``.
+    """
+
+    pixels: ClassVar[PixelLayout] = "pictures"
+    nested: bool = False
+    grid_argument: str | None = None
+
+    @property
+    def vision_fields(self) -> tuple[str | None, ...]:
+        """Fields of ``vision_config`` that the declaration refers to, or ``None`` for each."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedImages(ImageDeclaration):
     """Every image is brought to one size.
 
     Attributes:
@@ -77,7 +110,7 @@ class FixedImages:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NativeImages:
+class NativeImages(ImageDeclaration):
     """Images keep their aspect ratio and become packed patches.
 
     Attributes:
@@ -89,9 +122,16 @@ class NativeImages:
             that is interpolated, or ``None``.
     """
 
+    pixels: ClassVar[PixelLayout] = "patches"
+    grid_argument: str | None = "image_grid_thw"
     max_tokens: int
     window_size: str | None = None
     position_table: str | None = None
+
+    @property
+    def vision_fields(self) -> tuple[str | None, ...]:
+        """The fields of windows and of the position table."""
+        return self.window_size, self.position_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +150,7 @@ class TileTexts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TiledImages:
+class TiledImages(ImageDeclaration):
     """Images are split into tiles, followed by a view of the whole.
 
     The tokens of the tiles, put together, form the attention map; those of the only view do if an
@@ -122,17 +162,12 @@ class TiledImages:
             below 1 is its inverse.
         texts: what stands around the views.
         switch: field of the image processor that turns splitting on; ``None`` if it always is.
-        nested: whether the Hugging Face model takes ``pixel_values`` as (B, views, 3, h, w).
     """
 
     split: Literal["longest_edge", "closest_aspect"]
     shrink: str
     texts: TileTexts = field(default_factory=TileTexts)
     switch: str | None = None
-    nested: bool = False
-
-
-ImageDeclaration: TypeAlias = FixedImages | NativeImages | TiledImages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,10 +235,15 @@ class Family:
     prompts: PromptLayout
     layers: LayerRule
 
+    def __post_init__(self) -> None:
+        if self.features.pixels != self.images.pixels:
+            raise ValueError(
+                f"the images of {self.name} become {self.images.pixels}, its vision encoder takes "
+                f"{self.features.pixels}"
+            )
+
     @property
     def vision_fields(self) -> tuple[str, ...]:
         """Fields of ``vision_config`` that the declaration refers to."""
-        named = [self.features.deepstack] if isinstance(self.features, PatchFeatures) else []
-        if isinstance(self.images, NativeImages):
-            named += [self.images.window_size, self.images.position_table]
+        named = self.features.deepstack, *self.images.vision_fields
         return tuple(field for field in named if field is not None)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carve_models.errors import BundleError, ProviderError, RunError
+from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.interface import require_tensors
-from carve_models.manifest import GraphSpec, Tensor
 from carve_runtime.backends.pool import Pool
 from carve_runtime.backends.protocol import Array, BackendSettings, GraphRunner, Value, in_order
 from carve_runtime.bundle import Bundle

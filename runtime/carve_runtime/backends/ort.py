@@ -17,8 +17,8 @@ from carve_models.errors import (
     ProviderError,
     RunError,
 )
+from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.interface import require_tensors
-from carve_models.manifest import GraphSpec, Tensor
 from carve_runtime.backends.protocol import Array, BackendSettings, GraphRunner, Value
 from carve_runtime.backends.providers import PROVIDERS, Plugin
 from carve_runtime.bundle import Bundle

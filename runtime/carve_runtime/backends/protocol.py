@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from numpy.typing import NDArray
 
 from carve_models.errors import SettingsError
-from carve_models.manifest import Tensor
+from carve_models.graph_spec import Tensor
 from carve_models.settings import require_choice, require_count
 
 Array: TypeAlias = NDArray[Any]

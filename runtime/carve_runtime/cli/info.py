@@ -9,7 +9,6 @@ import msgspec
 
 from carve_models import names
 from carve_models.cli import HELP, ErrorCommand
-from carve_models.image_rules import FixedImage, ImageRule, NativeImage, TiledImage
 from carve_models.manifest import Quality, Segment
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle, open_bundle
@@ -48,7 +47,7 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
         ("source", manifest.source),
         ("profile", f"{manifest.profile}, opset {manifest.opset}, weights {manifest.weights}"),
         *_spell_quality(manifest.quality),
-        ("image", f"{_spell_image(image)}, {image.resample}"),
+        ("image", f"{image.describe()}, {image.resample}"),
         (
             "decoder",
             f"{decoder.layers} layers, {decoder.attention_heads} heads, "
@@ -74,18 +73,6 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
-
-
-def _spell_image(image: ImageRule) -> str:
-    match image:
-        case FixedImage():
-            size, grid = (" x ".join(map(str, pair)) for pair in (image.size[::-1], image.grid))
-            return f"{size} pixels, {grid} (rows x columns) = {image.fewest_tokens} tokens"
-        case NativeImage():
-            sides = f"multiples of {image.token_size}"
-            return f"{image.min_pixels} to {image.max_pixels} pixels in {sides}, a token each"
-        case TiledImage():
-            return f"tiles of {image.tile} x {image.tile} pixels and {image.tile_tokens} tokens"
 
 
 def _spell_quality(quality: Quality | None) -> list[tuple[str, str]]:

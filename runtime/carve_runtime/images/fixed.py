@@ -10,40 +10,45 @@ from carve_runtime.images.model_input import ModelInput, features_only, normaliz
 from carve_runtime.method.geometry import RGB
 
 
-def see_fixed(image: RGB, spec: FixedImage) -> ModelInput:
-    """Follow the steps of :class:`carve_models.image_rules.FixedImage`."""
+def preprocess_fixed(image: RGB, rule: FixedImage) -> ModelInput:
+    """Follow the steps of a :class:`carve_models.image_rules.FixedImage`.
+
+    Args:
+        image: (H, W, 3) uint8.
+        rule: the bundle's.
+    """
     left = top = 0  # where the image begins in the pixel array, in pixels of the image
     scale_x = scale_y = 1.0  # pixels of the image per pixel of the pixel array
     pixels = image
-    if spec.pad_color is not None:
-        pixels, left, top = _pad_to_square(image, spec.pad_color)
-    elif spec.crop is not None:
-        pixels, left, top = _trim(image, spec.max_aspect_ratio)
-    target = _resized_size(pixels.shape[0], pixels.shape[1], spec)
+    if rule.pad_color is not None:
+        pixels, left, top = _pad_to_square(image, rule.pad_color)
+    elif rule.crop is not None:
+        pixels, left, top = _trim(image, rule.max_aspect_ratio)
+    target = _resized_size(pixels.shape[0], pixels.shape[1], rule)
     if target is not None:
         scale_y, scale_x = pixels.shape[0] / target[0], pixels.shape[1] / target[1]
-        pixels = resize(pixels, *target, spec)
+        pixels = resize(pixels, *target, rule)
     x0, y0 = -float(left), -float(top)
-    if spec.crop is not None:
-        pixels, crop_left, crop_top = _center_crop(pixels, spec.crop)
+    if rule.crop is not None:
+        pixels, crop_left, crop_top = _center_crop(pixels, rule.crop)
         x0, y0 = x0 + crop_left * scale_x, y0 + crop_top * scale_y
-    seen_height, seen_width = (side * spec.patch_size for side in spec.grid)
-    tokens = spec.grid[0] * spec.grid[1]
+    covered_height, covered_width = (side * rule.patch_size for side in rule.grid)
+    tokens = rule.grid[0] * rule.grid[1]
     return ModelInput(
-        feeds={names.PIXEL_VALUES: normalize(pixels, spec)[None]},
+        feeds={names.PIXEL_VALUES: normalize(pixels, rule)[None]},
         ids=features_only(tokens),
         map_tokens=np.arange(tokens),
-        grid=spec.grid,
-        window=(x0, y0, x0 + seen_width * scale_x, y0 + seen_height * scale_y),
+        grid=rule.grid,
+        window=(x0, y0, x0 + covered_width * scale_x, y0 + covered_height * scale_y),
     )
 
 
-def _resized_size(height: int, width: int, spec: FixedImage) -> tuple[int, int] | None:
-    if spec.resize_to is not None:
-        return spec.resize_to
-    if spec.resize_shortest_edge is None:
+def _resized_size(height: int, width: int, rule: FixedImage) -> tuple[int, int] | None:
+    if rule.resize_to is not None:
+        return rule.resize_to
+    if rule.resize_shortest_edge is None:
         return None
-    short = spec.resize_shortest_edge
+    short = rule.resize_shortest_edge
     long = int(short * max(height, width) / min(height, width))
     return (long, short) if width <= height else (short, long)
 
@@ -71,10 +76,10 @@ def _trim(image: RGB, ratio: float) -> tuple[RGB, int, int]:
 
 def _center_crop(pixels: RGB, size: tuple[int, int]) -> tuple[RGB, int, int]:
     """Return the crop and its left and top edge (negative where black was added)."""
-    (height, width), (want_height, want_width) = pixels.shape[:2], size
-    top, left = (height - want_height) // 2, (width - want_width) // 2
-    crop = np.zeros((want_height, want_width, 3), np.uint8)
-    source = pixels[max(top, 0) : top + want_height, max(left, 0) : left + want_width]
+    (height, width), (crop_height, crop_width) = pixels.shape[:2], size
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    crop = np.zeros((crop_height, crop_width, 3), np.uint8)
+    source = pixels[max(top, 0) : top + crop_height, max(left, 0) : left + crop_width]
     y, x = max(-top, 0), max(-left, 0)
     crop[y : y + source.shape[0], x : x + source.shape[1]] = source
     return crop, left, top

@@ -52,16 +52,16 @@ def features_only(count: int) -> NDArray[np.int64]:
     return np.full(count, FEATURE, np.int64)
 
 
-def resize(pixels: RGB, height: int, width: int, spec: ImageRule) -> RGB:
+def resize(pixels: RGB, height: int, width: int, rule: ImageRule) -> RGB:
     """Resize with Pillow and the rule's filter."""
     picture = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(picture.resize((width, height), _FILTERS[spec.resample]))
+    return np.asarray(picture.resize((width, height), _FILTERS[rule.resample]))
 
 
-def normalize(pixels: RGB, spec: ImageRule) -> NDArray[np.float32]:
+def normalize(pixels: RGB, rule: ImageRule) -> NDArray[np.float32]:
     """Return (3, h, w) float32 of an (h, w, 3) image: rescaled, then mean and deviation."""
-    values = (pixels.astype(np.float64) * spec.rescale_factor).astype(np.float32)
-    if spec.mean is not None and spec.std is not None:
-        mean, std = np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)
+    values = (pixels.astype(np.float64) * rule.rescale_factor).astype(np.float32)
+    if rule.mean is not None and rule.std is not None:
+        mean, std = np.asarray(rule.mean, np.float32), np.asarray(rule.std, np.float32)
         values = np.divide(values - mean, std)
     return np.ascontiguousarray(values.transpose(2, 0, 1))

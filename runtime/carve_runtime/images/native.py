@@ -24,21 +24,26 @@ Indices = NDArray[np.int64]
 _NO_PATCH = -1
 
 
-def see_native(image: RGB, spec: NativeImage) -> ModelInput:
-    """Follow :class:`carve_models.image_rules.NativeImage`."""
-    thick, left, top = _thicken(image, spec.max_aspect_ratio)
-    height, width = smart_resize(thick.shape[0], thick.shape[1], spec)
-    values = normalize(resize(thick, height, width, spec), spec)
-    grid = height // spec.token_size, width // spec.token_size
+def preprocess_native(image: RGB, rule: NativeImage) -> ModelInput:
+    """Follow a :class:`carve_models.image_rules.NativeImage`.
+
+    Args:
+        image: (H, W, 3) uint8.
+        rule: the bundle's.
+    """
+    thick, left, top = _thicken(image, rule.max_aspect_ratio)
+    height, width = smart_resize(thick.shape[0], thick.shape[1], rule)
+    values = normalize(resize(thick, height, width, rule), rule)
+    grid = height // rule.token_size, width // rule.token_size
     feeds: dict[str, NDArray[Any]] = {
-        names.PIXEL_VALUES: _pack(values, grid, spec),
-        names.PATCH_POSITIONS: patch_positions(grid, spec.merge_size),
+        names.PIXEL_VALUES: _pack(values, grid, rule),
+        names.PATCH_POSITIONS: patch_positions(grid, rule.merge_size),
     }
-    if spec.window_size is not None:
-        windows, slots = window_layout(grid, spec.window_size, spec.merge_size**2)
+    if rule.window_size is not None:
+        windows, slots = window_layout(grid, rule.window_size, rule.token_patches)
         feeds |= {names.WINDOW_PATCHES: windows, names.PATCH_SLOTS: slots}
-    if spec.position_side is not None:
-        indices, weights = table_layout(grid, spec.merge_size, spec.position_side)
+    if rule.position_side is not None:
+        indices, weights = table_layout(grid, rule.merge_size, rule.position_side)
         feeds |= {names.TABLE_INDICES: indices, names.TABLE_WEIGHTS: weights}
     tokens = grid[0] * grid[1]
     return ModelInput(
@@ -55,16 +60,16 @@ def see_native(image: RGB, spec: NativeImage) -> ModelInput:
     )
 
 
-def smart_resize(height: int, width: int, spec: NativeImage) -> tuple[int, int]:
+def smart_resize(height: int, width: int, rule: NativeImage) -> tuple[int, int]:
     """Return the (height, width) that an image is resized to (``smart_resize``, transformers)."""
-    unit = spec.token_size
+    unit = rule.token_size
     high, wide = round(height / unit) * unit, round(width / unit) * unit
-    if high * wide > spec.max_pixels:
-        shrink = math.sqrt(height * width / spec.max_pixels)
+    if high * wide > rule.max_pixels:
+        shrink = math.sqrt(height * width / rule.max_pixels)
         high = max(unit, math.floor(height / shrink / unit) * unit)
         wide = max(unit, math.floor(width / shrink / unit) * unit)
-    elif high * wide < spec.min_pixels:
-        grow = math.sqrt(spec.min_pixels / (height * width))
+    elif high * wide < rule.min_pixels:
+        grow = math.sqrt(rule.min_pixels / (height * width))
         high = math.ceil(height * grow / unit) * unit
         wide = math.ceil(width * grow / unit) * unit
     return high, wide
@@ -87,15 +92,15 @@ def _thicken(image: RGB, ratio: float) -> tuple[RGB, int, int]:
 
 
 def _pack(
-    values: NDArray[np.float32], grid: tuple[int, int], spec: NativeImage
+    values: NDArray[np.float32], grid: tuple[int, int], rule: NativeImage
 ) -> NDArray[np.float32]:
     """Return (patches, channels * time * patch * patch) of (3, h, w)."""
-    (rows, columns), merge, patch = grid, spec.merge_size, spec.patch_size
+    (rows, columns), merge, patch = grid, rule.merge_size, rule.patch_size
     parts = values.reshape(3, rows, merge, patch, columns, merge, patch)
     parts = parts.transpose(1, 4, 2, 5, 0, 3, 6)  # row, column, y, x, channel, patch, patch
-    count = rows * columns * merge**2
+    count = rows * columns * rule.token_patches
     still = parts.reshape(count, 3, 1, patch, patch)
-    return np.repeat(still, spec.temporal_patch_size, axis=2).reshape(count, -1)
+    return np.repeat(still, rule.temporal_patch_size, axis=2).reshape(count, -1)
 
 
 def patch_positions(grid: tuple[int, int], merge: int) -> Indices:

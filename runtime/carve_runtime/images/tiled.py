@@ -13,21 +13,25 @@ from carve_runtime.images.model_input import FEATURE, ModelInput, normalize, res
 from carve_runtime.method.geometry import RGB
 
 
-def see_tiles(image: RGB, spec: TiledImage) -> ModelInput:
-    """Follow :class:`carve_models.image_rules.TiledImage`.
+def preprocess_tiled(image: RGB, rule: TiledImage) -> ModelInput:
+    """Follow a :class:`carve_models.image_rules.TiledImage`.
 
     Each tile shows its rectangle of the image, resized without keeping the aspect ratio; together
     they cover the image, and so does the map.
+
+    Args:
+        image: (H, W, 3) uint8.
+        rule: the bundle's.
     """
-    canvas, whole, arrangement = _split(image, spec)
-    views = [*_cut(canvas, arrangement, spec.tile), whole] if arrangement else [whole]
-    ids, starts = _markup(arrangement, spec)
+    canvas, whole, arrangement = _split(image, rule)
+    views = [*_cut(canvas, arrangement, rule.tile), whole] if arrangement else [whole]
+    ids, starts = _markup(arrangement, rule)
     rows, columns = arrangement or (1, 1)
-    high, wide = spec.tile_grid
+    high, wide = rule.tile_grid
     within = np.arange(high * wide).reshape(high, wide)
     tokens = np.asarray(starts[: rows * columns]).reshape(rows, columns, 1, 1) + within
     return ModelInput(
-        feeds={names.PIXEL_VALUES: np.stack([normalize(view, spec) for view in views])},
+        feeds={names.PIXEL_VALUES: np.stack([normalize(view, rule) for view in views])},
         ids=ids,
         map_tokens=tokens.transpose(0, 2, 1, 3).ravel(),
         grid=(rows * high, columns * wide),
@@ -35,23 +39,23 @@ def see_tiles(image: RGB, spec: TiledImage) -> ModelInput:
     )
 
 
-def _split(image: RGB, spec: TiledImage) -> tuple[RGB, RGB, tuple[int, int] | None]:
+def _split(image: RGB, rule: TiledImage) -> tuple[RGB, RGB, tuple[int, int] | None]:
     """Return the canvas that is cut, the view of the whole, and (rows, columns) of tiles."""
-    tile = spec.tile
+    tile = rule.tile
     height, width = image.shape[:2]
-    if spec.longest_edge is not None:
-        height, width = _by_longest_edge(height, width, spec.longest_edge)
-        image = resize(image, height, width, spec)
-    if spec.split == "longest_edge":
+    if rule.longest_edge is not None:
+        height, width = _by_longest_edge(height, width, rule.longest_edge)
+        image = resize(image, height, width, rule)
+    if rule.split == "longest_edge":
         height, width = _up_to_tiles(height, width, tile)
-        image = resize(image, height, width, spec)
+        image = resize(image, height, width, rule)
         rows, columns = height // tile, width // tile
     else:
-        rows, columns = closest_aspect(height, width, spec)
-    whole = resize(image, tile, tile, spec)
+        rows, columns = closest_aspect(height, width, rule)
+    whole = resize(image, tile, tile, rule)
     if rows * columns == 1:
         return whole, whole, None
-    return resize(image, rows * tile, columns * tile, spec), whole, (rows, columns)
+    return resize(image, rows * tile, columns * tile, rule), whole, (rows, columns)
 
 
 def _by_longest_edge(height: int, width: int, longest: int) -> tuple[int, int]:
@@ -74,23 +78,23 @@ def _up_to_tiles(height: int, width: int, tile: int) -> tuple[int, int]:
     return height, math.ceil(int(height * ratio) / tile) * tile
 
 
-def closest_aspect(height: int, width: int, spec: TiledImage) -> tuple[int, int]:
+def closest_aspect(height: int, width: int, rule: TiledImage) -> tuple[int, int]:
     """Return the (rows, columns) of tiles whose ratio is closest to the image's (InternVL).
 
     Of equally close arrangements the later one wins, the larger that is, if the image has more than
     half its pixels.
     """
-    sides = range(1, spec.max_tiles + 1)
+    sides = range(1, rule.max_tiles + 1)
     arrangements = [
         (rows, columns)
         for columns in sides
         for rows in sides
-        if spec.min_tiles <= rows * columns <= spec.max_tiles
+        if rule.min_tiles <= rows * columns <= rule.max_tiles
     ]
     best, smallest = (1, 1), math.inf
     for rows, columns in sorted(arrangements, key=lambda sides: sides[0] * sides[1]):
         difference = abs(width / height - columns / rows)
-        enough = height * width > 0.5 * spec.tile**2 * rows * columns
+        enough = height * width > 0.5 * rule.tile**2 * rows * columns
         if difference < smallest or (difference == smallest and enough):
             best, smallest = (rows, columns), difference
     return best
@@ -103,10 +107,10 @@ def _cut(canvas: RGB, arrangement: tuple[int, int], tile: int) -> list[RGB]:
 
 
 def _markup(
-    arrangement: tuple[int, int] | None, spec: TiledImage
+    arrangement: tuple[int, int] | None, rule: TiledImage
 ) -> tuple[NDArray[np.int64], list[int]]:
     """Return the ids of the image in a prompt, and where each view's tokens start in them."""
-    markup, tokens = spec.markup, [FEATURE] * spec.tile_tokens
+    markup, tokens = rule.markup, [FEATURE] * rule.tile_tokens
     ids, starts = list(markup.begin), []
 
     def view() -> None:

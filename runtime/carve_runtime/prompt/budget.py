@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from carve_models.errors import PromptError
 from carve_runtime.prompt.text import PromptPart
 
-#: Positions of a prompt that are text, where no question is known: markup, question, answer.
-TYPICAL_TEXT_POSITIONS = 256
-
 
 @dataclass(frozen=True)
 class ContextBudget:

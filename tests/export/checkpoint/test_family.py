@@ -137,6 +137,14 @@ BAD_DECLARATIONS = {
     "no name": ("family.py", "X = 1", r"names no Python file and variable"),
     "another name": ("family.py:Y", "X = 1", r"has no carve_models\.Family called 'Y'\. See docs"),
     "no family": ("family.py:X", "X = 1", r"has no carve_models\.Family called 'X'"),
+    "another kind of image": (
+        "family.py:X",
+        "from dataclasses import replace\n"
+        "from carve_models.families.family import NativeImages\n"
+        "from carve_models.families.llava import LLAVA\n"
+        "X = replace(LLAVA, images=NativeImages(max_tokens=9))",
+        r"images of llava become patches, its vision encoder takes pictures\. See docs",
+    ),
     "not Python": ("family.py:X", "X = ", r"family\.py cannot be run: SyntaxError"),
     "another architecture": (
         "family.py:QWEN2_5_VL",

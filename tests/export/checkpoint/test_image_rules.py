@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from carve_export.checkpoint.image_rules import image_rule
+from carve_export.checkpoint.image_rules import READERS, image_rule
 from carve_export.checkpoint.load import load_checkpoint
 from carve_models.errors import SettingsError
-from carve_models.families.family import NativeImages
-from carve_models.image_rules import NativeImage, TiledImage
+from carve_models.families.family import ImageDeclaration, NativeImages
 from tests.conftest import CheckpointOf
 
 
@@ -22,23 +21,26 @@ def test_native_images(checkpoint_of: CheckpointOf) -> None:
     loaded = load_checkpoint(str(checkpoint_of("qwen2_5_vl")))
     small = NativeImages(max_tokens=9, window_size="window_size")
     checkpoint = replace(loaded, family=replace(loaded.family, images=small))
-    limits = {}
-    for max_pixels in (None, 20 * 64, 10**9, 64):
-        spec = image_rule(checkpoint, characters, max_pixels)
-        assert isinstance(spec, NativeImage)
-        limits[max_pixels] = spec.max_pixels
-    assert limits == {None: 9 * 64, 20 * 64: 20 * 64, 10**9: 3840, 64: 64}
+    limits = {
+        max_pixels: image_rule(checkpoint, characters, max_pixels).most_tokens
+        for max_pixels in (None, 20 * 64, 10**9, 64)
+    }
+    assert limits == {None: 9, 20 * 64: 20, 10**9: 3840 // 64, 64: 1}
     with pytest.raises(SettingsError, match="at most 63 pixels"):
         image_rule(checkpoint, characters, 63)
 
 
 def test_tiles(checkpoint_of: CheckpointOf) -> None:
-    spec = image_rule(load_checkpoint(str(checkpoint_of("internvl"))), characters, 3 * 32**2)
-    assert isinstance(spec, TiledImage)
-    assert spec.max_tiles == 3
+    rule = image_rule(load_checkpoint(str(checkpoint_of("internvl"))), characters, 3 * 32**2)
+    views = 3 + 1
+    assert rule.most_tokens == views * rule.fewest_tokens
 
 
 def test_a_single_size_cannot_be_chosen(checkpoint_of: CheckpointOf) -> None:
     checkpoint = load_checkpoint(str(checkpoint_of("llava-clip-gqa")))
     with pytest.raises(SettingsError, match="this model sees every image at"):
         image_rule(checkpoint, characters, 10_000)
+
+
+def test_every_kind_of_declaration_has_a_reader() -> None:
+    assert set(READERS) == set(ImageDeclaration.__subclasses__())

@@ -5,6 +5,7 @@ Images of one size are in test_preprocess.py as well, with what crops and paddin
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from carve_models import names
-from carve_models.image_rules import FixedImage, ImageRule, NativeImage, TiledImage
+from carve_models.image_rules import ImageRule, NativeImage, TiledImage
 from carve_runtime import fuse_contrast, select_regions
 from carve_runtime.images.model_input import FEATURE, ModelInput
 from carve_runtime.images.preprocess import preprocess
@@ -22,11 +23,12 @@ from tests.conftest import ExportOf
 from tests.support import CASES
 
 Array = NDArray[Any]
+PACKED = 2  # dimensions of packed patches; views have four
 GREY = 110
 SHADE = 0.02  # of the patch's brightness; a token that differs less was not touched
 
 TILES: dict[str, Any] = {"tile": 32, "tile_grid": (4, 4)}
-SPECS: dict[str, ImageRule] = {
+RULES: dict[str, ImageRule] = {
     "native": NativeImage(
         min_pixels=16 * 64, max_pixels=300 * 64, patch_size=4, merge_size=2, temporal_patch_size=2
     ),
@@ -36,35 +38,36 @@ SPECS: dict[str, ImageRule] = {
 }
 
 
-def per_token(seen: ModelInput, spec: ImageRule, change: Array) -> Array:
+def per_token(model_input: ModelInput, change: Array) -> Array:
     """Return the largest change of each token of the map, (rows, columns)."""
-    if isinstance(spec, NativeImage):
-        tokens = change.reshape(len(seen.ids), -1).max(axis=1)
-    else:
-        high, wide = spec.grid if isinstance(spec, FixedImage) else spec.tile_grid
-        side = change.shape[-1] // wide
-        cells = change.max(axis=1).reshape(len(change), high, side, wide, side)
+    is_token = model_input.ids == FEATURE
+    if change.ndim == PACKED:
+        tokens = change.reshape(is_token.sum(), -1).max(axis=1)
+    else:  # square views, each a square of tokens
+        along = math.isqrt(is_token.sum() // len(change))
+        side = change.shape[-1] // along
+        cells = change.max(axis=1).reshape(len(change), along, side, along, side)
         tokens = cells.max(axis=(2, 4)).ravel()
-    number = np.cumsum(seen.ids == FEATURE) - 1  # of each id, among the encoder's tokens
-    return np.asarray(tokens[number[seen.map_tokens]].reshape(seen.grid))
+    number = np.cumsum(is_token) - 1  # of each id, among the encoder's tokens
+    return np.asarray(tokens[number[model_input.map_tokens]].reshape(model_input.grid))
 
 
-def mask_of(tokens: Array, seen: ModelInput, shape: tuple[int, int]) -> Array:
+def mask_of(tokens: Array, model_input: ModelInput, shape: tuple[int, int]) -> Array:
     """Return the mask of hand-made attention on some tokens."""
     question = np.where(tokens.ravel(), 1.0, 0.01).astype(np.float32)[None, None]
     saliency = fuse_contrast(
         question,
         np.ones_like(question),
-        grid=seen.grid,
+        grid=model_input.grid,
         image_size=shape[::-1],
         layers=[0],
-        window=seen.window,
+        window=model_input.window,
     )
     # Where four tokens meet, a touched one still contributes a quarter.
     return select_regions(saliency, mask_top_p=(saliency > 0.2).mean())
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", RULES)
 @settings(max_examples=40, deadline=None)
 @given(
     size=st.tuples(st.integers(60, 420), st.integers(60, 420)),
@@ -74,7 +77,7 @@ def mask_of(tokens: Array, seen: ModelInput, shape: tuple[int, int]) -> Array:
 def test_the_mask_covers_the_patch(
     name: str, size: tuple[int, int], at: tuple[float, float], share: float
 ) -> None:
-    assert_covered(SPECS[name], size, at, share)
+    assert_covered(RULES[name], size, at, share)
 
 
 # Height and width; the patch lies where a centre crop keeps it.
@@ -84,14 +87,14 @@ ONE_EACH = {case.family: case.name for case in CASES.values()}
 
 @pytest.mark.parametrize("family", ONE_EACH)
 def test_the_mask_covers_the_patch_in_bundles(family: str, export_of: ExportOf) -> None:
-    spec = export_of(ONE_EACH[family], "ort").manifest.image
+    rule = export_of(ONE_EACH[family], "ort").manifest.image
     for size in SIZES:
         for place in (0.4, 0.5, 0.6):
-            assert_covered(spec, size, (place, place), 0.3)
+            assert_covered(rule, size, (place, place), 0.3)
 
 
 def assert_covered(
-    spec: ImageRule, size: tuple[int, int], at: tuple[float, float], share: float
+    rule: ImageRule, size: tuple[int, int], at: tuple[float, float], share: float
 ) -> None:
     """Check the mask of a bright square, ``share`` of the short side wide, at a place in [0, 1]."""
     height, width = size
@@ -100,12 +103,14 @@ def assert_covered(
     plain = np.full((height, width, 3), GREY, np.uint8)
     pixels = plain.copy()
     pixels[top : top + side, left : left + side] = 255
-    seen, before = preprocess(pixels, spec), preprocess(plain, spec)
-    change = np.abs(seen.feeds[names.PIXEL_VALUES] - before.feeds[names.PIXEL_VALUES])
-    touched = per_token(seen, spec, change)
-    mask = mask_of(touched > SHADE * change.max(), seen, size)
+    model_input, before = preprocess(pixels, rule), preprocess(plain, rule)
+    change = np.abs(model_input.feeds[names.PIXEL_VALUES] - before.feeds[names.PIXEL_VALUES])
+    touched = per_token(model_input, change)
+    mask = mask_of(touched > SHADE * change.max(), model_input, size)
     assert mask[top : top + side, left : left + side].all()
     near = np.zeros_like(mask)  # one token for partial cover, one for ringing, half for bilinear
-    y, x = (int(2.5 * length / count) + 1 for length, count in zip(size, seen.grid, strict=True))
+    y, x = (
+        int(2.5 * length / count) + 1 for length, count in zip(size, model_input.grid, strict=True)
+    )
     near[max(top - y, 0) : top + side + y, max(left - x, 0) : left + side + x] = True
     assert not (mask & ~near).any()

@@ -36,7 +36,7 @@ RULES = {
 GRIDS = st.tuples(st.integers(1, 13), st.integers(1, 13))
 
 
-def rule(name: str) -> tuple[Any, NativeImage]:
+def processor_and_rule(name: str) -> tuple[Any, NativeImage]:
     """Return Hugging Face's processor and ours."""
     patch, merge, fewest, most = RULES[name]
     processor = Qwen2VLImageProcessorPil(
@@ -54,17 +54,17 @@ def rule(name: str) -> tuple[Any, NativeImage]:
 
 
 def assert_same(pixels: Array, name: str) -> None:
-    processor, spec = rule(name)
-    wanted = processor(Image.fromarray(pixels), return_tensors="np")
-    seen = preprocess(pixels, spec)
+    processor, rule = processor_and_rule(name)
+    expected = processor(Image.fromarray(pixels), return_tensors="np")
+    model_input = preprocess(pixels, rule)
     np.testing.assert_allclose(
-        seen.feeds[names.PIXEL_VALUES], wanted["pixel_values"], rtol=0, atol=1e-5
+        model_input.feeds[names.PIXEL_VALUES], expected["pixel_values"], rtol=0, atol=1e-5
     )
-    rows, columns = seen.grid
-    merge = spec.merge_size
-    assert wanted["image_grid_thw"].tolist() == [[1, rows * merge, columns * merge]]
-    assert len(seen.ids) == len(seen.map_tokens) == rows * columns
-    assert seen.window == (0, 0, pixels.shape[1], pixels.shape[0])
+    rows, columns = model_input.grid
+    merge = rule.merge_size
+    assert expected["image_grid_thw"].tolist() == [[1, rows * merge, columns * merge]]
+    assert len(model_input.ids) == len(model_input.map_tokens) == rows * columns
+    assert model_input.window == (0, 0, pixels.shape[1], pixels.shape[0])
 
 
 @pytest.mark.parametrize("variant", MAKERS)
@@ -89,11 +89,11 @@ def test_the_layout_is_that_of_transformers(grid: tuple[int, int], merge: int, s
     positions = get_vision_position_ids(thw, merge)
     np.testing.assert_array_equal(patch_positions(grid, merge), positions)
     indices, weights = table_layout(grid, merge, side)
-    wanted = get_vision_interpolation_indices_and_weights(
+    expected = get_vision_interpolation_indices_and_weights(
         thw, side, "bilinear", align_corners=True, spatial_merge_size=merge
     )
-    np.testing.assert_array_equal(indices, wanted[0])
-    np.testing.assert_allclose(weights, wanted[1], rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(indices, expected[0])
+    np.testing.assert_allclose(weights, expected[1], rtol=0, atol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
@@ -112,13 +112,13 @@ def test_windows_are_those_of_transformers(grid: tuple[int, int], side: int, mer
 @pytest.mark.parametrize("size", [(1, 3000), (2500, 2)])
 def test_a_sliver_is_put_on_black(size: tuple[int, int]) -> None:
     """A refined image may be thinner than users' images may."""
-    _, spec = rule("Qwen2.5-VL")
+    _, rule = processor_and_rule("Qwen2.5-VL")
     height, width = size
-    seen = preprocess(np.full((height, width, 3), 255, np.uint8), spec)
-    x0, y0, x1, y1 = seen.window
-    assert max(y1 - y0, x1 - x0) / min(y1 - y0, x1 - x0) <= spec.max_aspect_ratio
+    model_input = preprocess(np.full((height, width, 3), 255, np.uint8), rule)
+    x0, y0, x1, y1 = model_input.window
+    assert max(y1 - y0, x1 - x0) / min(y1 - y0, x1 - x0) <= rule.max_aspect_ratio
     assert x0 <= 0 <= width <= x1
     assert y0 <= 0 <= height <= y1
-    brightest = seen.feeds[names.PIXEL_VALUES].max()
-    darkest = seen.feeds[names.PIXEL_VALUES].min()
+    brightest = model_input.feeds[names.PIXEL_VALUES].max()
+    darkest = model_input.feeds[names.PIXEL_VALUES].min()
     assert darkest < 0 < brightest

@@ -56,14 +56,14 @@ PROCESSORS = {
 }
 
 
-def spec_of(name: str) -> FixedImage:
+def rule_of(name: str) -> FixedImage:
     """Return the rule that the exporter reads off a processor."""
     processor = PROCESSORS[name]
     cropped = getattr(processor, "do_center_crop", False)
     size = processor.crop_size if cropped else processor.size
-    spec = image_rule(fake(processor, size["height"]), no_markup)
-    assert isinstance(spec, FixedImage)
-    return spec
+    rule = image_rule(fake(processor, size["height"]), no_markup)
+    assert isinstance(rule, FixedImage)
+    return rule
 
 
 def no_markup(text: str) -> tuple[int, ...]:
@@ -76,16 +76,16 @@ def fake(processor: Any, side: int) -> Any:
     return SimpleNamespace(image_processor=processor, config=config, family=LLAVA)
 
 
-def pixel_values(pixels: Array, spec: FixedImage) -> Array:
-    return preprocess(pixels, spec).feeds[PIXEL_VALUES]
+def pixel_values(pixels: Array, rule: FixedImage) -> Array:
+    return preprocess(pixels, rule).feeds[PIXEL_VALUES]
 
 
 def assert_same(pixels: Array, name: str) -> None:
     """Compare with Hugging Face's processor; a Pillow image, whose channels are never guessed."""
-    wanted = PROCESSORS[name](Image.fromarray(pixels), return_tensors="np")["pixel_values"]
-    found = pixel_values(pixels, spec_of(name))
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+    expected = PROCESSORS[name](Image.fromarray(pixels), return_tensors="np")["pixel_values"]
+    actual = pixel_values(pixels, rule_of(name))
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("variant", MAKERS)
@@ -117,41 +117,41 @@ def test_rules_that_do_not_fit_the_tower_are_refused(processor: Any, message: st
         image_rule(fake(processor, 48), no_markup)
 
 
-def touched_tokens(pixels: Array, plain: Array, spec: FixedImage) -> Array:
-    """Return which tokens of the grid see the patch, found in pixel_values alone."""
-    change = pixel_values(pixels, spec) - pixel_values(plain, spec)
-    rows, columns = spec.grid
+def touched_tokens(pixels: Array, plain: Array, rule: FixedImage) -> Array:
+    """Return which tokens of the grid see the patch, as told by pixel_values alone."""
+    change = pixel_values(pixels, rule) - pixel_values(plain, rule)
+    rows, columns = rule.grid
     change = np.abs(change[0]).max(axis=0)[: rows * PATCH, : columns * PATCH]
     tokens = change.reshape(rows, PATCH, columns, PATCH).max(axis=(1, 3))
     return np.asarray(tokens > SHADE * max(change.max(), 1.0))
 
 
-def look_at(tokens: Array, pixels: Array, spec: FixedImage, released: bool) -> tuple[Array, Array]:
+def look_at(tokens: Array, pixels: Array, rule: FixedImage, released: bool) -> tuple[Array, Array]:
     """Return saliency and mask of hand-made attention on some tokens."""
     question = np.where(tokens.ravel(), 1.0, 0.01).astype(np.float32)[None, None]
     saliency = fuse_contrast(
         question,
         np.ones_like(question),
-        grid=spec.grid,
+        grid=rule.grid,
         image_size=(pixels.shape[1], pixels.shape[0]),
         layers=[0],
-        window=None if released else preprocess(pixels, spec).window,
+        window=None if released else preprocess(pixels, rule).window,
     )
-    seen = np.isfinite(saliency)
+    visible = np.isfinite(saliency)
     # Where four tokens meet, a touched one still contributes a quarter.
-    share = (saliency[seen] > 0.2).mean()
+    share = (saliency[visible] > 0.2).mean()
     return saliency, select_regions(saliency, mask_top_p=share)
 
 
 def token_side(name: str, height: int, width: int) -> tuple[float, float]:
     """Return a token's height and width in pixels of the image, from first principles."""
-    spec = spec_of(name)
-    if spec.pad_color is not None:
+    rule = rule_of(name)
+    if rule.pad_color is not None:
         height = width = max(height, width)
-    if spec.resize_to is not None:
-        return PATCH * height / spec.resize_to[0], PATCH * width / spec.resize_to[1]
-    assert spec.resize_shortest_edge is not None
-    side = PATCH * min(height, width) / spec.resize_shortest_edge
+    if rule.resize_to is not None:
+        return PATCH * height / rule.resize_to[0], PATCH * width / rule.resize_to[1]
+    assert rule.resize_shortest_edge is not None
+    side = PATCH * min(height, width) / rule.resize_shortest_edge
     return side, side
 
 
@@ -165,20 +165,20 @@ def token_side(name: str, height: int, width: int) -> tuple[float, float]:
 def test_the_mask_covers_the_patch(
     name: str, size: tuple[int, int], at: tuple[float, float], share: float
 ) -> None:
-    (height, width), spec = size, spec_of(name)
+    (height, width), rule = size, rule_of(name)
     side = max(int(min(size) * share), 3)
     top, left = int(at[0] * (height - side)), int(at[1] * (width - side))
     plain = np.full((height, width, 3), GREY, np.uint8)
     pixels = plain.copy()
     pixels[top : top + side, left : left + side] = 255
-    tokens = touched_tokens(pixels, plain, spec)
+    tokens = touched_tokens(pixels, plain, rule)
     assume(tokens.any())  # else the patch was cropped away
-    saliency, mask = look_at(tokens, pixels, spec, released=False)
-    seen = np.isfinite(saliency)
+    saliency, mask = look_at(tokens, pixels, rule, released=False)
+    visible = np.isfinite(saliency)
     patch = np.zeros((height, width), bool)
     patch[top : top + side, left : left + side] = True
-    assert mask[patch & seen].all()
-    assert not mask[~seen].any()
+    assert mask[patch & visible].all()
+    assert not mask[~visible].any()
     tall, wide = token_side(name, height, width)
     near = np.zeros_like(patch)  # one token for partial cover, one for ringing, half for bilinear
     y, x = int(2.5 * tall) + 1, int(2.5 * wide) + 1
@@ -186,47 +186,47 @@ def test_the_mask_covers_the_patch(
     assert not (mask & ~near).any()
 
 
-def lines_that_matter(size: tuple[int, int], axis: int, spec: FixedImage) -> Array:
+def lines_that_matter(size: tuple[int, int], axis: int, rule: FixedImage) -> Array:
     """Return which rows (axis 0) or columns (axis 1) of an image change pixel_values at all."""
     plain = np.full((*size, 3), GREY, np.uint8)
-    found = []
+    touched = []
     for line in range(size[axis]):
         pixels = plain.copy()
         pixels.swapaxes(0, axis)[line] = 255
-        found.append(touched_tokens(pixels, plain, spec).any())
-    return np.flatnonzero(found)
+        touched.append(touched_tokens(pixels, plain, rule).any())
+    return np.flatnonzero(touched)
 
 
 @pytest.mark.parametrize("size", [(100, 300), (300, 100), (150, 200), (96, 96)])
 @pytest.mark.parametrize("name", ["clip-crop", "clip-crop-odd", "clip-stretch-crop"])
 def test_what_was_cropped_away_is_never_kept(name: str, size: tuple[int, int]) -> None:
-    spec = spec_of(name)
+    rule = rule_of(name)
     pixels = np.full((*size, 3), GREY, np.uint8)
-    saliency, _ = look_at(np.eye(*spec.grid, dtype=bool), pixels, spec, released=False)
-    seen = np.isfinite(saliency)
+    saliency, _ = look_at(np.eye(*rule.grid, dtype=bool), pixels, rule, released=False)
+    visible = np.isfinite(saliency)
     for axis, token in enumerate(token_side(name, *size)):
-        wanted = lines_that_matter(size, axis, spec)
-        found = np.flatnonzero(seen.any(axis=1 - axis))
+        expected = lines_that_matter(size, axis, rule)
+        actual = np.flatnonzero(visible.any(axis=1 - axis))
         reach = 2 * max(token / PATCH, 1.0) + 1  # a bicubic filter looks beyond the crop
-        assert abs(found[0] - wanted[0]) <= reach
-        assert abs(found[-1] - wanted[-1]) <= reach
-    np.testing.assert_array_equal(select_regions(saliency, mask_top_p=1.0), seen)
+        assert abs(actual[0] - expected[0]) <= reach
+        assert abs(actual[-1] - expected[-1]) <= reach
+    np.testing.assert_array_equal(select_regions(saliency, mask_top_p=1.0), visible)
 
 
 @pytest.mark.parametrize("size", [(90, 90), (97, 311), (400, 61)])
 @pytest.mark.parametrize("name", ["clip-stretch", "siglip"])
 def test_both_geometries_agree_where_all_is_seen(name: str, size: tuple[int, int]) -> None:
-    spec, pixels = spec_of(name), np.zeros((*size, 3), np.uint8)
-    tokens = np.eye(*spec.grid, dtype=bool)
-    released, mask = look_at(tokens, pixels, spec, released=True)
-    placed, same = look_at(tokens, pixels, spec, released=False)
+    rule, pixels = rule_of(name), np.zeros((*size, 3), np.uint8)
+    tokens = np.eye(*rule.grid, dtype=bool)
+    released, mask = look_at(tokens, pixels, rule, released=True)
+    placed, same = look_at(tokens, pixels, rule, released=False)
     np.testing.assert_allclose(placed, released, rtol=1e-6)
     np.testing.assert_array_equal(same, mask)
 
 
 def test_pixels_beyond_the_last_whole_patch_are_not_seen() -> None:
-    spec = spec_of("clip-bilinear-raw")  # 45 pixels are 5 patches of 8
-    window = preprocess(np.zeros((90, 180, 3), np.uint8), spec).window
+    rule = rule_of("clip-bilinear-raw")  # 45 pixels are 5 patches of 8
+    window = preprocess(np.zeros((90, 180, 3), np.uint8), rule).window
     np.testing.assert_allclose(window, (0, 0, 160, 80))
 
 
@@ -246,21 +246,21 @@ def test_both_geometries_of_a_bundle_that_crops(export_of: ExportOf) -> None:
         for name in ("input", "released")
     )
     assert np.isfinite(released.saliency).all()
-    seen = np.isfinite(placed.saliency)
-    wanted = np.zeros((319, 480), bool)
-    wanted[:, 80:400] = True  # 48 of the 72 x 48 pixels that 480 x 319 is scaled to
-    np.testing.assert_array_equal(seen, wanted)
-    np.testing.assert_array_equal(placed.mask, wanted)
+    visible = np.isfinite(placed.saliency)
+    expected = np.zeros((319, 480), bool)
+    expected[:, 80:400] = True  # 48 of the 72 x 48 pixels that 480 x 319 is scaled to
+    np.testing.assert_array_equal(visible, expected)
+    np.testing.assert_array_equal(placed.mask, expected)
     assert placed.bbox == (80, 0, 400, 319)
 
 
 def test_a_sliver_does_not_grow_to_gigapixels() -> None:
     """A refined image may be thin; the centre crop sees its middle alone, and only that grows."""
-    spec = FixedImage(
+    rule = FixedImage(
         resize_shortest_edge=48, crop=(48, 48), size=(48, 48), grid=(6, 6), patch_size=8
     )
     sliver = np.zeros((4, 200_000, 3), np.uint8)
     sliver[:, 99_998:100_002] = 255
-    seen = preprocess(sliver, spec)
-    assert seen.window == (99_998, 0, 100_002, 4)
-    assert seen.feeds[PIXEL_VALUES][..., 8:-8].min() == pytest.approx(1, abs=0.01)
+    model_input = preprocess(sliver, rule)
+    assert model_input.window == (99_998, 0, 100_002, 4)
+    assert model_input.feeds[PIXEL_VALUES][..., 8:-8].min() == pytest.approx(1, abs=0.01)

@@ -24,7 +24,7 @@ from carve_models.errors import CheckpointError
 from carve_models.families.family import Family
 from carve_models.families.idefics3 import IDEFICS3
 from carve_models.families.internvl import INTERNVL
-from carve_models.image_rules import TiledImage
+from carve_models.image_rules import ImageRule
 from carve_runtime import load_image
 from carve_runtime.images.model_input import FEATURE
 from carve_runtime.images.preprocess import preprocess
@@ -58,53 +58,55 @@ def spell(text: str) -> tuple[int, ...]:
     return tuple(map(ord, text))
 
 
-def spec_of(processor: Any, family: Family) -> TiledImage:
+def rule_of(processor: Any, family: Family) -> ImageRule:
     """Return the rule that the exporter reads off a processor; an id is a character."""
     vision = SimpleNamespace(image_size=TILE, patch_size=PATCH)
     config = SimpleNamespace(vision_config=vision, scale_factor=2, downsample_ratio=0.5)
     checkpoint = Checkpoint("", family, SimpleNamespace(config=config), None, processor)
-    spec = image_rule(checkpoint, spell)
-    assert isinstance(spec, TiledImage)
-    return spec
+    return image_rule(checkpoint, spell)
 
 
-SPECS = {name: spec_of(processor, IDEFICS3) for name, processor in IDEFICS.items()} | {
-    name: spec_of(processor, INTERNVL) for name, processor in INTERNVLS.items()
+RULES = {name: rule_of(processor, IDEFICS3) for name, processor in IDEFICS.items()} | {
+    name: rule_of(processor, INTERNVL) for name, processor in INTERNVLS.items()
 }
 
 
-def wanted(pixels: Array, name: str) -> tuple[Array, str]:
+def expected_input(pixels: Array, name: str) -> tuple[Array, str]:
     """Return Hugging Face's pixel_values and prompt."""
     tokens = IMAGE * (TILE // PATCH // 2) ** 2
     picture = Image.fromarray(pixels)
     if name in IDEFICS:
-        found = IDEFICS[name](picture, return_row_col_info=True, return_tensors="np")
-        rows, columns = found["rows"][0][0], found["cols"][0][0]
-        return found["pixel_values"][0], get_image_prompt_string(
+        inputs = IDEFICS[name](picture, return_row_col_info=True, return_tensors="np")
+        rows, columns = inputs["rows"][0][0], inputs["cols"][0][0]
+        return inputs["pixel_values"][0], get_image_prompt_string(
             rows, columns, len(tokens), "<fake_token_around_image>", IMAGE, "<global-img>"
         )
-    found = INTERNVLS[name](picture, crop_to_patches=True, return_tensors="np")
-    return found["pixel_values"], f"<img>{tokens * int(found['num_patches'][0])}</img>"
+    inputs = INTERNVLS[name](picture, crop_to_patches=True, return_tensors="np")
+    return inputs["pixel_values"], f"<img>{tokens * int(inputs['num_patches'][0])}</img>"
 
 
 def assert_same(pixels: Array, name: str) -> None:
-    values, prompt = wanted(pixels, name)
-    seen = preprocess(pixels, SPECS[name])
-    np.testing.assert_allclose(seen.feeds[names.PIXEL_VALUES], values, rtol=0, atol=1e-5)
-    spelled = "".join(IMAGE if token == FEATURE else chr(token) for token in seen.ids)
+    values, prompt = expected_input(pixels, name)
+    model_input = preprocess(pixels, RULES[name])
+    np.testing.assert_allclose(model_input.feeds[names.PIXEL_VALUES], values, rtol=0, atol=1e-5)
+    spelled = "".join(IMAGE if token == FEATURE else chr(token) for token in model_input.ids)
     assert spelled == prompt
-    assert len(set(seen.map_tokens)) == len(seen.map_tokens) == seen.grid[0] * seen.grid[1]
-    assert (seen.ids[seen.map_tokens] == FEATURE).all()
+    assert (
+        len(set(model_input.map_tokens))
+        == len(model_input.map_tokens)
+        == model_input.grid[0] * model_input.grid[1]
+    )
+    assert (model_input.ids[model_input.map_tokens] == FEATURE).all()
 
 
 @pytest.mark.parametrize("variant", MAKERS)
 def test_pixel_values_of_every_photograph(variant: str, tmp_path: Path) -> None:
     pixels = load_image(make_variant(variant, tmp_path).path)
-    for name in SPECS:
+    for name in RULES:
         assert_same(pixels, name)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", RULES)
 @settings(max_examples=25, deadline=None)
 @given(height=st.integers(1, 300), width=st.integers(1, 300))
 def test_pixel_values_at_any_size(name: str, height: int, width: int) -> None:
@@ -114,11 +116,11 @@ def test_pixel_values_at_any_size(name: str, height: int, width: int) -> None:
 
 @pytest.mark.parametrize(
     ("size", "tile", "message"),
-    [(128, 40, "tiles of 40 pixels, the tower wants 32"), (5000, TILE, "images to 5000 pixels")],
+    [(128, 40, "tiles of 40 pixels, the tower takes 32"), (5000, TILE, "images to 5000 pixels")],
 )
 def test_processors_that_cannot_be_followed_are_refused(size: int, tile: int, message: str) -> None:
     processor = Idefics3ImageProcessorPil(
         size={"longest_edge": size}, max_image_size={"longest_edge": tile}
     )
     with pytest.raises(CheckpointError, match=message):
-        spec_of(processor, IDEFICS3)
+        rule_of(processor, IDEFICS3)

@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from carve_models.image_rules import FixedImage
 from carve_models.manifest import Manifest
 from carve_runtime.decoder.model import EncodedImage, Model, Pass
 from carve_runtime.method.geometry import Window
@@ -119,8 +118,9 @@ def encode_picture(model: Model, case: Case) -> EncodedImage:
 
 def fixed_grid(manifest: Manifest) -> tuple[int, int]:
     """Return the (rows, columns) of image tokens of a bundle in which every image has the same."""
-    assert isinstance(manifest.image, FixedImage), "the benchmark needs images of one size"
-    return manifest.image.grid
+    grid = manifest.image.fixed_grid
+    assert grid is not None, "the benchmark needs images of one size"
+    return grid
 
 
 def decode(model: Model, answer: Any) -> str:

@@ -19,7 +19,6 @@ from transformers import (
 
 from carve_export import ExportOptions, export_bundle
 from carve_models.errors import CheckpointError
-from carve_models.image_rules import FixedImage
 from tests.checkpoints.tokenizer import byte_level_tokenizer
 from tests.support import POCKET
 from tools.research.pocket.architecture import GRID, IMAGE_TOKENS, PATCH
@@ -134,9 +133,7 @@ def test_the_checkpoint_can_be_exported(built: Path, tmp_path: Path) -> None:
     )
     report = export_bundle(str(folder), tmp_path / "bundle", options)
     assert report.manifest.decoder.tapped_layers == (LAYERS - 1,)
-    image = report.manifest.image
-    assert isinstance(image, FixedImage)
-    assert image.grid == (GRID, GRID)
+    assert report.manifest.image.fixed_grid == (GRID, GRID)
 
 
 def test_patches_are_described_in_words(tiny_llama: Path) -> None:
