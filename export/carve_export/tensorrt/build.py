@@ -15,7 +15,6 @@ from carve_export.onnx_files import save_model
 from carve_export.precision.half import to_half
 from carve_export.staging import file_entries, listed, publish, require_free, staging
 from carve_export.tensorrt.builder import Builder, BuildOptions, Built, OnProgress
-from carve_export.tensorrt.contrast import CONTRAST, contrast_interface, write_contrast
 from carve_export.tensorrt.ranges import default_ranges, override, ranges_for
 from carve_export.tensorrt.softmax import unguard_softmax
 from carve_models import names
@@ -42,7 +41,7 @@ class EngineOptions:
         target: the builder.
         build: its options.
         precision: of matrix products and convolutions.
-        graphs: which graphs; those that the runtime runs, and the contrast, if empty.
+        graphs: which graphs; those that the runtime runs if empty.
         ranges: replaced ranges, each as ``name=smallest:usual:largest``.
         overwrite: replace a folder of engines that is already there.
     """
@@ -95,7 +94,7 @@ def build_engines(
     with staging(target) as aside, tempfile.TemporaryDirectory() as work:
         for name in wanted:
             on_graph(name)
-            interface, source = interfaces[name], _source(bundle, name, Path(work))
+            interface, source = interfaces[name], bundle.path(names.graph_file(name))
             inputs = interface.inputs
             limits = ranges_for(name, inputs, ranges)
             with _in_precision(source, options.precision, Path(work)) as path:
@@ -127,16 +126,15 @@ def build_engines(
 def _interfaces(manifest: Manifest) -> dict[str, GraphSpec]:
     """Return the graphs that can be built, their inputs' dimensions named."""
     left_out = {names.PREPROCESS, names.CARVE_REFINE}
-    expected = {
+    return {
         name: graph for name, graph in expected_graphs(manifest).items() if name not in left_out
     }
-    return {**expected, CONTRAST: contrast_interface()}
 
 
 def _usual_graphs(manifest: Manifest) -> tuple[str, ...]:
-    """Return what the runtime runs, and the contrast."""
+    """Return what the runtime runs."""
     parts = [part.name for part in manifest.decoder.parts]
-    return (names.VISION_ENCODER, names.EMBED_TOKENS, *parts, CONTRAST)
+    return (names.VISION_ENCODER, names.EMBED_TOKENS, *parts)
 
 
 def _require_portable(bundle: Bundle) -> None:
@@ -146,10 +144,6 @@ def _require_portable(bundle: Bundle) -> None:
             "is ONNX Runtime's alone",
             "export the checkpoint with --profile portable",
         )
-
-
-def _source(bundle: Bundle, name: str, work: Path) -> Path:
-    return write_contrast(work) if name == CONTRAST else bundle.path(names.graph_file(name))
 
 
 @contextmanager

@@ -11,8 +11,6 @@ from carve_models.manifest import Manifest, Tensor
 from carve_models.names import BATCH, PAST, PATCHES, SEQUENCE, TOTAL, VISION_ENCODER, WINDOWS
 from carve_runtime.cli.memory import TEXT_POSITIONS
 
-STEPS, LAYERS, TOKENS = "steps", "layers", "tokens"
-
 
 def default_ranges(manifest: Manifest) -> dict[str, Range]:
     """Return ranges that let a bundle's own settings run: one image at a time, the pair, no batch.
@@ -28,9 +26,6 @@ def default_ranges(manifest: Manifest) -> dict[str, Range]:
         BATCH: (1, 1, 1),
         SEQUENCE: (1, usual, chunk),
         PAST: (0, min(most, longest - 1), longest - 1),
-        STEPS: (1, 1, manifest.defaults.max_new_tokens),
-        LAYERS: (1, len(decoder.tapped_layers), len(decoder.tapped_layers)),
-        TOKENS: (1, most, most),
     }
     if isinstance(image, NativeImage):
         patches = image.merge_size**2

@@ -57,8 +57,8 @@ DISK_FULL = OSError(28, "No space left on device", "onnx/decoder_model_merged.on
 @pytest.mark.parametrize(
     ("step", "error", "message"),
     [
-        ("compare", DIFFER, r"^Error: the logits differ by 1\. Report it\.$"),
-        ("compare", KeyboardInterrupt(), r"^Aborted!$"),
+        ("compare_outputs", DIFFER, r"^Error: the logits differ by 1\. Report it\.$"),
+        ("compare_outputs", KeyboardInterrupt(), r"^Aborted!$"),
         ("_trace", KeyboardInterrupt(), r"^Aborted!$"),
         ("write_manifest", KeyboardInterrupt(), r"^Aborted!$"),
         ("write_manifest", DISK_FULL, r"^Error: .*No space left on device.*"),
