@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from carve_export.check import TOLERANCE
 from carve_export.check.parity import Comparison, compare_outputs, require_parity
 from carve_export.check.reference import Reference, references
 from carve_export.checkpoint.companions import write_companions, write_processor
@@ -18,7 +19,7 @@ from carve_export.checkpoint.load import Checkpoint, decoder_spec, load_checkpoi
 from carve_export.checkpoint.prompts import change_layout, literal_ids, resolve_prompts
 from carve_export.precision import parse_precisions, require_lowerable
 from carve_export.precision.calibration import read_entries
-from carve_export.precision.quality import lower_bundle
+from carve_export.precision.quality import LowerOptions, lower_bundle
 from carve_export.staging import file_entries, listed, publish, require_free, staging
 from carve_export.steps.graphs import write_step_graphs
 from carve_export.trace.modules import traceable_decoder, traceable_embed
@@ -28,6 +29,7 @@ from carve_export.trace.vision import traceable_vision
 from carve_models.errors import SettingsError
 from carve_models.interface import require_interface
 from carve_models.manifest import (
+    OPSETS,
     DecoderSpec,
     Manifest,
     Profile,
@@ -87,14 +89,14 @@ class ExportOptions:
     """
 
     profile: Profile = "ort"
-    opset: int = 18
+    opset: int = OPSETS[0]
     weights: Weights = "float32"
     layers: tuple[int, ...] | None = None
     max_pixels: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     family: str | None = None
-    tolerance: float = 1e-5
+    tolerance: float = TOLERANCE
     unchecked: bool = False
     precisions: tuple[str, ...] = ()
     calibration: Path | None = None
@@ -172,14 +174,10 @@ def _export_lowered(
     exact = replace(options, precisions=(), calibration=None)
     with staging(target) as folder:
         report = export_bundle(source, folder, replace(exact, overwrite=True), on_stage=on_stage)
-        manifest = lower_bundle(
-            folder,
-            target,
-            options.precisions,
-            calibration,
-            overwrite=options.overwrite,
-            on_stage=on_stage,
+        lower = LowerOptions(
+            precisions=options.precisions, calibration=calibration, overwrite=options.overwrite
         )
+        manifest = lower_bundle(folder, target, lower, on_stage=on_stage)
     return replace(report, folder=target, manifest=manifest)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from shutil import copytree
@@ -31,13 +31,27 @@ from carve_models.manifest import Manifest, read_manifest, write_manifest
 from carve_runtime.bundle import Bundle, open_bundle
 
 
+@dataclass(frozen=True, kw_only=True)
+class LowerOptions:
+    """How to lower.
+
+    Attributes:
+        precisions: see :func:`carve_export.precision.parse_precisions`.
+        calibration: JSON list of :class:`~carve_export.precision.calibration.Entry`, images beside
+            it.
+        overwrite: replace a bundle that is already there.
+    """
+
+    precisions: tuple[str, ...]
+    calibration: Path
+    overwrite: bool = False
+
+
 def lower_bundle(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    precisions: tuple[str, ...],
-    calibration: Path,
+    options: LowerOptions,
     *,
-    overwrite: bool = False,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Manifest:
     """Write a bundle in lower precision and measure it; it appears complete or not at all.
@@ -45,10 +59,7 @@ def lower_bundle(
     Args:
         source: a bundle in float32.
         out: the new bundle's folder.
-        precisions: see :func:`carve_export.precision.parse_precisions`.
-        calibration: JSON list of :class:`~carve_export.precision.calibration.Entry`, images beside
-            it.
-        overwrite: replace a bundle that is already there.
+        options: see :class:`LowerOptions`.
         on_stage: is told what is being done.
 
     Raises:
@@ -58,21 +69,21 @@ def lower_bundle(
         ExportError: ``out`` is already there, or is the source; or a weight does not fit.
     """
     bundle, target = open_bundle(source), Path(out)
-    require_free(target, overwrite=overwrite)
+    require_free(target, overwrite=options.overwrite)
     if target.exists() and target.samefile(bundle.folder):
         raise ExportError(
             f"{target} is the bundle to lower", "choose another folder for the result"
         )
-    chosen = parse_precisions(precisions)
+    chosen = parse_precisions(options.precisions)
     if bundle.manifest.quality is not None:
         raise BundleError(f"{bundle.folder} is not in float32", "start from the bundle that is")
     require_lowerable(chosen, bundle.manifest.profile, bundle.manifest.weights)
-    entries = read_entries(calibration)
+    entries, images = read_entries(options.calibration), options.calibration.parent
 
     @cache
     def recorded() -> dict[str, Feeds]:
         on_stage("record what the graphs are fed with")
-        return record(bundle, entries, calibration.parent)
+        return record(bundle, entries, images)
 
     def fed(name: str) -> FeedSource:
         return lambda: recorded()[name]
@@ -88,8 +99,8 @@ def lower_bundle(
         on_stage(f"ask {len(entries)} questions twice")
         with measurable(made, chosen.values()) as found:
             quality = measure_quality(
-                ask_all(bundle, entries, calibration.parent),
-                ask_all(found, entries, calibration.parent),
+                ask_all(bundle, entries, images),
+                ask_all(found, entries, images),
                 {part: one for part, one in chosen.items() if one != "fp32"},
                 relative_size(made, bundle),
             )

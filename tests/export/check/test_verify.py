@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from carve_export import ExportOptions, export_bundle
-from carve_export.check.verify import verify_bundle
+from carve_export.check.verify import VerifyOptions, verify_bundle
 from carve_export.cli.main import main
 from carve_models.errors import CheckpointError
 from tests.checkpoints import make_llava
@@ -35,7 +35,8 @@ def test_a_bundle_reproduces_its_checkpoint(
         assert column in result.stdout
     for graph in ("vision", "embed", "decoder"):
         assert graph in result.stdout
-    rows = verify_bundle(export_of(NAME, "ort").folder, str(checkpoint_of(NAME)), image=image)
+    source = str(checkpoint_of(NAME))
+    rows = verify_bundle(export_of(NAME, "ort").folder, source, VerifyOptions(image=image))
     assert all(row.passed for row in rows)
     assert {row.same_argmax for row in rows} == {True, None}
     assert sum("pair" in row.name for row in rows) >= 4

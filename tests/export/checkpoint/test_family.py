@@ -20,7 +20,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from carve_export import ExportOptions, export_bundle
-from carve_export.check.verify import verify_bundle
+from carve_export.check.verify import VerifyOptions, verify_bundle
 from carve_models.errors import CarveError, CheckpointError, FamilyError
 from carve_runtime import Carve
 from tests.checkpoints.qwen import qwen_tokenizer, special_ids, text_settings
@@ -115,7 +115,7 @@ def test_the_documented_family(tmp_path: Path) -> None:
     report = export_bundle(str(checkpoint), tmp_path / "bundle", options)
     assert all(row.passed for row in report.comparisons)
     photo = PHOTOS / "landscape.jpg"
-    rows = verify_bundle(report.folder, str(checkpoint), image=photo, family=family)
+    rows = verify_bundle(report.folder, str(checkpoint), VerifyOptions(image=photo, family=family))
     assert all(row.passed for row in rows)
     Path(family.rpartition(":")[0]).unlink()
     vlm = Carve.load(report.folder)

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from carve_export import ExportOptions, export_bundle
-from carve_export.check.verify import verify_bundle
+from carve_export.check.verify import VerifyOptions, verify_bundle
 from carve_models import names
 from carve_models.manifest import Weights
 from carve_runtime import Carve
@@ -35,7 +35,8 @@ def test_half_precision(
         graph = onnx.load(report.folder / names.graph_file(name)).graph
         stored = {one.data_type for one in graph.initializer if math.prod(one.dims) > SMALL}
         assert stored == {kind}
-    rows = verify_bundle(report.folder, checkpoint, image=PHOTOS / "landscape.jpg")
+    compared = VerifyOptions(image=PHOTOS / "landscape.jpg")
+    rows = verify_bundle(report.folder, checkpoint, compared)
     assert all(row.passed for row in rows)
     vlm = Carve.load(report.folder)
     assert vlm.ask(PHOTOS / "portrait.jpg", "What is this?", max_new_tokens=2).mask.any()

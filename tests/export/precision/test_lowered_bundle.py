@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from carve_export.cli.main import main
 from carve_export.precision import parse_precisions
-from carve_export.precision.quality import lower_bundle
+from carve_export.precision.quality import LowerOptions, lower_bundle
 from carve_models import names
 from carve_models.errors import CarveError, ProviderError
 from carve_models.manifest import read_manifest
@@ -50,9 +50,10 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_bundle_in_lower_precision(name: str, calibration: Path, tmp_path: Path) -> None:
     precisions, operators, size, answers, overlap = CHOICES[name]
     out = tmp_path / "bundle"
-    made = lower_bundle(POCKET, out, precisions, calibration)
-    assert read_manifest(out) == made
-    quality = made.quality
+    options = LowerOptions(precisions=precisions, calibration=calibration)
+    manifest = lower_bundle(POCKET, out, options)
+    assert read_manifest(out) == manifest
+    quality = manifest.quality
     assert quality is not None
     assert quality.precision == {
         part: one for part, one in parse_precisions(precisions).items() if one != "fp32"
@@ -73,7 +74,8 @@ def test_a_bundle_in_lower_precision(name: str, calibration: Path, tmp_path: Pat
 
 def test_bfloat16_is_for_gpus(calibration: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    lower_bundle(POCKET, out, ("decoder=bf16",), calibration)
+    options = LowerOptions(precisions=("decoder=bf16",), calibration=calibration)
+    lower_bundle(POCKET, out, options)
     with pytest.raises(ProviderError, match=r"CPUExecutionProvider cannot compute .*\. Choose an"):
         Carve.load(out)
     entry = json.loads(calibration.read_text())[0]
@@ -82,9 +84,8 @@ def test_bfloat16_is_for_gpus(calibration: Path, tmp_path: Path) -> None:
 
 
 def test_int4_keeps_the_answers(tmp_path: Path) -> None:
-    quality = lower_bundle(
-        POCKET, tmp_path / "bundle", ("int4",), SCENES / "questions.json"
-    ).quality
+    options = LowerOptions(precisions=("int4",), calibration=SCENES / "questions.json")
+    quality = lower_bundle(POCKET, tmp_path / "bundle", options).quality
     assert quality is not None
     assert quality.size < 0.36  # less than int8's
     assert quality.answer_agreement >= 0.98
@@ -187,5 +188,6 @@ def test_wrong_precisions(texts: tuple[str, ...], message: str) -> None:
 def test_int4_is_no_standard_operator(
     word: str, pocket_portable: Path, calibration: Path, tmp_path: Path
 ) -> None:
+    options = LowerOptions(precisions=(word,), calibration=calibration)
     with pytest.raises(CarveError, match=r"int4 needs an operator of ONNX Runtime.*\. Choose int8"):
-        lower_bundle(pocket_portable, tmp_path / "out", (word,), calibration)
+        lower_bundle(pocket_portable, tmp_path / "out", options)

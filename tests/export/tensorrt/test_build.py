@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from carve_export.cli.main import main
-from carve_export.precision.quality import lower_bundle
+from carve_export.precision.quality import LowerOptions, lower_bundle
 from carve_export.tensorrt.build import EngineOptions, build_engines
 from carve_export.tensorrt.builder import Builder, BuildOptions
 from carve_models import names
@@ -105,7 +105,8 @@ def test_engines_in_static_int8(pocket_portable: Path, tmp_path: Path) -> None:
     one = [{"image": str(PHOTOS / "landscape.jpg"), "question": "Is there a red star?"}]
     calibration, bundle = tmp_path / "questions.json", tmp_path / "int8"
     calibration.write_text(json.dumps(one))
-    lower_bundle(pocket_portable, bundle, ("int8-static",), calibration)
+    options = LowerOptions(precisions=("int8-static",), calibration=calibration)
+    lower_bundle(pocket_portable, bundle, options)
     graphs = (names.VISION_ENCODER, names.DECODER)
     usual = build(pocket_portable, tmp_path / "usual", capabilities=("8.9",), graphs=graphs)
     small = build(bundle, tmp_path / "small", "fp16", capabilities=("8.9",), graphs=graphs)
