@@ -22,9 +22,9 @@ from carve_export.precision.calibration import read_entries
 from carve_export.precision.quality import LowerOptions, lower_bundle
 from carve_export.staging import file_entries, listed, publish, require_free, staging
 from carve_export.steps.graphs import write_step_graphs
-from carve_export.trace.modules import traceable_decoder, traceable_embed
+from carve_export.trace.decoder import traceable_decoder, traceable_embed
+from carve_export.trace.graph import graph_entry, trace_graph
 from carve_export.trace.split import split_decoder
-from carve_export.trace.to_onnx import graph_entry, trace_graph
 from carve_export.trace.vision import traceable_vision
 from carve_models.errors import SettingsError
 from carve_models.interface import require_interface
@@ -134,14 +134,14 @@ def export_bundle(
         source: a Hugging Face checkpoint's folder or hub id.
         out: the bundle's folder.
         options: see :class:`ExportOptions`.
-        on_stage: is told what is being done.
+        on_stage: called with the name of each stage when it begins.
 
     Raises:
         CheckpointError: the checkpoint cannot be read or exported exactly.
         FamilyError: its family is not declared.
         ParityError: the graphs do not reproduce the checkpoint.
         ExportError: ``out`` is already there.
-        SettingsError: an option that does not go with the checkpoint or with another one.
+        SettingsError: options that do not fit the checkpoint or each other.
     """
     options, target = options or ExportOptions(), Path(out)
     require_free(target, overwrite=options.overwrite)
@@ -167,8 +167,8 @@ def _export_lowered(
     calibration: Path,
     on_stage: Callable[[str], None],
 ) -> ExportReport:
-    """Export in float32 aside, then lower what was compared with PyTorch."""
-    # Refused before the long part.
+    """Export in float32 to a folder aside, then lower the bundle that was compared with PyTorch."""
+    # Refuse what cannot be lowered before the long part.
     require_lowerable(parse_precisions(options.precisions), options.profile, options.weights)
     read_entries(calibration)
     exact = replace(options, precisions=(), calibration=None)
@@ -184,7 +184,7 @@ def _export_lowered(
 def _convert(
     source: str, folder: Path, options: ExportOptions, on_stage: Callable[[str], None]
 ) -> tuple[Manifest, list[Reference]]:
-    """Write everything but the manifest; the checkpoint's memory is free again afterwards."""
+    """Write everything but the manifest; the checkpoint is not kept in memory."""
     on_stage("load the checkpoint")
     checkpoint = load_checkpoint(source, options.family, options.weights)
     manifest = _describe(checkpoint, folder, options)
@@ -271,7 +271,7 @@ def _complete(manifest: Manifest, folder: Path) -> Manifest:
 
 
 def _source_name(source: str) -> str:
-    """Return a hub id as it is, and of a folder its name alone."""
+    """Return a hub id as it is, and only the name of a folder."""
     return Path(source).resolve().name if Path(source).exists() else source
 
 

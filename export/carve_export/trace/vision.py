@@ -22,7 +22,7 @@ from carve_models.families.family import PatchFeatures, TowerFeatures
 from carve_models.image_rules import FixedImage, ImageRule, NativeImage
 from carve_runtime.images.preprocess import preprocess
 
-# Example sizes: distinct and above one, so that the trace takes none of them for a constant.
+# Rows and columns: distinct and above one, so that the trace does not take them for constants.
 _EXAMPLE_GRID = 5, 7
 
 
@@ -53,7 +53,7 @@ class TowerEncoder(nn.Module):
 
 
 def _pixel_shuffle(states: Tensor, side: int) -> Tensor:
-    """Put the states of ``side`` x ``side`` neighbours side by side, column by column."""
+    """Concatenate the states of ``side`` x ``side`` neighbours into one, column by column."""
     if side == 1:
         return states
     batch, count, width = states.shape
@@ -114,12 +114,12 @@ def traceable_vision(checkpoint: Checkpoint, spec: ImageRule) -> Traceable:
 
 
 def _packed_graph(checkpoint: Checkpoint, features: PatchFeatures, spec: NativeImage) -> Traceable:
-    """Trace over an example image. It switches the tower to our attention."""
+    """Return a tower over packed patches, ready to trace; this switches it to our attention."""
     module = PatchEncoder(checkpoint, features)
     checkpoint.model.set_attn_implementation({"vision_config": VISION_ATTENTION_NAME})
     size = [side * spec.token_size for side in _EXAMPLE_GRID]
-    seen = preprocess(np.zeros((*size, 3), np.uint8), spec)
-    example = {name: torch.from_numpy(array) for name, array in seen.feeds.items()}
+    model_input = preprocess(np.zeros((*size, 3), np.uint8), spec)
+    example = {name: torch.from_numpy(array) for name, array in model_input.feeds.items()}
     patches = Dim(names.IMAGE_TOKENS) * spec.merge_size**2
     shapes = {name: {0: patches} for name in example}
     groups = [names.WINDOW_PATCHES, names.PATCH_SLOTS], [names.TABLE_INDICES, names.TABLE_WEIGHTS]
