@@ -58,7 +58,7 @@ def to_static_int8(
 def _without_outliers(
     model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource, *, fixed: bool
 ) -> list[NodeProto]:
-    """Return the products that 8 bits suit; what is looked up in a table is none."""
+    """Return the products that 8 bits suit; look-ups in a table always do."""
     chosen = products(model, only)
     inputs = [node.input[0] for node in chosen if node.op_type != LOOK_UP]
     outlying = with_outliers(model, inputs, feeds(), fixed=fixed) if inputs else set()
