@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from carve_models.image_rules import Resample
 
-#: The operator set that a graph is written in, and a value in it.
+#: What adds operators to a graph, and a value in the graph.
 Op: TypeAlias = Any
 Value: TypeAlias = Any
 
@@ -129,8 +129,8 @@ def _taps(op: Op, name: Resample, size: Value, start: Value, stop: Value, new: V
     one = constant(op, 1, np.int64)
     zero = constant(op, 0, np.int64)
     scale = op.Div(real(op, op.Sub(stop, start)), real(op, new))
-    stretch = op.Max(scale, 1.0)
-    reach = op.Mul(stretch, support)
+    filter_scale = op.Max(scale, 1.0)
+    reach = op.Mul(filter_scale, support)
     centers = op.Add(
         real(op, start), op.Mul(op.Add(real(op, op.Range(zero, new, one)), 0.5), scale)
     )
@@ -139,7 +139,7 @@ def _taps(op: Op, name: Resample, size: Value, start: Value, stop: Value, new: V
     count = op.Add(op.Mul(whole(op, op.Ceil(reach)), 2), 1)
     inputs = op.Add(op.Unsqueeze(first, [1]), op.Range(zero, count, one))
     offsets = op.Add(op.Sub(real(op, inputs), op.Unsqueeze(centers, [1])), 0.5)
-    raw = curve(op, op.Mul(offsets, op.Div(constant(op, 1.0, np.float64), stretch)))
+    raw = curve(op, op.Mul(offsets, op.Div(constant(op, 1.0, np.float64), filter_scale)))
     raw = op.Where(op.Less(inputs, op.Unsqueeze(end, [1])), raw, constant(op, 0.0, np.float64))
     weights = op.Div(raw, op.ReduceSum(raw, [1], keepdims=1))
     return Taps(first, weights, count, op.Sub(size, one))
@@ -254,7 +254,7 @@ def _lanczos(op: Op, x: Value) -> Value:
     return op.Where(inside, value, constant(op, 0.0, np.float64))
 
 
-#: Support and curve of each filter; ``nearest`` is no convolution.
+#: Support and curve of each filter; ``nearest`` is not a convolution.
 _FILTERS: dict[str, tuple[float, Callable[[Op, Value], Value]]] = {
     "box": (0.5, _box),
     "bilinear": (1.0, _bilinear),
