@@ -29,7 +29,7 @@ from carve_models.engines import (
 )
 from carve_models.errors import EngineError, SettingsError
 from carve_models.interface import expected_graphs, require_tensors
-from carve_models.manifest import GraphSpec, Manifest
+from carve_models.manifest import GraphSpec, Manifest, Tensor
 from carve_runtime.bundle import Bundle, open_bundle, sha256
 
 
@@ -39,9 +39,9 @@ class EngineOptions:
 
     Attributes:
         target: the builder.
-        build: its options.
+        build: the builder's options.
         precision: of matrix products and convolutions.
-        graphs: which graphs; those that the runtime runs if empty.
+        graphs: which graphs to build; those that the runtime runs if empty.
         ranges: replaced ranges, each as ``name=smallest:usual:largest``.
         overwrite: replace a folder of engines that is already there.
     """
@@ -68,8 +68,8 @@ def build_engines(
         folder: a bundle of the profile ``portable``.
         out: the folder of engines.
         options: see :class:`EngineOptions`.
-        on_graph: is told which graph is next.
-        on_progress: is told about the builder's phases.
+        on_graph: called with the name of each graph before it is built.
+        on_progress: called with the builder's phases.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -84,15 +84,15 @@ def build_engines(
     builder = Builder(options.target, options.build)
     interfaces = _interfaces(bundle.manifest)
     ranges = override(default_ranges(bundle.manifest), options.ranges)
-    wanted = options.graphs or _usual_graphs(bundle.manifest)
-    unknown = sorted(set(wanted) - set(interfaces))
+    selected = options.graphs or _default_graphs(bundle.manifest)
+    unknown = sorted(set(selected) - set(interfaces))
     if unknown:
         raise SettingsError(
             f"there is no graph {unknown[0]!r} to build", f"choose from {', '.join(interfaces)}"
         )
     engines: dict[str, TensorRtEngine] = {}
     with staging(target) as aside, tempfile.TemporaryDirectory() as work:
-        for name in wanted:
+        for name in selected:
             on_graph(name)
             interface, source = interfaces[name], bundle.path(names.graph_file(name))
             inputs = interface.inputs
@@ -131,7 +131,7 @@ def _interfaces(manifest: Manifest) -> dict[str, GraphSpec]:
     }
 
 
-def _usual_graphs(manifest: Manifest) -> tuple[str, ...]:
+def _default_graphs(manifest: Manifest) -> tuple[str, ...]:
     """Return what the runtime runs."""
     parts = [part.name for part in manifest.decoder.parts]
     return (names.VISION_ENCODER, names.EMBED_TOKENS, *parts)
@@ -141,7 +141,7 @@ def _require_portable(bundle: Bundle) -> None:
     if bundle.manifest.profile != "portable":
         raise EngineError(
             f"{bundle.folder} is of the profile {bundle.manifest.profile}, whose fused attention "
-            "is ONNX Runtime's alone",
+            "only ONNX Runtime has",
             "export the checkpoint with --profile portable",
         )
 
@@ -162,11 +162,16 @@ def _in_precision(source: Path, precision: EnginePrecision, work: Path) -> Itera
 
 def _require_same(name: str, built: Built, interface: GraphSpec) -> None:
     """Check names, dtypes and the inputs' fixed sizes; TensorRT infers the outputs' later."""
-    for found, wanted in ((built.inputs, interface.inputs), (built.outputs, interface.outputs)):
-        if [(one.name, one.dtype) for one in found] != [(one.name, one.dtype) for one in wanted]:
+    pairs = (built.inputs, interface.inputs), (built.outputs, interface.outputs)
+    for actual, expected in pairs:
+        if _names_and_dtypes(actual) != _names_and_dtypes(expected):
             raise EngineError(
-                f"the network of {name} has {[one.name for one in found]}, expected "
-                f"{[one.name for one in wanted]}",
+                f"the network of {name} has {_names_and_dtypes(actual)}, expected "
+                f"{_names_and_dtypes(expected)}",
                 "report the versions of TensorRT and onnx",
             )
     require_tensors(f"the network of {name}", "inputs", built.inputs, interface.inputs)
+
+
+def _names_and_dtypes(tensors: tuple[Tensor, ...]) -> list[tuple[str, str]]:
+    return [(tensor.name, tensor.dtype) for tensor in tensors]

@@ -1,4 +1,4 @@
-"""For which sizes engines are built: a range for each dimension that the graphs' inputs name."""
+"""The sizes that engines are built for: a range for each named dimension of the graphs' inputs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def default_ranges(manifest: Manifest) -> dict[str, Range]:
     most = image.most_tokens
     longest = min(decoder.context_length, 2 * most + TEXT_POSITIONS)
     chunk = min(longest, most + TEXT_POSITIONS)
-    usual = min(most, chunk)
+    typical = min(most, chunk)
     ranges: dict[str, Range] = {
         BATCH: (1, 1, 1),
-        SEQUENCE: (1, usual, chunk),
+        SEQUENCE: (1, typical, chunk),
         PAST: (0, min(most, longest - 1), longest - 1),
     }
     if isinstance(image, NativeImage):
@@ -32,7 +32,7 @@ def default_ranges(manifest: Manifest) -> dict[str, Range]:
         middle = (image.fewest_tokens + most) // 2
         ranges[PATCHES] = (patches, middle * patches, most * patches)
         if image.window_size is not None:
-            # Of a sliver each token has a window of its own.
+            # In a sliver each token has a window of its own.
             ranges[WINDOWS] = (1, -(-middle // image.window_size**2), most)
     elif not isinstance(image, FixedImage):
         # At least two: TensorRT-RTX 1.7 cannot compile Idefics3's encoder for a fixed batch.
@@ -48,7 +48,7 @@ def override(ranges: dict[str, Range], texts: tuple[str, ...]) -> dict[str, Rang
         texts: each as ``name=smallest:usual:largest``.
 
     Raises:
-        SettingsError: an unknown name, or sizes that are no numbers in order.
+        SettingsError: an unknown name, or sizes that are not whole numbers in ascending order.
     """
     changed = dict(ranges)
     for text in texts:
@@ -60,12 +60,12 @@ def override(ranges: dict[str, Range], texts: tuple[str, ...]) -> dict[str, Rang
         parts = sizes.split(":")
         if len(parts) != 3 or not all(part.isdecimal() for part in parts):
             raise SettingsError(f"the range {text!r} is not three sizes", "give SMALL:USUAL:LARGE")
-        low, usual, high = map(int, parts)
-        if not low <= usual <= high or (low == 0 and name != PAST):
+        low, typical, high = map(int, parts)
+        if not low <= typical <= high or (low == 0 and name != PAST):
             raise SettingsError(
                 f"the range {text!r} is not in order", "only the past may begin at 0"
             )
-        changed[name] = (low, usual, high)
+        changed[name] = (low, typical, high)
     return changed
 
 
@@ -74,9 +74,9 @@ def ranges_for(
 ) -> dict[str, Range]:
     """Return the ranges of the dimensions that a graph's inputs name.
 
-    What is given as ``graph.name`` counts before ``name``; the total follows from its parts.
+    A range of ``graph.name`` is preferred to one of ``name``; the total is the sum of its parts.
     """
-    low, usual, high = (a + b for a, b in zip(ranges[SEQUENCE], ranges[PAST], strict=True))
-    known = {**ranges, TOTAL: (low, usual, high)}
+    low, typical, high = (a + b for a, b in zip(ranges[SEQUENCE], ranges[PAST], strict=True))
+    known = {**ranges, TOTAL: (low, typical, high)}
     named = [size for tensor in inputs for size in tensor.shape if isinstance(size, str)]
     return {name: known.get(f"{graph}.{name}", known[name]) for name in dict.fromkeys(named)}

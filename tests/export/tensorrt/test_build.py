@@ -74,15 +74,15 @@ def test_engines_of_every_graph(portable: Path, tmp_path: Path, precision: Engin
     for name, engine in built.engines.items():
         data = (out / engine.file).read_bytes()
         assert built.files[engine.file].size == len(data)
-        # The builder compared the network's names with these; the engine carries them.
+        # The builder compared the network's names with these; the engine contains them.
         assert (engine.inputs, engine.outputs) == (
             interfaces[name].inputs,
             interfaces[name].outputs,
         )
         for tensor in (*engine.inputs, *engine.outputs):
             assert tensor.name.encode() in data
-        named = {size for one in engine.inputs for size in one.shape if isinstance(size, str)}
-        assert set(engine.ranges) == named
+        sizes = [size for tensor in engine.inputs for size in tensor.shape]
+        assert set(engine.ranges) == {size for size in sizes if isinstance(size, str)}
         assert engine.source == bundle.files[bundle.graphs[name].file].sha256
     decoder = built.engines[names.DECODER].ranges
     assert decoder["past_sequence_length"][0] == 0
@@ -102,21 +102,21 @@ def test_halves(pocket_portable: Path, tmp_path: Path) -> None:
 
 def test_engines_in_static_int8(pocket_portable: Path, tmp_path: Path) -> None:
     """Scales that a calibration fixed are part of the graph; products without them are fp16."""
-    one = [{"image": str(PHOTOS / "landscape.jpg"), "question": "Is there a red star?"}]
+    questions = [{"image": str(PHOTOS / "landscape.jpg"), "question": "Is there a red star?"}]
     calibration, bundle = tmp_path / "questions.json", tmp_path / "int8"
-    calibration.write_text(json.dumps(one))
+    calibration.write_text(json.dumps(questions))
     options = LowerOptions(precisions=("int8-static",), calibration=calibration)
     lower_bundle(pocket_portable, bundle, options)
     graphs = (names.VISION_ENCODER, names.DECODER)
-    usual = build(pocket_portable, tmp_path / "usual", capabilities=("8.9",), graphs=graphs)
+    exact = build(pocket_portable, tmp_path / "exact", capabilities=("8.9",), graphs=graphs)
     small = build(bundle, tmp_path / "small", "fp16", capabilities=("8.9",), graphs=graphs)
     for engine in small.engines.values():
-        assert small.files[engine.file].size < usual.files[engine.file].size
+        assert small.files[engine.file].size < exact.files[engine.file].size
 
 
 @pytest.mark.no_gpu
 def test_weights_left_out(pocket_portable: Path, tmp_path: Path) -> None:
-    """TensorRT-RTX takes weights out only where a GPU is; without one it is an error, no crash."""
+    """TensorRT-RTX needs a GPU to leave weights out; without one it is an error, not a crash."""
     with pytest.raises(EngineError, match=r"refuses vision_encoder\.onnx: .*CUDA_SUCCESS"):
         build(pocket_portable, tmp_path / "engines", capabilities=("8.9",), stripped=True)
     assert not [*tmp_path.iterdir()]
@@ -167,7 +167,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         ("--target", "tensorrt_rtx", "--compute-capability", "5.0"),
         r"does not build for compute capability 5\.0\. Choose from .*8\.9",
     ),
-    "no capability": (("--target", "tensorrt_rtx"), r"capabilities .* are none\. Give --compute"),
+    "no capability": (
+        ("--target", "tensorrt_rtx"),
+        r"capabilities .* are not given\. Give --compute",
+    ),
     "range": ((*ENGINES, "--range", "width=1:2:3"), r"no input has a dimension 'width'\. Choose"),
     "range of two": (
         (*ENGINES, "--range", "batch_size=1:2"),
