@@ -49,7 +49,7 @@ def verify_bundle(
         folder: the bundle's folder.
         source: the Hugging Face checkpoint's folder or hub id.
         options: see :class:`VerifyOptions`.
-        on_stage: is told what is being done.
+        on_stage: called with the name of each stage when it begins.
 
     Raises:
         BundleError: the bundle cannot be read.

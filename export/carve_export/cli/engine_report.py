@@ -19,7 +19,7 @@ def build_progress(console: Console) -> Iterator[tuple[Callable[[str], None], On
     """Show the graph that is built and the builder's phases.
 
     Yields:
-        a function that is told which graph is next, and one that is told about phases.
+        ``on_graph`` and ``on_progress`` of :func:`carve_export.tensorrt.build.build_engines`.
     """
     columns = (
         TextColumn("{task.description}"),

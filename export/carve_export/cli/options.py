@@ -62,7 +62,7 @@ def file_option(
 
 
 def overwrite_option(replaced: str) -> Callable[[_Command], _Command]:
-    """Return the option that allows to replace what is at the place of the result."""
+    """Return the option that allows replacing what is already at the place of the result."""
     return click.option("--overwrite", is_flag=True, help=f"Replace {replaced} already there.")
 
 

@@ -22,7 +22,7 @@ def stages(console: Console) -> Iterator[Callable[[str], None]]:
     """Show stages while they run, with their times; the libraries stay quiet.
 
     Yields:
-        a function that is told the name of each stage when it begins.
+        a function to call with the name of each stage when it begins.
     """
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()

@@ -44,8 +44,8 @@ def test_a_bundle_reproduces_its_checkpoint(
 
 def test_other_weights_and_other_models_fail(export_of: ExportOf, tmp_path: Path) -> None:
     folder = export_of(NAME, "ort").folder
-    other = make_llava(CASES[NAME].recipe | {"seed": 99}, tmp_path / "other")
-    result = verify(folder, other)
+    different = make_llava(CASES[NAME].recipe | {"seed": 99}, tmp_path / "other")
+    result = verify(folder, different)
     assert result.exit_code == 1
     assert re.search(r"Error: image features differ from PyTorch's by .*\. Report", result.stderr)
     model = make_llava(CASES["llava-siglip"].recipe, tmp_path / "model")
