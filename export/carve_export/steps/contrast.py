@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from carve_export.steps.resample import (
-    Op,
-    Value,
-    constant,
-    real,
-    resize_floats,
-    scalars,
-    vector,
-    whole,
-)
+from carve_export.steps.operators import Op, Value, constant, real, scalars, vector, whole
+from carve_export.steps.resample import resize_floats
 
 _SAME = 1e-6  # pixels, as in the runtime
 

@@ -13,10 +13,11 @@ import onnxscript
 from onnx_ir.passes import common as common_passes
 
 from carve_export.steps.contrast import fuse_contrast, place
+from carve_export.steps.operators import Op, Value, scalars
 from carve_export.steps.preprocess import preprocess
 from carve_export.steps.refine import refine_image
 from carve_export.steps.regions import RegionSettings, select_regions
-from carve_export.steps.resample import FILTERS, Op, Value, scalars
+from carve_export.steps.resample import FILTERS
 from carve_models import names
 from carve_models.image_rules import FixedImage, ImageRule
 from carve_models.interface import preprocess_interface, refine_interface

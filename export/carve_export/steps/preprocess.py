@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from carve_export.steps.resample import (
-    Op,
-    Value,
-    constant,
-    real,
-    resize_bytes,
-    scalars,
-    vector,
-    whole,
-)
+from carve_export.steps.operators import Op, Value, constant, real, scalars, vector, whole
+from carve_export.steps.resample import resize_bytes
 from carve_models.image_rules import FixedImage
 
 

@@ -13,7 +13,7 @@ from typing import get_args
 import numpy as np
 import onnx_ir as ir
 
-from carve_export.steps.resample import Op, Value, constant, loop, real, whole
+from carve_export.steps.operators import Op, Value, constant, loop, real, whole
 from carve_models.settings import Rule, Strategy
 
 _STRATEGIES, _RULES = get_args(Strategy), get_args(Rule)
