@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import onnx
 import pytest
@@ -43,15 +42,16 @@ def portable(request: pytest.FixtureRequest, pocket_portable: Path, export_of: E
 
 
 def build(
-    bundle: Path, out: Path, precision: EnginePrecision = "fp32", **options: Any
+    bundle: Path,
+    out: Path,
+    precision: EnginePrecision = "fp32",
+    *,
+    graphs: tuple[str, ...] = (),
+    stripped: bool = False,
 ) -> EngineManifest:
-    capabilities = options.pop("capabilities", CAPABILITIES)
-    build = BuildOptions(compute_capabilities=capabilities, stripped=options.pop("stripped", False))
-    return build_engines(
-        bundle,
-        out,
-        EngineOptions(target="tensorrt_rtx", build=build, precision=precision, **options),
-    )
+    build = BuildOptions(compute_capabilities=("8.9",), stripped=stripped)
+    options = EngineOptions(target="tensorrt_rtx", build=build, precision=precision, graphs=graphs)
+    return build_engines(bundle, out, options)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
@@ -91,7 +91,7 @@ def test_engines_of_every_graph(portable: Path, tmp_path: Path, precision: Engin
 
 
 def test_halves(pocket_portable: Path, tmp_path: Path) -> None:
-    whole = build(pocket_portable, tmp_path / "whole", capabilities=("8.9",))
+    whole = build(pocket_portable, tmp_path / "whole")
     assert set(whole.engines) == {
         names.VISION_ENCODER,
         names.EMBED_TOKENS,
@@ -108,8 +108,8 @@ def test_engines_in_static_int8(pocket_portable: Path, tmp_path: Path) -> None:
     options = LowerOptions(precisions=("int8-static",), calibration=calibration)
     lower_bundle(pocket_portable, bundle, options)
     graphs = (names.VISION_ENCODER, names.DECODER)
-    exact = build(pocket_portable, tmp_path / "exact", capabilities=("8.9",), graphs=graphs)
-    small = build(bundle, tmp_path / "small", "fp16", capabilities=("8.9",), graphs=graphs)
+    exact = build(pocket_portable, tmp_path / "exact", graphs=graphs)
+    small = build(bundle, tmp_path / "small", "fp16", graphs=graphs)
     for engine in small.engines.values():
         assert small.files[engine.file].size < exact.files[engine.file].size
 
@@ -118,7 +118,7 @@ def test_engines_in_static_int8(pocket_portable: Path, tmp_path: Path) -> None:
 def test_weights_left_out(pocket_portable: Path, tmp_path: Path) -> None:
     """TensorRT-RTX needs a GPU to leave weights out; without one it is an error, not a crash."""
     with pytest.raises(EngineError, match=r"refuses vision_encoder\.onnx: .*CUDA_SUCCESS"):
-        build(pocket_portable, tmp_path / "engines", capabilities=("8.9",), stripped=True)
+        build(pocket_portable, tmp_path / "engines", stripped=True)
     assert not [*tmp_path.iterdir()]
 
 
