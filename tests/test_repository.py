@@ -77,7 +77,7 @@ def test_the_extra_engines_brings_what_the_builder_imports() -> None:
     lists = re.findall(r"^(?:dependencies|engines) = \[$(.*?)^\]$", project, re.M | re.S)
     assert len(lists) == 2
     brought = set(re.findall(r'^ *"([\w-]+)', "".join(lists), re.M))
-    for package in others_behind("carve_export.cli.engine_console", set()):
+    for package in others_behind("carve_export.cli.engine", set()):
         assert brought.intersection(map(str.lower, packages_distributions()[package])), package
 
 

@@ -1,6 +1,7 @@
 """Turn a Hugging Face vision-language model into a bundle for ``carve_runtime``.
 
-PyTorch is needed here, and only here; it is imported when an export starts.
+In: a checkpoint. Out: a bundle in float32 that reproduces it; from a bundle, one in lower precision
+or TensorRT engines. PyTorch is needed here, and only here; it is imported when an export starts.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from carve_export.check import TOLERANCE
 from carve_export.check.parity import Comparison, compare_outputs, require_parity
 from carve_export.check.reference import Reference, references
 from carve_export.checkpoint.companions import write_companions, write_processor
@@ -18,16 +19,17 @@ from carve_export.checkpoint.load import Checkpoint, decoder_spec, load_checkpoi
 from carve_export.checkpoint.prompts import change_layout, literal_ids, resolve_prompts
 from carve_export.precision import parse_precisions, require_lowerable
 from carve_export.precision.calibration import read_entries
-from carve_export.precision.quality import lower_bundle
+from carve_export.precision.quality import LowerOptions, lower_bundle
 from carve_export.staging import file_entries, listed, publish, require_free, staging
 from carve_export.steps.graphs import write_step_graphs
-from carve_export.trace.modules import traceable_decoder, traceable_embed
+from carve_export.trace.decoder import traceable_decoder, traceable_embed
+from carve_export.trace.graph import graph_entry, trace_graph
 from carve_export.trace.split import split_decoder
-from carve_export.trace.to_onnx import graph_entry, trace_graph
 from carve_export.trace.vision import traceable_vision
 from carve_models.errors import SettingsError
 from carve_models.interface import require_interface
 from carve_models.manifest import (
+    OPSETS,
     DecoderSpec,
     Manifest,
     Profile,
@@ -87,14 +89,14 @@ class ExportOptions:
     """
 
     profile: Profile = "ort"
-    opset: int = 18
+    opset: int = OPSETS[0]
     weights: Weights = "float32"
     layers: tuple[int, ...] | None = None
     max_pixels: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     family: str | None = None
-    tolerance: float = 1e-5
+    tolerance: float = TOLERANCE
     unchecked: bool = False
     precisions: tuple[str, ...] = ()
     calibration: Path | None = None
@@ -132,14 +134,14 @@ def export_bundle(
         source: a Hugging Face checkpoint's folder or hub id.
         out: the bundle's folder.
         options: see :class:`ExportOptions`.
-        on_stage: is told what is being done.
+        on_stage: called with the name of each stage when it begins.
 
     Raises:
         CheckpointError: the checkpoint cannot be read or exported exactly.
         FamilyError: its family is not declared.
         ParityError: the graphs do not reproduce the checkpoint.
         ExportError: ``out`` is already there.
-        SettingsError: an option that does not go with the checkpoint or with another one.
+        SettingsError: options that do not fit the checkpoint or each other.
     """
     options, target = options or ExportOptions(), Path(out)
     require_free(target, overwrite=options.overwrite)
@@ -165,28 +167,24 @@ def _export_lowered(
     calibration: Path,
     on_stage: Callable[[str], None],
 ) -> ExportReport:
-    """Export in float32 aside, then lower what was compared with PyTorch."""
-    # Refused before the long part.
+    """Export in float32 to a folder aside, then lower the bundle that was compared with PyTorch."""
+    # Refuse what cannot be lowered before the long part.
     require_lowerable(parse_precisions(options.precisions), options.profile, options.weights)
     read_entries(calibration)
     exact = replace(options, precisions=(), calibration=None)
     with staging(target) as folder:
         report = export_bundle(source, folder, replace(exact, overwrite=True), on_stage=on_stage)
-        manifest = lower_bundle(
-            folder,
-            target,
-            options.precisions,
-            calibration,
-            overwrite=options.overwrite,
-            on_stage=on_stage,
+        lower = LowerOptions(
+            precisions=options.precisions, calibration=calibration, overwrite=options.overwrite
         )
+        manifest = lower_bundle(folder, target, lower, on_stage=on_stage)
     return replace(report, folder=target, manifest=manifest)
 
 
 def _convert(
     source: str, folder: Path, options: ExportOptions, on_stage: Callable[[str], None]
 ) -> tuple[Manifest, list[Reference]]:
-    """Write everything but the manifest; the checkpoint's memory is free again afterwards."""
+    """Write everything but the manifest; the checkpoint is not kept in memory."""
     on_stage("load the checkpoint")
     checkpoint = load_checkpoint(source, options.family, options.weights)
     manifest = _describe(checkpoint, folder, options)
@@ -273,7 +271,7 @@ def _complete(manifest: Manifest, folder: Path) -> Manifest:
 
 
 def _source_name(source: str) -> str:
-    """Return a hub id as it is, and of a folder its name alone."""
+    """Return a hub id as it is, and only the name of a folder."""
     return Path(source).resolve().name if Path(source).exists() else source
 
 

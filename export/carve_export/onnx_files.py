@@ -1,4 +1,4 @@
-"""Write an ONNX model, its weights beside it where they are many."""
+"""Write an ONNX model, with its weights in a file beside it if they are large."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def save_model(
 ) -> None:
     """Write a model; above ``external_above`` bytes of weights they go into ``NAME.onnx_data``.
 
-    They are written one by one from where they are, without a second copy in memory. A model that
-    is there is replaced, its weights included.
+    They are written one by one, without a second copy in memory. A model that is already there is
+    replaced, its weights included.
     """
     model = model if isinstance(model, ir.Model) else ir.from_proto(model)
     weights = [value.const_value for value in model.graph.initializers.values()]
@@ -29,4 +29,4 @@ def save_model(
         ir.save(model, path, external_data=beside.name, size_threshold_bytes=SMALLEST_EXTERNAL)
     else:
         ir.save(ir.external_data.load_to_model(model), path)
-        beside.unlink(missing_ok=True)  # of a larger model that was here
+        beside.unlink(missing_ok=True)  # left by a larger model

@@ -16,14 +16,14 @@ SCHEMA_VERSION = 1
 
 
 class EncodedText(msgspec.Struct):
-    """A stretch of a prompt, the question in its place, and its token ids."""
+    """A text of a prompt, with the question in its place, and its token ids."""
 
     text: str
     ids: list[int]
 
 
 class EncodedQuestions(msgspec.Struct):
-    """The file: every stretch of text that the questions and the general instruction need."""
+    """The file: every text that the questions and the general instruction need."""
 
     schema_version: int
     tokenizer_sha256: str
@@ -45,9 +45,9 @@ def encode_questions(folder: Path, questions: Sequence[str]) -> EncodedQuestions
     manifest, tokenizer = bundle.manifest, bundle.path(TOKENIZER_FILE)
     encoder = Text(tokenizer, manifest.decoder.control_ids)
     texts = {
-        stretch: encoder.encode(stretch).tolist()
+        text: encoder.encode(text).tolist()
         for question in [manifest.prompts.general, *questions]
-        for stretch in _stretches(manifest, question)
+        for text in _texts(manifest, question)
     }
     return EncodedQuestions(
         schema_version=SCHEMA_VERSION,
@@ -57,7 +57,7 @@ def encode_questions(folder: Path, questions: Sequence[str]) -> EncodedQuestions
 
 
 def write_questions(folder: Path, questions: Sequence[str], out: Path) -> int:
-    """Write :func:`encode_questions` as JSON, complete or not at all; return the texts' number."""
+    """Write :func:`encode_questions` as JSON, complete or not at all; return how many texts."""
     encoded = encode_questions(folder, questions)
     aside = out.with_name(f".{out.name}.partial")
     aside.write_bytes(msgspec.json.format(msgspec.json.encode(encoded), indent=1) + b"\n")
@@ -65,7 +65,7 @@ def write_questions(folder: Path, questions: Sequence[str], out: Path) -> int:
     return len(encoded.texts)
 
 
-def _stretches(manifest: Manifest, question: str) -> list[str]:
+def _texts(manifest: Manifest, question: str) -> list[str]:
     """Return the text segments of both prompts with the question in its place."""
     whole = question_text(question, manifest.prompts)
     segments = (*manifest.prompts.single, *manifest.prompts.pair)

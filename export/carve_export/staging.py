@@ -35,7 +35,7 @@ def require_free(target: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def staging(target: Path) -> Iterator[Path]:
-    """A hidden folder beside the target, gone afterwards unless it became the target."""
+    """Make a hidden folder beside the target; it is removed unless it became the target."""
     target.absolute().parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
     try:
@@ -64,13 +64,13 @@ def listed(target: Path, read: Callable[[Path], _Listing]) -> list[str]:
 
 
 def publish(folder: Path, target: Path, manifest: str, replaced: Iterable[str]) -> None:
-    """Move a finished folder into place; until its manifest arrives it is none.
+    """Move a finished folder into place, its manifest last: without one it cannot be used.
 
     Args:
         folder: what :func:`staging` gave.
         target: its place.
-        manifest: name of the manifest; the one that is there goes first, the new one comes last.
-        replaced: what :func:`listed` gives: these files go, and nothing else.
+        manifest: name of the manifest; the old one is removed first, the new one comes last.
+        replaced: what :func:`listed` gives: these files are removed, and nothing else.
     """
     folder.chmod(0o755)  # mkdtemp makes private folders
     if not target.exists():

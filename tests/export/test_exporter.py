@@ -58,8 +58,8 @@ def test_the_newest_operator_set(
 
 def test_nan_is_a_difference() -> None:
     assert not Comparison("decoder", "logits", float("nan"), 1.0, 1.0).passed
-    found, wanted = np.array([0.0, np.nan], np.float32), np.zeros(2, np.float32)
-    assert not _difference("decoder", "logits", found, wanted, 1.0, 0.0).passed
+    actual, expected = np.array([0.0, np.nan], np.float32), np.zeros(2, np.float32)
+    assert not _difference("decoder", "logits", actual, expected, 1.0, 0.0).passed
 
 
 def test_softcapped_attention_is_refused(tmp_path: Path) -> None:

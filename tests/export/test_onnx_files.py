@@ -1,4 +1,4 @@
-"""Weights go beside a graph where they are many, and come back into it where they are few."""
+"""Large weights go into a file beside a graph, small ones into the graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ EMBED = POCKET / names.graph_file(names.EMBED_TOKENS)
 
 
 def weights(path: Path) -> list[bytes]:
-    return [onnx.numpy_helper.to_array(one).tobytes() for one in onnx.load(path).graph.initializer]
+    tensors = onnx.load(path).graph.initializer
+    return [onnx.numpy_helper.to_array(tensor).tobytes() for tensor in tensors]
 
 
 @pytest.mark.parametrize("read", [onnx.load, ir.load])

@@ -18,11 +18,11 @@ CASE = "llava-multi-layer-features"
 
 
 @pytest.fixture(autouse=True)
-def one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+def single_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide a second copy of this repository, should one be installed: Optimum would read both."""
     register = Path("optimum", "commands", "register", "register_carve.py")
-    _, *others = [folder for folder in sys.path if (Path(folder) / register).is_file()]
-    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder not in others])
+    _, *copies = [folder for folder in sys.path if (Path(folder) / register).is_file()]
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder not in copies])
 
 
 def optimum(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -50,8 +50,13 @@ def test_the_same_options(
 ) -> None:
     assert optimum(monkeypatch, "--help") == 0
     offered = set(re.findall(r"^ +(--[\w-]+)", capsys.readouterr().out, re.MULTILINE))
-    wanted = {name for one in carve_export.params for name in one.opts if one.expose_value}
-    assert offered == {name for name in wanted if name.startswith("--")}
+    expected = {
+        name
+        for parameter in carve_export.params
+        for name in parameter.opts
+        if parameter.expose_value
+    }
+    assert offered == {name for name in expected if name.startswith("--")}
 
 
 def test_the_same_errors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

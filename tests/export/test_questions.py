@@ -14,7 +14,7 @@ from tests.support import POCKET
 QUESTIONS = ["What word is on the purple square?", "Is there a dog?"]
 
 
-def test_the_file_holds_every_stretch_of_text(pocket: Carve, tmp_path: Path) -> None:
+def test_the_file_holds_every_text(pocket: Carve, tmp_path: Path) -> None:
     out = tmp_path / "questions.json"
     done = CliRunner().invoke(main, ["prompt", str(POCKET), str(out), *QUESTIONS])
     assert done.exit_code == 0, done.output

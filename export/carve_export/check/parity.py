@@ -27,14 +27,14 @@ class Comparison:
     """One compared output.
 
     Attributes:
-        graph: the graph that makes it.
-        name: which.
+        graph: the graph that computes it.
+        name: of the output, and of the prompt where there are several.
         difference: largest absolute difference.
         scale: largest absolute value of the reference, at least 1.
         tolerance: allowed difference, relative to ``scale``.
         seconds: time of the graph's runs.
-        same_argmax: whether the largest logits are those of the reference; ``None`` for what is
-            no logits.
+        same_argmax: whether the largest logits are those of the reference; ``None`` for
+            other outputs.
     """
 
     graph: str
@@ -54,16 +54,18 @@ class Comparison:
 def compare_outputs(
     bundle: Bundle, expected: Sequence[Reference], tolerance: float
 ) -> list[Comparison]:
-    """Run a bundle's graphs on the references' inputs, one shot and chunked over a past.
+    """Run a bundle's graphs on the references' inputs, in one shot and in chunks over a cache.
 
-    A decoder that is split runs in its halves, and in one piece.
+    A decoder that is split runs both in its halves and in one piece.
     """
     model = Model(bundle)
     decoders = {"": model.decoder}
     if bundle.manifest.decoder.exit_layers is not None:
         decoders[", in one piece"] = Decoder(bundle, BackendSettings(), whole=True)
     return [
-        row for wanted in expected for row in _compare_prompt(model, decoders, wanted, tolerance)
+        row
+        for reference in expected
+        for row in _compare_prompt(model, decoders, reference, tolerance)
     ]
 
 
@@ -84,9 +86,9 @@ def _compare_prompt(
 ) -> list[Comparison]:
     watch = Stopwatch()
     with watch.stage(names.VISION_ENCODER):
-        images = [model.image_features(seen, Counts()) for seen in expected.images]
+        images = [model.image_features(image, Counts()) for image in expected.images]
     with watch.stage(names.EMBED_TOKENS):
-        prompt = model.embed(expected.pieces, images)
+        prompt = model.embed(expected.parts, images)
     times = watch.timings()
     single = len(images) == 1
     title = "" if single else f"{expected.title}, "
@@ -132,9 +134,9 @@ def _run_chunks(
     for stop in stops:
         with watch.stage(names.DECODER):
             step = decoder.step(prompt.part(start, stop), cache, Counts())
-        wanted = expected.logits[stop - 1]
-        logits.append(np.abs(step.logits - wanted).max())
-        same.append(step.logits.argmax() == wanted.argmax())
+        reference = expected.logits[stop - 1]
+        logits.append(np.abs(step.logits - reference).max())
+        same.append(step.logits.argmax() == reference.argmax())
         attention.append(np.abs(step.attention - expected.attention[:, stop - 1, :stop]).max())
         cache, start = step.cache, stop
     scale = max(1.0, float(np.abs(expected.logits).max()))
@@ -161,8 +163,8 @@ def _run_chunks(
 
 
 def _difference(
-    graph: str, name: str, found: Array, wanted: Array, tolerance: float, seconds: float
+    graph: str, name: str, actual: Array, expected: Array, tolerance: float, seconds: float
 ) -> Comparison:
-    scale = max(1.0, float(np.abs(wanted).max()))
-    largest = float(np.abs(found - wanted).max())
+    scale = max(1.0, float(np.abs(expected).max()))
+    largest = float(np.abs(actual - expected).max())
     return Comparison(graph, name, largest, scale, tolerance, seconds)

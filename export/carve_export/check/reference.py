@@ -1,4 +1,4 @@
-"""What PyTorch computes for a prompt: the checkpoint as Hugging Face runs it, eagerly, at once."""
+"""What PyTorch computes for a prompt: the checkpoint as Hugging Face runs it, in one eager pass."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SEED = 0
 #: What models call the argument that tells image tokens (1) from text (0).
 _TOKEN_KINDS = {"token_type_ids", "mm_token_type_ids"}
 
-#: Differences of logits, relative to their scale, that float32 explains.
+#: Differences of logits, relative to their scale, that rounding in float32 explains.
 _ROUNDING = 1e-4
 
 
@@ -40,7 +40,7 @@ class Reference:
     Attributes:
         title: what the prompt is about.
         images: what the model sees of each image.
-        pieces: the prompt.
+        parts: the prompt.
         features: (1, N, hidden) of each image.
         embeds: (1, S, hidden), the prompt with the features in place.
         logits: (S, V), of every position.
@@ -50,7 +50,7 @@ class Reference:
 
     title: str
     images: list[ModelInput]
-    pieces: list[PromptPart]
+    parts: list[PromptPart]
     features: list[Array]
     embeds: Array
     logits: Array
@@ -74,11 +74,12 @@ def references(
             image depends on the question behind it.
     """
     picture = example_image(manifest.image) if image is None else image
-    seen = [preprocess(view, manifest.image) for view in (picture, picture.swapaxes(0, 1)[::-1])]
+    views = picture, picture.swapaxes(0, 1)[::-1]
+    model_inputs = [preprocess(view, manifest.image) for view in views]
     prompts = manifest.prompts
-    single = _run(checkpoint, manifest, text, "one image", prompts.single, seen[:1])
+    single = _run(checkpoint, manifest, text, "one image", prompts.single, model_inputs[:1])
     _require_prefix_invariance(checkpoint, single)
-    pair = _run(checkpoint, manifest, text, "pair", prompts.pair, seen)
+    pair = _run(checkpoint, manifest, text, "pair", prompts.pair, model_inputs)
     return [single, pair]
 
 
@@ -98,10 +99,10 @@ def _run(
     text: Text,
     title: str,
     segments: Sequence[Segment],
-    seen: list[ModelInput],
+    model_inputs: list[ModelInput],
 ) -> Reference:
-    pieces = prompt_parts(segments, manifest.prompts.general, text.encode)
-    ids = prompt_ids(pieces, seen)
+    parts = prompt_parts(segments, manifest.prompts.general, text.encode)
+    ids = prompt_ids(parts, model_inputs)
     prefix = prompt_parts(manifest.prompts.shared_prefix(), "", text.encode)
     captured: dict[str, Any] = {}
 
@@ -112,53 +113,60 @@ def _run(
     handle = text_model.register_forward_pre_hook(capture, with_kwargs=True)
     try:
         with torch.no_grad():
-            features = [_features(checkpoint, one) for one in seen]
-            output = _forward(checkpoint, ids, seen, output_attentions=True)
+            features = [_features(checkpoint, model_input) for model_input in model_inputs]
+            output = _forward(checkpoint, ids, model_inputs, output_attentions=True)
     finally:
         handle.remove()
     tapped = [output.attentions[layer][0] for layer in manifest.decoder.tapped_layers]
     _require_causal(tapped)
     return Reference(
         title=title,
-        images=seen,
-        pieces=pieces,
+        images=model_inputs,
+        parts=parts,
         features=features,
         embeds=captured["inputs_embeds"].float().numpy(),
         logits=output.logits[0].float().numpy(),
         attention=torch.stack(tapped).float().mean(dim=1).numpy(),
-        prefix_length=len(prompt_ids(prefix, seen)),
+        prefix_length=len(prompt_ids(prefix, model_inputs)),
     )
 
 
 def _forward(
-    checkpoint: Checkpoint, ids: NDArray[np.int64], seen: Sequence[ModelInput], **options: Any
+    checkpoint: Checkpoint,
+    ids: NDArray[np.int64],
+    model_inputs: Sequence[ModelInput],
+    *,
+    output_attentions: bool = False,
 ) -> Any:
     """Call the model on a prompt; ``ids`` has ``FEATURE`` where image tokens stand."""
     is_image = ids == FEATURE
     input_ids = torch.from_numpy(np.where(is_image, checkpoint.image_token_id, ids)[None])
-    inputs = _image_inputs(checkpoint, seen)
-    # Rotary positions of some models, masks of others follow from what is an image.
+    inputs = _image_inputs(checkpoint, model_inputs)
+    # Some models derive rotary positions from what is an image, others their masks.
     for name in _TOKEN_KINDS & set(signature(checkpoint.model.forward).parameters):
         inputs[name] = torch.from_numpy(is_image[None].astype(np.int64))
-    return checkpoint.model(input_ids=input_ids, use_cache=False, **inputs, **options)
+    return checkpoint.model(
+        input_ids=input_ids, use_cache=False, output_attentions=output_attentions, **inputs
+    )
 
 
-def _image_inputs(checkpoint: Checkpoint, seen: Sequence[ModelInput]) -> dict[str, Any]:
+def _image_inputs(checkpoint: Checkpoint, model_inputs: Sequence[ModelInput]) -> dict[str, Any]:
     """Return images as the Hugging Face model takes them."""
-    pixels = torch.cat([torch.from_numpy(one.feeds[names.PIXEL_VALUES]) for one in seen])
+    arrays = [model_input.feeds[names.PIXEL_VALUES] for model_input in model_inputs]
+    pixels = torch.cat([torch.from_numpy(array) for array in arrays])
     images = checkpoint.family.images
     inputs = {"pixel_values": pixels[None] if images.nested else pixels}
     if images.grid_argument is not None:
         merge = checkpoint.config.vision_config.spatial_merge_size
-        grids = [(1, *(side * merge for side in one.grid)) for one in seen]
+        grids = [(1, *(side * merge for side in entry.grid)) for entry in model_inputs]
         inputs[images.grid_argument] = torch.tensor(grids)
     return inputs
 
 
-def _features(checkpoint: Checkpoint, seen: ModelInput) -> Array:
-    output = checkpoint.model.get_image_features(**_image_inputs(checkpoint, [seen]))
-    found = output.pooler_output
-    tokens = found if isinstance(found, torch.Tensor) else torch.cat(list(found))
+def _features(checkpoint: Checkpoint, model_input: ModelInput) -> Array:
+    output = checkpoint.model.get_image_features(**_image_inputs(checkpoint, [model_input]))
+    pooled = output.pooler_output
+    tokens = pooled if isinstance(pooled, torch.Tensor) else torch.cat(list(pooled))
     array: Array = tokens.float().reshape(1, -1, tokens.shape[-1]).numpy()
     return array
 
@@ -179,7 +187,7 @@ def _require_prefix_invariance(checkpoint: Checkpoint, whole: Reference) -> None
 
     All passes share the cache of the prefix.
     """
-    ids = prompt_ids(whole.pieces, whole.images)[: whole.prefix_length]
+    ids = prompt_ids(whole.parts, whole.images)[: whole.prefix_length]
     with torch.no_grad():
         alone = _forward(checkpoint, ids, whole.images).logits[0].float().numpy()
     together = whole.logits[: whole.prefix_length]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from carve_export.check import TOLERANCE
 from carve_export.check.parity import Comparison, compare_outputs
 from carve_export.check.reference import references
 from carve_export.checkpoint.load import decoder_spec, load_checkpoint
@@ -19,13 +21,26 @@ from carve_runtime.images.preprocess import require_aspect
 from carve_runtime.prompt.text import Text
 
 
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    """How to compare.
+
+    Attributes:
+        image: an image file; a made-up image if ``None``.
+        family: ``FILE.py:NAME`` of a family that is declared outside the package.
+        tolerance: largest allowed difference, relative to the output's scale.
+    """
+
+    image: Path | None = None
+    family: str | None = None
+    tolerance: float = TOLERANCE
+
+
 def verify_bundle(
     folder: str | os.PathLike[str],
     source: str,
+    options: VerifyOptions | None = None,
     *,
-    image: Path | None = None,
-    family: str | None = None,
-    tolerance: float = 1e-5,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> list[Comparison]:
     """Run a bundle and its checkpoint on the same prompts.
@@ -33,24 +48,23 @@ def verify_bundle(
     Args:
         folder: the bundle's folder.
         source: the Hugging Face checkpoint's folder or hub id.
-        image: an image file; a made-up image if ``None``.
-        family: ``FILE.py:NAME`` of a family that is declared outside the package.
-        tolerance: largest allowed difference, relative to the output's scale.
-        on_stage: is told what is being done.
+        options: see :class:`VerifyOptions`.
+        on_stage: called with the name of each stage when it begins.
 
     Raises:
         BundleError: the bundle cannot be read.
         CheckpointError: the checkpoint cannot be read, or the bundle is not made from it.
         ImageError: the image cannot be read.
     """
+    options = options or VerifyOptions()
     on_stage("read the bundle")
     bundle = open_bundle(folder)
     pixels = None
-    if image is not None:
-        pixels = load_image(image)
+    if options.image is not None:
+        pixels = load_image(options.image)
         require_aspect(pixels, bundle.manifest.image)
     on_stage("load the checkpoint")
-    checkpoint = load_checkpoint(source, family, bundle.manifest.weights)
+    checkpoint = load_checkpoint(source, options.family, bundle.manifest.weights)
     spec = bundle.manifest.decoder
     if _facts(decoder_spec(checkpoint, layers=None)) != _facts(spec):
         raise CheckpointError(
@@ -61,7 +75,7 @@ def verify_bundle(
     on_stage("run PyTorch for reference")
     expected = references(checkpoint, bundle.manifest, text, pixels)
     on_stage("run the bundle")
-    return compare_outputs(bundle, expected, tolerance)
+    return compare_outputs(bundle, expected, options.tolerance)
 
 
 def _facts(spec: DecoderSpec) -> dict[str, Any]:

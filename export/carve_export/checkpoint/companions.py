@@ -24,10 +24,10 @@ def write_companions(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def write_processor(checkpoint: Checkpoint, image: ImageRule, folder: Path) -> None:
-    """Name the processor that joins tokenizer and image processor, where one size is all there is.
+    """Name the processor that joins tokenizer and image processor, if all images have one size.
 
     transformers.js looks for its class in ``preprocessor_config.json``, and repeats the image token
-    once a patch: a class token that the model drops must not be among what it adds.
+    once for each patch; a class token that the model drops must not be counted.
     """
     name = PROCESSOR_MAPPING_NAMES.get(checkpoint.config.model_type)
     if name is None or image.fixed_size is None:

@@ -1,4 +1,4 @@
-"""Find the family of a checkpoint: declared here, in a file of the user's, or not at all."""
+"""Find the family of a checkpoint, built in or declared in a file of the user's."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def load_family(declared: str) -> Family:
     path = Path(file)
     if not path.is_file() or path.suffix != ".py" or not name.isidentifier():
         raise FamilyError(
-            f"{declared!r} names no Python file and variable", "write --family FILE.py:NAME"
+            f"{declared!r} does not name a Python file and a variable",
+            "write --family FILE.py:NAME",
         )
     spec = spec_from_file_location(f"carve_family_{path.stem}", path)
     assert spec is not None

@@ -1,4 +1,4 @@
-"""Load a Hugging Face checkpoint, safely, and read off it what a bundle must know."""
+"""Load a Hugging Face checkpoint safely, and read from it what a bundle must know."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Checkpoint:
 
     @property
     def image_token(self) -> str:
-        """The same as text."""
+        """The same token as text."""
         return str(self.tokenizer.convert_ids_to_tokens(self.image_token_id))
 
     def module(self, path: str) -> nn.Module:
@@ -111,7 +111,7 @@ def require_source(source: str) -> None:
 
 
 def _require_complete(source: str, loading: dict[str, Any]) -> None:
-    """Transformers fills what is missing with random values and goes on; we do not."""
+    """Refuse missing weights, which transformers would fill with random values."""
     for kind in ("missing_keys", "mismatched_keys", "error_msgs"):
         if loading.get(kind):
             first = min(map(str, loading[kind]))
@@ -139,7 +139,7 @@ def _require_supported(checkpoint: Checkpoint) -> None:
 
 
 def _context_length(text: Any) -> int:
-    """Positions that attend to everything before them: a sliding window ends the context."""
+    """Return how many positions attend to all before them: a sliding window limits the context."""
     window = getattr(text, "sliding_window", None)
     if window is None or not getattr(text, "use_sliding_window", True):
         return int(text.max_position_embeddings)

@@ -1,4 +1,4 @@
-"""Resolve a family's prompt layouts to token ids, and prove them against the tokenizer."""
+"""Resolve a family's prompt layouts to token ids, and check them against the tokenizer."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def resolve_prompts(checkpoint: Checkpoint, text: Text, layout: PromptLayout) ->
         layout: the prompts as text.
 
     Raises:
-        SettingsError: a layout without question, or with other images than it should have.
-        CheckpointError: there is no chat template where one is needed; or a layout's stretches,
+        SettingsError: a layout without a question, or with the wrong images.
+        CheckpointError: there is no chat template where one is needed; or a layout's parts,
             encoded one by one, differ from the whole prompt encoded by the checkpoint's tokenizer.
     """
     single = layout.single or _chat_layout(checkpoint, images=1)
@@ -53,7 +53,7 @@ def resolve_prompts(checkpoint: Checkpoint, text: Text, layout: PromptLayout) ->
         ) from error
     for layout_text, segments in ((single, prompts.single), (pair, prompts.pair)):
         for probe in (*_PROBES, layout.general):
-            _prove(checkpoint, text, layout_text, segments, probe)
+            _require_same_ids(checkpoint, text, layout_text, segments, probe)
     return prompts
 
 
@@ -107,7 +107,7 @@ def _special_ids(tokenizer: Any) -> dict[str, int]:
 
 
 def _segments(tokenizer: Any, text: Text, layout: str) -> tuple[Segment, ...]:
-    """Split a layout at images and special tokens; only stretches with the question stay text."""
+    """Split a layout at images and special tokens; only parts with the question stay text."""
     special = _special_ids(tokenizer)
     boundary = "|".join(map(re.escape, [_IMAGE, *sorted(special, key=len, reverse=True)]))
     segments: list[Segment] = []
@@ -133,16 +133,16 @@ def _segments(tokenizer: Any, text: Text, layout: str) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def _prove(
+def _require_same_ids(
     checkpoint: Checkpoint, text: Text, layout: str, segments: tuple[Segment, ...], probe: str
 ) -> None:
-    found: list[int] = []
-    for piece in prompt_parts(segments, probe, text.encode):
-        found.extend([checkpoint.image_token_id] if isinstance(piece, int) else piece.tolist())
+    actual: list[int] = []
+    for part in prompt_parts(segments, probe, text.encode):
+        actual.extend([checkpoint.image_token_id] if isinstance(part, int) else part.tolist())
     whole = layout.replace(_IMAGE, checkpoint.image_token).replace(_TEXT, probe)
-    wanted = checkpoint.tokenizer(whole).input_ids
-    if found != wanted:
+    expected = checkpoint.tokenizer(whole).input_ids
+    if actual != expected:
         raise CheckpointError(
-            f"the tokenizer encodes the prompt {whole!r} as {wanted}, its stretches as {found}",
+            f"the tokenizer encodes the prompt {whole!r} as {expected}, its parts as {actual}",
             "choose a prompt layout whose boundaries the tokenizer respects",
         )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import click
 
+from carve_export.cli.extras import load_builder
+from carve_export.cli.options import (
+    BUNDLE_ARGUMENT,
+    OUT_ARGUMENT,
+    choice_option,
+    overwrite_option,
+)
 from carve_models.cli import HELP, ErrorCommand
 from carve_models.engines import EnginePrecision, Target
-from carve_runtime.late_import import late_import
 
 
 @click.command(
@@ -23,13 +28,12 @@ Examples:
   carve-export engine ./bundle ./engines --target tensorrt --range batch_size=1:1:4
 """,
 )
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option(
+@BUNDLE_ARGUMENT
+@OUT_ARGUMENT
+@choice_option(
     "--target",
-    type=click.Choice(get_args(Target)),
-    required=True,
-    help="tensorrt: for the GPU of this machine; tensorrt_rtx: for named GPUs, without one.",
+    Target,
+    "tensorrt: for the GPU of this machine; tensorrt_rtx: for named GPUs, without one.",
 )
 @click.option(
     "--compute-capability",
@@ -38,12 +42,11 @@ Examples:
     metavar="X.Y",
     help="GPU to build for, with tensorrt_rtx; repeat for several.",
 )
-@click.option(
+@choice_option(
     "--precision",
-    type=click.Choice(get_args(EnginePrecision)),
+    EnginePrecision,
+    "Of matrix products and convolutions; norms, softmax and the tap are fp32.",
     default="fp32",
-    show_default=True,
-    help="Of matrix products and convolutions; norms, softmax and the tap are fp32.",
 )
 @click.option(
     "--range",
@@ -59,7 +62,7 @@ Examples:
     help="File that remembers the fastest kernels, with tensorrt.",
 )
 @click.option("--strip-weights", is_flag=True, help="Leave the weights out of the engines.")
-@click.option("--overwrite", is_flag=True, help="Replace engines that are already there.")
+@overwrite_option("engines that are")
 def engine(
     bundle: Path,
     out: Path,
@@ -73,20 +76,25 @@ def engine(
     overwrite: bool,
 ) -> None:
     """Build engines of the graphs of BUNDLE, of the profile portable, into the folder OUT."""
-    remedy = 'install its extra: pip install "carve-vlm[engines]"'
-    console = late_import("carve_export.cli.engine_console", "the builder", remedy)
-    build = {
-        "compute_capabilities": capabilities,
-        "stripped": strip_weights,
-        "timing_cache": timing_cache,
-    }
-    console.run_engine(
-        bundle,
-        out,
-        build,
+    load_builder()
+    from rich.console import Console
+
+    from carve_export.cli.engine_report import build_progress, engine_table
+    from carve_export.tensorrt.build import EngineOptions, build_engines
+    from carve_export.tensorrt.builder import BuildOptions
+
+    options = EngineOptions(
         target=target,
+        build=BuildOptions(
+            compute_capabilities=capabilities, stripped=strip_weights, timing_cache=timing_cache
+        ),
         precision=precision,
         graphs=graphs,
         ranges=ranges,
         overwrite=overwrite,
     )
+    console = Console()
+    with build_progress(console) as (on_graph, on_progress):
+        manifest = build_engines(bundle, out, options, on_graph=on_graph, on_progress=on_progress)
+    console.print(engine_table(manifest))
+    console.print(f"{out}: {len(manifest.engines)} engines", highlight=False)

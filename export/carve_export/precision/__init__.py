@@ -1,4 +1,7 @@
-"""Lower precision, component by component; every change is measured against float32.
+"""Lower the precision of a bundle, component by component.
+
+In: a bundle in float32 and questions about images. Out: a bundle in lower precision, and what it
+loses against float32 on these questions.
 
 | precision | weights and products |
 | --- | --- |
@@ -7,7 +10,7 @@
 | ``int4``, ``int4-only`` | see :mod:`carve_export.precision.int4` |
 
 The decoder's last product, ``lm_head``, and the token embedding are components of their own: small
-models lose most there. The tap is float32 in every precision.
+models lose most in them. The tap is float32 in every precision.
 """
 
 from carve_export.precision.choice import (

@@ -17,15 +17,15 @@ from carve_runtime.carve import Carve
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a bundle made of one question, with its default settings.
+    """What a bundle answered to one question, with its default settings.
 
     Attributes:
         answer: through CARVE.
         plain: the plain answer.
         mask: (H, W) bool, the regions that were kept.
-        right: whether the answer is the right one; ``None`` if that is not known.
+        right: whether the answer is right; ``None`` if the right answer is not known.
         points: whether the strongest token is on the object asked for; ``None`` if its place is not
-            known, or CARVE was skipped.
+            known or CARVE was skipped.
     """
 
     answer: str
@@ -39,19 +39,21 @@ def ask_all(bundle: Bundle, entries: Sequence[Entry], folder: Path) -> Iterator[
     """Ask a bundle questions about images in a folder."""
     vlm = Carve(bundle)
     for entry in entries:
-        found = vlm.ask(folder / entry.image, entry.question)
-        right = None if entry.answer is None else found.answer == entry.answer
-        points = points_at(found.saliency, found.grid, entry)
-        yield Outcome(found.answer, found.plain_answer, found.mask, right, points)
+        result = vlm.ask(folder / entry.image, entry.question)
+        right = None if entry.answer is None else result.answer == entry.answer
+        points = points_at(result.saliency, result.grid, entry)
+        yield Outcome(result.answer, result.plain_answer, result.mask, right, points)
 
 
 def points_at(saliency: NDArray[np.float64], grid: tuple[int, int], entry: Entry) -> bool | None:
-    """Return whether the saliency is largest on an object: in its box, or a token from its centre.
+    """Return whether the saliency is largest on an object: in its box, or near its centre.
+
+    Near is at most one token away.
 
     Args:
         saliency: (H, W), NaN where the model saw nothing.
         grid: rows and columns of the tokens.
-        entry: ``None`` is returned unless it has a box or a centre.
+        entry: the question; without a box and a centre, ``None`` is returned.
     """
     if (entry.center is None and entry.box is None) or np.isnan(saliency).all():
         return None
@@ -70,40 +72,44 @@ def points_at(saliency: NDArray[np.float64], grid: tuple[int, int], entry: Entry
 
 
 def measure_quality(
-    usual: Iterable[Outcome], lowered: Iterable[Outcome], precision: Mapping[str, str], size: float
+    baseline: Iterable[Outcome],
+    lowered: Iterable[Outcome],
+    precision: Mapping[str, str],
+    size: float,
 ) -> Quality:
     """Return how alike two bundles answered the same questions.
 
     Args:
-        usual: outcomes of the bundle in float32.
-        lowered: of the one in lower precision.
+        baseline: outcomes of the bundle in float32.
+        lowered: outcomes of the bundle in lower precision.
         precision: of its components that are not in float32.
         size: bytes of its graphs, relative to float32.
     """
-    pairs = list(zip(usual, lowered, strict=True))
-    overlaps = [mask_overlap(one.mask, other.mask) for one, other in pairs]
+    exact, coarse = list(baseline), list(lowered)
+    pairs = list(zip(exact, coarse, strict=True))
+    overlaps = [mask_overlap(left.mask, right.mask) for left, right in pairs]
     return Quality(
         precision=dict(precision),
         questions=len(pairs),
-        plain_agreement=float(np.mean([one.plain == other.plain for one, other in pairs])),
-        answer_agreement=float(np.mean([one.answer == other.answer for one, other in pairs])),
+        plain_agreement=float(np.mean([left.plain == right.plain for left, right in pairs])),
+        answer_agreement=float(np.mean([left.answer == right.answer for left, right in pairs])),
         mask_overlap=float(np.mean(overlaps)),
         least_mask_overlap=float(np.min(overlaps)),
         size=size,
-        right=_share(other.right for _, other in pairs),
-        usual_right=_share(one.right for one, _ in pairs),
-        pointing=_share(other.points for _, other in pairs),
-        usual_pointing=_share(one.points for one, _ in pairs),
+        right=_share(outcome.right for outcome in coarse),
+        usual_right=_share(outcome.right for outcome in exact),
+        pointing=_share(outcome.points for outcome in coarse),
+        usual_pointing=_share(outcome.points for outcome in exact),
     )
 
 
-def mask_overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+def mask_overlap(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> float:
     """Return the intersection over the union of two (H, W) masks; 1 if both are empty."""
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 1.0
+    union = np.count_nonzero(left | right)
+    return np.count_nonzero(left & right) / union if union else 1.0
 
 
 def _share(flags: Iterable[bool | None]) -> float | None:
-    """Return the share of true values of those that are known, if any is."""
+    """Return the share of true values among those that are known; ``None`` if none is."""
     known = [flag for flag in flags if flag is not None]
     return float(np.mean(known)) if known else None

@@ -1,4 +1,4 @@
-"""Calibration: questions about images, and what the graphs of a bundle are fed with by them."""
+"""Calibration: questions about images, and the inputs that a bundle's graphs get from them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from carve_runtime.carve import Carve
 
 #: Inputs of several runs of one graph, by name.
 Feeds: TypeAlias = Sequence[Mapping[str, NDArray[Any]]]
-#: Returns them, and makes them when it is called first.
+#: Returns the inputs of a graph; the first call records them.
 FeedSource: TypeAlias = Callable[[], Feeds]
 
-#: Recorded runs of one graph: enough to calibrate with. Those of a large decoder hold large caches:
-#: no more are kept than fit into so many bytes, or one.
-_RUNS = 64
-_ROOM = 2 << 30
+#: Recorded runs of one graph: enough to calibrate with.
+_MAX_RUNS = 64
+#: Bytes of the recorded runs of one graph: those of a large decoder hold large caches. A single run
+#: is kept whatever its size.
+_MAX_BYTES = 2 << 30
 _SEED = 0
 
 
@@ -50,8 +51,8 @@ def read_entries(path: Path) -> list[Entry]:
     """Read a calibration file, a JSON list of :class:`Entry`.
 
     Raises:
-        SettingsError: it cannot be read, is malformed, has no question, or an empty one, or one
-            about an image that is not there.
+        SettingsError: it cannot be read, is malformed, or has no question, an empty one, or one
+            about an image that does not exist.
     """
     try:
         entries = msgspec.json.decode(path.read_bytes(), type=list[Entry])
@@ -61,7 +62,7 @@ def read_entries(path: Path) -> list[Entry]:
         ) from error
     except msgspec.DecodeError as error:
         raise SettingsError(
-            f"{path} is no list of questions: {error}",
+            f"{path} is not a list of questions: {error}",
             'give a JSON list of {"image": "photo.jpg", "question": "..."}',
         ) from error
     if not entries:
@@ -69,7 +70,7 @@ def read_entries(path: Path) -> list[Entry]:
     for place, entry in enumerate(entries):
         if not (path.parent / entry.image).is_file():
             raise SettingsError(
-                f"{path} asks about {entry.image!r} (entry {place}), and there is no such file",
+                f"{path} asks about {entry.image!r} (entry {place}), which does not exist",
                 "give its path, relative to the calibration file",
             )
         if not entry.question.strip():
@@ -81,10 +82,10 @@ def record(
     bundle: Bundle,
     entries: Sequence[Entry],
     folder: Path,
-    runs: int = _RUNS,
-    room: int = _ROOM,
+    max_runs: int = _MAX_RUNS,
+    max_bytes: int = _MAX_BYTES,
 ) -> dict[str, Feeds]:
-    """Ask a bundle questions through CARVE, and return what its graphs were fed with.
+    """Ask a bundle questions through CARVE, and return the inputs of its graphs.
 
     The question pass is the plain answer, so plain runs are among them. The decoder runs whole.
 
@@ -92,13 +93,13 @@ def record(
         bundle: the bundle, asked with its default settings.
         entries: the questions.
         folder: of their images.
-        runs: most runs to keep of each graph, drawn evenly from all.
-        room: most bytes to keep of each graph, but for a single run.
+        max_runs: most runs to keep of each graph, drawn evenly from all.
+        max_bytes: most bytes to keep of each graph, unless a single run is larger.
 
     Returns:
         Feeds by the graph's name. A decoder's caches hold what is filled and no more.
     """
-    sample = _Sample(runs, room)
+    sample = _Sample(max_runs, max_bytes)
     whole = replace(bundle.manifest.decoder, exit_layers=None)
     undivided = replace(bundle, manifest=replace(bundle.manifest, decoder=whole))
     vlm = Carve(undivided, BackendSettings(on_run=sample.add))
@@ -110,25 +111,25 @@ def record(
 class _Sample:
     """An even sample of the runs of each graph, without knowing how many there will be."""
 
-    def __init__(self, runs: int, room: int) -> None:
+    def __init__(self, max_runs: int, max_bytes: int) -> None:
         self.kept: dict[str, list[dict[str, NDArray[Any]]]] = {}
-        self._most: dict[str, int] = {}
-        self._seen: dict[str, int] = {}
-        self._runs, self._room = runs, room
+        self._limits: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self._max_runs, self._max_bytes = max_runs, max_bytes
         self._rng = np.random.default_rng(_SEED)
 
     def add(self, graph: str, feeds: Mapping[str, Array | Value]) -> None:
-        """Keep a run, in place of another one if there are enough, or pass it over."""
-        kept, seen = self.kept.setdefault(graph, []), self._seen.get(graph, 0)
-        most = self._most.setdefault(graph, self._runs)
-        self._seen[graph] = seen + 1
-        place = seen if seen < most else int(self._rng.integers(seen + 1))
-        if place >= most:
+        """Keep a run, in place of another if there are enough, or drop it."""
+        kept, count = self.kept.setdefault(graph, []), self._counts.get(graph, 0)
+        limit = self._limits.setdefault(graph, self._max_runs)
+        self._counts[graph] = count + 1
+        place = count if count < limit else int(self._rng.integers(count + 1))
+        if place >= limit:
             return
         kept[place : place + 1] = [{name: _copy(feed) for name, feed in feeds.items()}]
-        while len(kept) > 1 and _bytes(kept) > self._room:
+        while len(kept) > 1 and _bytes(kept) > self._max_bytes:
             kept.pop(int(self._rng.integers(len(kept))))
-            self._most[graph] = len(kept)
+            self._limits[graph] = len(kept)
 
 
 def _bytes(runs: Feeds) -> int:

@@ -1,4 +1,4 @@
-"""Which component is to be in which precision."""
+"""The precision of each component."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from carve_models.manifest import Profile, Weights
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int8-static", "int4", "int4-only"]
 Component = Literal["vision_encoder", "embed_tokens", "decoder", "lm_head"]
 
-#: Those of a single operator, which no standard has.
+#: Need an operator of ONNX Runtime's own.
 _IN_BLOCKS: tuple[Precision, ...] = ("int4", "int4-only")
-#: One word for all spares the components that lose most in these.
+#: Given for all components, these do not apply to those that lose most in them.
 _COARSE: tuple[Precision, ...] = ("int8", "int8-static", *_IN_BLOCKS)
 _SPARED: tuple[Component, ...] = ("embed_tokens", "lm_head")
-#: What a table that is looked up in can be in: it multiplies nothing.
+#: For the token embedding, a table that is looked up in, not multiplied with.
 _LOOKED_UP: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
 
 
@@ -23,19 +23,19 @@ def parse_precisions(texts: tuple[str, ...]) -> dict[Component, Precision]:
     """Return the precision of each component.
 
     Args:
-        texts: ``fp16`` for all components, or ``decoder=int4`` for one; later ones count. Below 16
-            bits, one word for all spares the token embedding and ``lm_head``.
+        texts: ``fp16`` for all components, or ``decoder=int4`` for one; the last one counts. A
+            precision below 16 bits for all does not apply to the token embedding and ``lm_head``.
 
     Raises:
-        SettingsError: an unknown component or precision, one that a component cannot have, or none
-            that is below float32.
+        SettingsError: an unknown component or precision, a precision that a component cannot have,
+            or nothing to lower.
     """
     chosen: dict[Component, Precision] = dict.fromkeys(get_args(Component), "fp32")
     for text in texts:
         name, separator, value = text.rpartition("=")
         if value not in get_args(Precision) or (separator and name not in chosen):
             raise SettingsError(
-                f"{text!r} is no precision",
+                f"{text!r} is not a precision",
                 f"give one of {', '.join(get_args(Precision))}, alone or as COMPONENT=PRECISION "
                 f"with {', '.join(chosen)}",
             )
@@ -47,18 +47,18 @@ def parse_precisions(texts: tuple[str, ...]) -> dict[Component, Precision]:
                 chosen[component] = "fp32" if spared else value  # type: ignore[assignment]
     if chosen["embed_tokens"] not in _LOOKED_UP:
         raise SettingsError(
-            f"embed_tokens is to be {chosen['embed_tokens']}, which is for products",
+            f"embed_tokens cannot be {chosen['embed_tokens']}, which is for matrix products",
             f"choose one of {', '.join(_LOOKED_UP)}",
         )
     if set(chosen.values()) == {"fp32"}:
-        raise SettingsError("every component is to stay fp32", "lower at least one")
+        raise SettingsError("every component would stay fp32", "lower at least one")
     return chosen
 
 
 def require_lowerable(
     chosen: dict[Component, Precision], profile: Profile, weights: Weights
 ) -> None:
-    """Raise :class:`SettingsError` if bundles of this kind cannot be lowered so.
+    """Raise :class:`SettingsError` if a bundle cannot be lowered to the chosen precisions.
 
     Args:
         chosen: the precision of each component.
@@ -67,7 +67,7 @@ def require_lowerable(
     """
     if weights != "float32":
         raise SettingsError(
-            f"the weights are stored as {weights}, and lowered ones are made from float32",
+            f"the weights are stored as {weights}, and only float32 can be lowered",
             "export the checkpoint with --weights float32",
         )
     if set(_IN_BLOCKS).intersection(chosen.values()) and profile == "portable":

@@ -1,7 +1,7 @@
-"""Round a weight so that its product's results change least (GPTQ, arXiv:2210.17323).
+"""Round a weight so that the results of its product change least (GPTQ, arXiv:2210.17323).
 
-Rows are rounded one after the other, those with the largest inputs first, and the rows still to
-come make up for the error of each. Scales and zero points are those of the weight as it was.
+Rows are rounded one after the other, those with the largest inputs first, and the remaining rows
+make up for the error of each. Scales and zero points come from the weight before rounding.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Floats: TypeAlias = NDArray[np.float64]
 
 #: Added to the diagonal of the inputs' products, as a share of its mean; the paper's.
 _DAMPING = 0.01
-#: Rows whose errors are passed on to the rest of the weight at once; the paper's.
-_STRETCH = 128
+#: Rows whose errors are passed on to the rest of the weight together; the paper's.
+_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Rounded:
     rows: int
 
     def values(self) -> NDArray[np.float32]:
-        """Return the (K, N) weight that it stands for."""
+        """Return the (K, N) weight that the codes stand for."""
         steps = self.codes.astype(np.float32) - self.zeros[:, None]
         return (steps * self.scales[:, None]).reshape(-1, self.scales.shape[1])[: self.rows]
 
 
 @dataclass(frozen=True)
 class Order:
-    """In which order rows are rounded, and what the later ones make up for.
+    """The order in which rows are rounded, and how the later rows make up for errors.
 
     Attributes:
         rows: (K,) rows, the first one first.
@@ -75,19 +75,19 @@ def round_weight(weight: NDArray[Any], order: Order, bits: int, block: int) -> R
     largest = 2**bits - 1
     scales, zeros = _scales(weight, largest, block)
     codes = np.repeat(zeros, block, axis=0)
-    left = weight[order.rows].astype(np.float64)
-    for start in range(0, count, _STRETCH):
-        stop = min(start + _STRETCH, count)
+    remaining = weight[order.rows].astype(np.float64)
+    for start in range(0, count, _BATCH):
+        stop = min(start + _BATCH, count)
         errors = np.empty((stop - start, columns))
         for row in range(start, stop):
             place = order.rows[row]
             scale, zero = scales[place // block], zeros[place // block]
-            codes[place] = np.clip(np.rint(left[row] / scale) + zero, 0, largest)
-            error = left[row] - (codes[place] - zero) * scale
+            codes[place] = np.clip(np.rint(remaining[row] / scale) + zero, 0, largest)
+            error = remaining[row] - (codes[place] - zero) * scale
             errors[row - start] = error / order.passed_on[row, row]
             spread = order.passed_on[row, row + 1 : stop]
-            left[row + 1 : stop] -= np.outer(spread, errors[row - start])
-        left[stop:] -= order.passed_on[start:stop, stop:].T @ errors
+            remaining[row + 1 : stop] -= np.outer(spread, errors[row - start])
+        remaining[stop:] -= order.passed_on[start:stop, stop:].T @ errors
     return Rounded(
         codes.reshape(-1, block, columns).astype(np.uint8),
         scales.astype(np.float32),
@@ -97,12 +97,12 @@ def round_weight(weight: NDArray[Any], order: Order, bits: int, block: int) -> R
 
 
 def _scales(weight: NDArray[Any], largest: int, block: int) -> tuple[Floats, Floats]:
-    """Return scale and zero point of each block and column: equal steps over its range and 0."""
+    """Return scale and zero point of each block and column: equal steps over its values and 0."""
     padding = -len(weight) % block
     blocks = np.pad(weight.astype(np.float64), ((0, padding), (0, 0)))
     blocks = blocks.reshape(-1, block, weight.shape[1])
     low, high = np.minimum(blocks.min(axis=1), 0), np.maximum(blocks.max(axis=1), 0)
     scales = np.where(high > low, (high - low) / largest, 1.0)
-    # Rounded as they are stored, so that the later rows make up for that too.
+    # Rounded as they are stored, so that the later rows make up for this as well.
     scales = scales.astype(np.float32).astype(np.float64)
     return scales, np.rint(-low / scales)

@@ -1,9 +1,9 @@
-"""Half precision for what is heavy, float32 for the rest.
+"""Half precision for products and look-ups, float32 for the rest.
 
 Matrix products, convolutions and embeddings compute in float16 or bfloat16, between casts; norms,
 softmax, rotary angles, residual sums and the attention tap stay in float32, and so do a graph's
 inputs and outputs. TensorRT builds such a graph as it is typed. ONNX Runtime runs float16 anywhere,
-bfloat16 on GPUs alone: :func:`emulate` makes a graph with the same roundings for CPUs.
+bfloat16 only on GPUs: :func:`emulate` makes a graph with the same roundings for CPUs.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def to_half(
 ) -> None:
     """Change a model in place; its weights must be loaded.
 
-    An operator that has no such precision in the model's operator set stays in float32 (``Conv``
-    in bfloat16 before 22), and so does a product of quantised operands: it is to become one of
-    integers.
+    An operator that the model's operator set does not define in this precision stays in float32
+    (``Conv`` in bfloat16 before 22), and so does a product of quantised operands, which runtimes
+    compute in integers.
 
     Args:
         model: in float32, with standard operators.
@@ -109,7 +109,7 @@ def emulate(model: onnx.ModelProto, precision: HalfType) -> None:
 
 
 def kept_exact(graph: onnx.GraphProto) -> set[str]:
-    """Return the results that only the tap depends on, or that lead to angles."""
+    """Return the results that only the tap depends on, or that rotary angles depend on."""
     rows = [value.name for value in graph.output if value.name.startswith(LAST_ROW)]
     others = [value.name for value in graph.output if value.name not in rows]
     angles = [name for node in graph.node if node.op_type in _ANGLES for name in node.input]
@@ -127,21 +127,21 @@ def _quantized(graph: onnx.GraphProto) -> set[str]:
 
 def _has_type(op_type: str, model: onnx.ModelProto, dtype: int) -> bool:
     """Return whether an operator computes in a type, in the model's standard operator set."""
-    version = next(one.version for one in model.opset_import if not one.domain)
+    version = next(opset.version for opset in model.opset_import if not opset.domain)
     known = onnx.defs.get_schema(op_type, version).type_constraints[0].allowed_type_strs
     return f"tensor({TensorProto.DataType.Name(dtype).lower()})" in known
 
 
 def _ancestors(graph: onnx.GraphProto, names: Iterable[str]) -> set[str]:
     makers = {name: node for node in graph.node for name in node.output}
-    found: set[str] = set()
+    reached: set[str] = set()
     pending = list(names)
     while pending:
         name = pending.pop()
-        if name in makers and name not in found:
-            found.add(name)
+        if name in makers and name not in reached:
+            reached.add(name)
             pending.extend(makers[name].input)
-    return found
+    return reached
 
 
 def _convert(tensor: TensorProto, name: str, half: int) -> TensorProto:
@@ -156,13 +156,13 @@ def _convert(tensor: TensorProto, name: str, half: int) -> TensorProto:
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:
-    """Forget weights that no node uses any more, and shapes of results that are new."""
+    """Remove weights that no node uses any more, and shapes of results that are new."""
     used = {name for node in graph.node for name in node.input}
     used |= {value.name for value in graph.output}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
-    # Shapes and types that were inferred before do not hold for what is new.
+    # Shapes and types that were inferred before do not hold for new results.
     known = [value for value in graph.value_info if value.name in used]
     del graph.value_info[:]
     graph.value_info.extend(known)

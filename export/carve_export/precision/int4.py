@@ -1,8 +1,8 @@
 """4-bit weights in blocks with a scale and a zero point each: ONNX Runtime's ``MatMulNBits``.
 
-Weights are rounded by GPTQ (:mod:`carve_export.precision.gptq`). Those that alone would change the
-graph's results most, for their size, get 8 bits instead, until all others together change no result
-by more than a tolerance: small errors of many products add up as their squares do.
+Weights are rounded by GPTQ (:mod:`carve_export.precision.gptq`). Those whose rounding changes the
+graph's results most, for their size, get 8 bits instead, until the others together change no result
+by more than a tolerance: the squares of small errors of many products add up.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from carve_export.precision.probe import input_products, squared_errors
 from carve_export.precision.products import products
 
 BLOCK = 32
-#: Of a graph's results, root mean square, relative;
-#: ``python -m tools.research.precision.search`` says why.
+#: Largest change of a graph's results, root mean square, relative;
+#: ``python -m tools.research.precision.search`` shows why.
 TOLERANCE = 0.01
 _BITS = 4, 8
 _DOMAIN = "com.microsoft"
-#: One of so many recorded runs is enough to compare products.
+#: Products are compared on every eighth recorded run, which is enough.
 _EVERY = 8
 
 
@@ -59,12 +59,12 @@ def to_int4(
     if not nodes:
         return model
     runs = feeds()
-    found = _round(model, nodes, weights, runs, block, _BITS[0])
-    exact = _needing_more(model, nodes, found, runs, tolerance)
+    rounded = _round(model, nodes, weights, runs, block, _BITS[0])
+    exact = _needing_more(model, nodes, rounded, runs, tolerance)
     if exact:
-        found |= _round(model, exact, weights, runs, block, _BITS[1])
+        rounded |= _round(model, exact, weights, runs, block, _BITS[1])
     for node in nodes:
-        _replace(model.graph, node, found[node.output[0]], _BITS[node in exact])
+        _replace(model.graph, node, rounded[node.output[0]], _BITS[node in exact])
     drop_unused(model.graph)
     if _DOMAIN not in {entry.domain for entry in model.opset_import}:
         model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
@@ -100,29 +100,29 @@ def _round(
     block: int,
     bits: int,
 ) -> dict[str, Rounded]:
-    """Return the nodes' weights in so many bits, by the nodes' results."""
+    """Return the nodes' weights rounded to ``bits`` bits, by the nodes' results."""
     sizes = {node.input[0]: len(weights[node.input[1]]) for node in nodes}
-    found = {}
+    rounded = {}
     for name, sums in input_products(model, sizes, runs):
         order = order_rows(sums)
         for node in nodes:
             if node.input[0] == name:
                 weight = weights[node.input[1]]
-                found[node.output[0]] = round_weight(weight, order, bits, block)
-    return found
+                rounded[node.output[0]] = round_weight(weight, order, bits, block)
+    return rounded
 
 
 def _needing_more(
     model: onnx.ModelProto,
     nodes: list[NodeProto],
-    found: dict[str, Rounded],
+    rounded: dict[str, Rounded],
     runs: Feeds,
     tolerance: float,
 ) -> list[NodeProto]:
     """Return the nodes whose rounded weights change the graph's results too much."""
     if math.isinf(tolerance):
         return []
-    changes = [(node.input[1], found[node.output[0]].values()) for node in nodes]
+    changes = [(node.input[1], rounded[node.output[0]].values()) for node in nodes]
     errors = squared_errors(model, changes, runs[::_EVERY])
     sizes = np.array([values.size for _, values in changes])
     return list(compress(nodes, needs_more(errors, sizes, tolerance)))
@@ -155,7 +155,7 @@ def _replace(graph: onnx.GraphProto, node: NodeProto, rounded: Rounded, bits: in
 
 
 def _pack(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Return codes in as few bytes as hold them, along the last axis, the first one lowest."""
+    """Pack codes into bytes along the last axis, the first code in the lowest bits."""
     each = 8 // bits
     widths = [(0, 0)] * (codes.ndim - 1) + [(0, -codes.shape[-1] % each)]
     grouped = np.pad(codes, widths).reshape(*codes.shape[:-1], -1, each)

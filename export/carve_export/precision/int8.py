@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -31,34 +32,34 @@ from carve_export.precision.products import LOOK_UP, WITH_WEIGHTS, products
 def to_int8(model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource) -> onnx.ModelProto:
     """Return a model in int8, see :func:`carve_export.precision.lower`."""
     chosen = _without_outliers(model, only, feeds, fixed=False)
-    return _quantized(quantize_dynamic, model, chosen, weight_type=QuantType.QUInt8)
+    return _quantized(partial(quantize_dynamic, weight_type=QuantType.QUInt8), model, chosen)
 
 
 def to_static_int8(
     model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource
 ) -> onnx.ModelProto:
     """Return a model in static int8, see :func:`carve_export.precision.lower`."""
-    return _quantized(
+    chosen = _without_outliers(model, only, feeds, fixed=True)
+    quantize = partial(
         quantize_static,
-        model,
-        _without_outliers(model, only, feeds, fixed=True),
         calibration_data_reader=Reader(feeds()),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,
         reduce_range=True,
-        extra={
-            "ActivationSymmetric": True,
-            # A result is quantised where the next product reads it: sums and norms are exact.
-            "OpTypesToExcludeOutputQuantization": sorted(WITH_WEIGHTS),
-        },
     )
+    extra = {
+        "ActivationSymmetric": True,
+        # A result is quantised where the next product reads it: sums and norms are exact.
+        "OpTypesToExcludeOutputQuantization": sorted(WITH_WEIGHTS),
+    }
+    return _quantized(quantize, model, chosen, extra)
 
 
 def _without_outliers(
     model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource, *, fixed: bool
 ) -> list[NodeProto]:
-    """Return the products that 8 bits suit; what is looked up in a table is none."""
+    """Return the products that 8 bits suit; look-ups in a table always do."""
     chosen = products(model, only)
     inputs = [node.input[0] for node in chosen if node.op_type != LOOK_UP]
     outlying = with_outliers(model, inputs, feeds(), fixed=fixed) if inputs else set()
@@ -70,7 +71,6 @@ def _quantized(
     model: onnx.ModelProto,
     chosen: list[NodeProto],
     extra: Mapping[str, Any] = MappingProxyType({}),
-    **options: Any,
 ) -> onnx.ModelProto:
     if not chosen:
         return model
@@ -84,7 +84,6 @@ def _quantized(
             nodes_to_quantize=[node.name for node in chosen],
             use_external_data_format=True,
             extra_options={"MatMulConstBOnly": True, **extra},
-            **options,
         )
         return onnx.load(path)
 

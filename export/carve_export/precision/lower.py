@@ -19,7 +19,7 @@ from carve_export.precision.int8 import to_int8, to_static_int8
 from carve_export.precision.products import WITH_WEIGHTS
 from carve_models import names
 
-#: Takes a graph, results of the products to change (all if ``None``), and what feeds the graph.
+#: Takes a graph, results of the products to change (all if ``None``), and the source of its inputs.
 Lower: TypeAlias = Callable[[onnx.ModelProto, set[str] | None, FeedSource], onnx.ModelProto]
 
 
@@ -28,7 +28,7 @@ def lower_decoder(
 ) -> onnx.ModelProto:
     """Return the decoder with its body and its last product in precisions of their own."""
     rest, head = body_and_head(model)
-    # Half precision last: the others run the graph, and bfloat16 does not run on every machine.
+    # Half precision last: the other methods run the graph, and not every machine runs bfloat16.
     parts = (body, rest), (lm_head, head)
     for precision, only in sorted(parts, key=lambda part: part[0] in get_args(HalfType)):
         model = lower(model, precision, feeds, only)
@@ -53,7 +53,7 @@ def lower(
     Args:
         model: in float32.
         precision: the precision.
-        feeds: returns recorded inputs of the graph; called by a method that needs them alone.
+        feeds: returns recorded inputs of the graph; called only by methods that need them.
         only: results of the products to change; all if ``None``.
     """
     if precision == "fp32":
@@ -85,7 +85,7 @@ _LOWER: Mapping[Precision, Lower] = {
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the quantisers' remarks on every node."""
+    """Silence what the quantisers log about every node."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

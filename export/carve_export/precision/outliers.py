@@ -1,4 +1,4 @@
-"""Products whose inputs 8 bits cannot hold: a few huge values leave the others too few steps.
+"""Find inputs of products that 8 bits cannot hold: huge values leave too few steps for the rest.
 
 Language models put such values into single positions or channels (LLM.int8(), arXiv:2208.07339).
 """
@@ -17,7 +17,7 @@ from carve_export.precision.probe import fetch, probing_session
 
 #: Mean of a vector's squared error, relative to its square. On the first 300 tokens of
 #: tools/research/precision/text.txt, SmolLM2-135M in dynamic int8 has a perplexity of 28.3 with
-#: this limit, 29.7 with 0.01 and 42.4 with none; in float32 27.8.
+#: this limit, 29.7 with 0.01 and 42.4 without one; in float32 27.8.
 _MOST_LOST = 3e-3
 _STEPS = 255
 

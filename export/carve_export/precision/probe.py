@@ -1,4 +1,4 @@
-"""Run a float32 graph on recorded inputs: what its products see, and what they matter."""
+"""Run a float32 graph on recorded inputs: what goes into its products, and how much they matter."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from carve_export.onnx_files import save_model
 from carve_export.precision.calibration import Feeds
 
 _ERRORS_ONLY = 3
-#: Of those that a build may have, the one that computes in float32 alike on every machine.
+#: The provider that computes in float32 alike on every machine.
 _PROVIDER = "CPUExecutionProvider"
 _CACHE = "present."
-#: Bytes of the products of inputs that are summed in one go through the recorded runs.
-_ROOM = 2 << 30
+#: Bytes of the products of inputs that are summed in one pass over the recorded runs.
+_MAX_BYTES = 2 << 30
 
 
 def input_products(
@@ -49,16 +49,16 @@ def fetch(
 ) -> dict[str, NDArray[Any]]:
     """Return tensors of one run by name, inputs too; all are known to the session."""
     inside = [name for name in names if name not in run]
-    # Asked for nothing, a session returns all that it has.
+    # A session that is asked for no output returns all of them.
     arrays = session.run(inside, dict(run)) if inside else []
-    seen = {**run, **dict(zip(inside, arrays, strict=True))}
-    return {name: seen[name] for name in names}
+    known = {**run, **dict(zip(inside, arrays, strict=True))}
+    return {name: known[name] for name in names}
 
 
 def squared_errors(
     model: onnx.ModelProto, changes: Iterable[tuple[str, NDArray[Any]]], feeds: Feeds
 ) -> NDArray[np.float64]:
-    """Return how far each change of one weight alone moves the graph's results.
+    """Return how much each change of a single weight changes the graph's results.
 
     Args:
         model: the graph.
@@ -71,15 +71,16 @@ def squared_errors(
     """
     changes = list(changes)
     session = probing_session(model, inputs=[name for name, _ in changes])
-    outputs = [one.name for one in session.get_outputs() if not one.name.startswith(_CACHE)]
-    usual = [session.run(outputs, dict(run)) for run in feeds]
-    scale = sum(np.array([_square(array) for array in arrays]) for arrays in usual)
+    names = [output.name for output in session.get_outputs()]
+    outputs = [name for name in names if not name.startswith(_CACHE)]
+    baselines = [session.run(outputs, dict(run)) for run in feeds]
+    scale = sum(np.array([_square(array) for array in arrays]) for arrays in baselines)
     rows = []
     for name, values in changes:
         row = np.zeros(len(outputs))
-        for run, wanted in zip(feeds, usual, strict=True):
-            found = session.run(outputs, {**run, name: values})
-            row += [_square(one - other) for one, other in zip(found, wanted, strict=True)]
+        for run, baseline in zip(feeds, baselines, strict=True):
+            changed = session.run(outputs, {**run, name: values})
+            row += [_square(left - right) for left, right in zip(changed, baseline, strict=True)]
         rows.append(row / scale)
     return np.array(rows)
 
@@ -90,14 +91,14 @@ def _square(array: NDArray[Any]) -> float:
 
 def _batches(sizes: dict[str, int]) -> Iterator[list[str]]:
     names: list[str] = []
-    room = _ROOM
+    free = _MAX_BYTES
     for name, size in sizes.items():
         needed = size * size * np.dtype(np.float64).itemsize
-        if names and needed > room:
+        if names and needed > free:
             yield names
-            names, room = [], _ROOM
+            names, free = [], _MAX_BYTES
         names.append(name)
-        room -= needed
+        free -= needed
     yield names
 
 
@@ -108,8 +109,8 @@ def probing_session(
 
     Args:
         model: the graph.
-        outputs: tensors of it; its inputs are passed over.
-        inputs: weights; given again and again.
+        outputs: names of its tensors; those of its inputs are ignored.
+        inputs: names of the weights that become inputs; repetitions are ignored.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     probed = onnx.ModelProto()

@@ -14,7 +14,7 @@ def products(model: onnx.ModelProto, only: set[str] | None) -> list[onnx.NodePro
     """Return the nodes that multiply or look up weights, in the graph's order.
 
     Args:
-        model: the graph; what only the tap depends on, or leads to angles, is left out.
+        model: the graph; what :func:`~carve_export.precision.half.kept_exact` names is left out.
         only: results of the nodes to choose from; all if ``None``.
     """
     weights = {tensor.name for tensor in model.graph.initializer}

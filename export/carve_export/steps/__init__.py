@@ -1,5 +1,6 @@
-"""The steps around the model as ONNX operators, for programs without Python.
+"""The steps around the model as ONNX graphs, for programs without Python.
 
-Each module is the twin of one of ``carve_runtime``, and follows ``docs/method.md`` as it does:
-``preprocess``, ``contrast``, ``regions`` and ``refine``; ``resample`` is Pillow's resizing.
+In: the bundle's image rule. Out: ``preprocess.onnx`` and ``carve_refine.onnx``. ``preprocess``,
+``contrast``, ``regions`` and ``refine`` are twins of modules of ``carve_runtime`` and follow
+``docs/method.md`` as these do. They share ``operators`` and Pillow's ``resample``.
 """

@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from carve_export.steps.resample import (
-    Op,
-    Value,
-    constant,
-    real,
-    resize_floats,
-    scalars,
-    vector,
-    whole,
-)
+from carve_export.steps.operators import Op, Value, constant, real, scalars, vector, whole
+from carve_export.steps.resample import resize_floats
 
 _SAME = 1e-6  # pixels, as in the runtime
 
@@ -42,7 +34,7 @@ def fuse_contrast(
     small = op.Cast(regularizer, to=ir.DataType.FLOAT)
     contrast = real(op, op.Div(question, op.Add(general, small)))
     weights = op.Mul(op.Unsqueeze(step_weights, [1, 2]), op.Unsqueeze(layer_weights, [1]))
-    # A step or layer that is left out may hold zeros, whose contrast is no number.
+    # A step or layer that is left out may hold zeros, whose contrast is NaN.
     nothing = constant(op, 0.0, np.float64)
     used = op.Where(op.Equal(weights, 0.0), nothing, op.Mul(contrast, weights))
     return op.Cast(op.ReduceSum(used, [0, 1], keepdims=0), to=ir.DataType.FLOAT)

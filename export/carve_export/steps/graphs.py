@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxscript
 from onnx_ir.passes import common as common_passes
 
 from carve_export.steps.contrast import fuse_contrast, place
+from carve_export.steps.operators import Op, Value, scalars
 from carve_export.steps.preprocess import preprocess
 from carve_export.steps.refine import refine_image
-from carve_export.steps.regions import Choice, select_regions
-from carve_export.steps.resample import FILTERS, Op, Value, scalars
+from carve_export.steps.regions import RegionSettings, select_regions
+from carve_export.steps.resample import FILTERS
 from carve_models import names
 from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.image_rules import FixedImage, ImageRule
@@ -35,8 +37,8 @@ PREPROCESSING: dict[type[ImageRule], Callable[[Op, Value, Any], tuple[Value, Val
 def write_step_graphs(folder: Path, rule: ImageRule) -> None:
     """Write the graphs under a bundle's folder.
 
-    ``preprocess.onnx`` is made for images of one size, and left out where the filter cannot be
-    expressed (``nearest``).
+    ``preprocess.onnx`` is for models that see all images at one size; it is left out if the filter
+    cannot be expressed (``nearest``).
     """
     _write(folder, names.CARVE_REFINE, refine_interface(), _refine)
     size = rule.fixed_size
@@ -73,8 +75,8 @@ def _refine(
         op, question_attention, general_attention, step_weights, layer_weights, regularizer
     )
     saliency = place(op, fused, grid, window, (height, width))
-    choice = Choice(mask_top_p, max_regions, strategy, rule, outlier_percent)
-    mask = select_regions(op, saliency, choice)
+    settings = RegionSettings(mask_top_p, max_regions, strategy, rule, outlier_percent)
+    mask = select_regions(op, saliency, settings)
     refined = refine_image(op, image, mask, max_refined_pixels)
     return saliency, mask, refined.box, refined.image, refined.limited
 
@@ -85,7 +87,7 @@ def _write(folder: Path, name: str, interface: GraphSpec, body: Any) -> None:
     inputs = [_value(builder, tensor) for tensor in interface.inputs]
     for value, tensor in zip(body(builder.op, *inputs), interface.outputs, strict=True):
         output = builder.op.Identity(value)
-        output.dtype = ir.DataType[_DTYPES.get(tensor.dtype, tensor.dtype.upper())]
+        output.dtype = _dtype(tensor)
         output.shape = ir.Shape(tensor.shape)
         builder.add_output(output, tensor.name)
     for node in graph.all_nodes():
@@ -99,9 +101,9 @@ def _write(folder: Path, name: str, interface: GraphSpec, body: Any) -> None:
     onnx.save(model, path)
 
 
-_DTYPES = {"float64": "DOUBLE", "float32": "FLOAT"}
-
-
 def _value(builder: Any, tensor: Tensor) -> Value:
-    dtype = ir.DataType[_DTYPES.get(tensor.dtype, tensor.dtype.upper())]
-    return builder.input(tensor.name, dtype, tensor.shape)
+    return builder.input(tensor.name, _dtype(tensor), tensor.shape)
+
+
+def _dtype(tensor: Tensor) -> ir.DataType:
+    return ir.DataType.from_numpy(np.dtype(tensor.dtype))

@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from carve_export.steps.resample import (
-    Op,
-    Value,
-    constant,
-    real,
-    resize_bytes,
-    scalars,
-    vector,
-    whole,
-)
+from carve_export.steps.operators import Op, Value, constant, real, scalars, vector, whole
+from carve_export.steps.resample import resize_bytes
 from carve_models.image_rules import FixedImage
 
 
@@ -104,14 +96,14 @@ def _trim(op: Op, image: Value, ratio: float) -> tuple[Value, Value, Value]:
 
 
 def _center_crop(
-    op: Op, pixels: Value, size: tuple[Value, Value], wanted: tuple[int, int]
+    op: Op, pixels: Value, size: tuple[Value, Value], crop: tuple[int, int]
 ) -> tuple[Value, Value, Value]:
     """Return the crop and its left and top edge (negative where black was added)."""
     zero = constant(op, 0, np.int64)
     starts, stops, before, after, edges = [], [], [], [], []
-    for side, want in zip(size, wanted, strict=True):
-        edge = _half(op, op.Sub(side, constant(op, want, np.int64)))
-        end = op.Add(edge, want)
+    for side, length in zip(size, crop, strict=True):
+        edge = _half(op, op.Sub(side, constant(op, length, np.int64)))
+        end = op.Add(edge, length)
         starts.append(op.Max(edge, zero))
         stops.append(op.Min(end, side))
         before.append(op.Max(op.Neg(edge), zero))
@@ -119,8 +111,7 @@ def _center_crop(
         edges.append(edge)
     source = op.Slice(pixels, vector(op, *starts), vector(op, *stops), [0, 1])
     around = vector(op, *before, zero, *after, zero)
-    crop = op.Pad(source, around, constant(op, 0, np.uint8))
-    return crop, edges[1], edges[0]
+    return op.Pad(source, around, constant(op, 0, np.uint8)), edges[1], edges[0]
 
 
 def _normalize(op: Op, pixels: Value, spec: FixedImage) -> Value:

@@ -6,16 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from carve_export.steps.resample import (
-    Op,
-    Value,
-    constant,
-    real,
-    resize_bytes,
-    scalars,
-    vector,
-    whole,
-)
+from carve_export.steps.operators import Op, Value, constant, real, scalars, vector, whole
+from carve_export.steps.resample import resize_bytes
 from carve_runtime.method.refine import DEFAULT_GROWTH
 
 

@@ -13,15 +13,15 @@ from typing import get_args
 import numpy as np
 import onnx_ir as ir
 
-from carve_export.steps.resample import Op, Value, constant, loop, real, whole
+from carve_export.steps.operators import Op, Value, constant, loop, real, whole
 from carve_models.settings import Rule, Strategy
 
 _STRATEGIES, _RULES = get_args(Strategy), get_args(Rule)
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Settings as graph inputs: float64 and int64 scalars.
+class RegionSettings:
+    """The settings of this step as graph inputs: float64 and int64 scalars.
 
     ``strategy`` and ``rule`` count from 0 in the order of :data:`carve_models.settings.Strategy`
     and ``Rule``.
@@ -34,18 +34,18 @@ class Choice:
     outlier_percent: Value
 
 
-def select_regions(op: Op, saliency: Value, choice: Choice) -> Value:
+def select_regions(op: Op, saliency: Value, settings: RegionSettings) -> Value:
     """Return the mask of the kept regions, (H, W) bool.
 
     Args:
         op: the operators.
         saliency: (H, W) float32, NaN where the model saw nothing.
-        choice: the settings.
+        settings: which pixels and regions to keep.
     """
-    mask = _threshold(op, saliency, choice.mask_top_p)
+    mask = _threshold(op, saliency, settings.mask_top_p)
     run = _runs(op, mask)
     roots = _components(op, mask, run)
-    kept = _rank(op, saliency, mask, run, roots, choice)
+    kept = _rank(op, saliency, mask, run, roots, settings)
     return op.And(mask, op.Gather(kept, run, axis=0))
 
 
@@ -132,7 +132,9 @@ def _components(op: Op, mask: Value, run: Value) -> Value:
     return loop(op, count, hook_and_jump, op.Range(zero, count, one), ir.DataType.INT64)
 
 
-def _rank(op: Op, saliency: Value, mask: Value, run: Value, roots: Value, choice: Choice) -> Value:
+def _rank(
+    op: Op, saliency: Value, mask: Value, run: Value, roots: Value, settings: RegionSettings
+) -> Value:
     """Return which runs belong to regions that are kept, (runs,) bool."""
     pixels = op.Squeeze(op.Transpose(op.NonZero(op.Reshape(mask, [-1])), perm=[1, 0]), [1])
     owner = op.Gather(roots, op.Gather(op.Reshape(run, [-1]), pixels, axis=0), axis=0)
@@ -150,10 +152,10 @@ def _rank(op: Op, saliency: Value, mask: Value, run: Value, roots: Value, choice
     is_root = op.And(op.Equal(roots, runs), op.Greater(areas, 0.0))
     count = op.ReduceSum(whole(op, is_root), keepdims=0)
 
-    released = op.Max(choice.max_regions, whole(op, op.Mul(real(op, count), choice.mask_top_p)))
-    is_paper = op.Equal(choice.rule, constant(op, _RULES.index("paper"), np.int64))
-    keep = op.Min(op.Where(is_paper, choice.max_regions, released), count)
-    by_size = op.Equal(choice.strategy, constant(op, _STRATEGIES.index("size"), np.int64))
+    released = op.Max(settings.max_regions, whole(op, op.Mul(real(op, count), settings.mask_top_p)))
+    is_paper = op.Equal(settings.rule, constant(op, _RULES.index("paper"), np.int64))
+    keep = op.Min(op.Where(is_paper, settings.max_regions, released), count)
+    by_size = op.Equal(settings.strategy, constant(op, _STRATEGIES.index("size"), np.int64))
     scores = op.Where(is_root, op.Where(by_size, areas, sums), constant(op, -np.inf, np.float64))
     _, best = op.TopK(scores, op.Unsqueeze(keep, [0]), _outputs=2)  # ties: the first in order
     unranked = op.Expand(constant(op, False, np.bool_), op.Shape(roots))
@@ -161,8 +163,8 @@ def _rank(op: Op, saliency: Value, mask: Value, run: Value, roots: Value, choice
         unranked, best, op.Expand(constant(op, True, np.bool_), op.Shape(best))
     )
     total = op.ReduceSum(areas, keepdims=0)
-    smallest = op.Floor(op.Div(op.Mul(total, choice.outlier_percent), 100.0))
-    removes = op.Equal(choice.strategy, constant(op, _STRATEGIES.index("remove_small"), np.int64))
+    smallest = op.Floor(op.Div(op.Mul(total, settings.outlier_percent), 100.0))
+    removes = op.Equal(settings.strategy, constant(op, _STRATEGIES.index("remove_small"), np.int64))
     large = op.GreaterOrEqual(areas, smallest)
     chosen = op.Or(op.And(removes, large), op.And(op.Not(removes), ranked))
     return op.Gather(chosen, roots, axis=0)

@@ -10,16 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
+from carve_export.steps.operators import Op, Value, constant, loop, real, whole
 from carve_models.image_rules import Resample
-
-#: The operator set that a graph is written in, and a value in it.
-Op: TypeAlias = Any
-Value: TypeAlias = Any
 
 _PRECISION_BITS = 32 - 8 - 2  # fixed point: 8 bits of a byte, 2 for overshoot
 _BICUBIC_A = -0.5
@@ -41,31 +38,6 @@ class Taps:
     weights: Value
     count: Value
     last_input: Value
-
-
-def real(op: Op, value: Value) -> Value:
-    """Return a value in double precision."""
-    return op.Cast(value, to=ir.DataType.DOUBLE)
-
-
-def whole(op: Op, value: Value) -> Value:
-    """Return a value as int64, cut towards zero as ``int()`` does."""
-    return op.Cast(value, to=ir.DataType.INT64)
-
-
-def constant(op: Op, value: float | int | list[float] | list[int], dtype: Any) -> Value:
-    """Return a constant of a numpy dtype."""
-    return op.Constant(value=ir.tensor(np.asarray(value, dtype)))
-
-
-def scalars(op: Op, vector: Value, count: int) -> list[Value]:
-    """Return the elements of a vector as scalars."""
-    return [op.Gather(vector, constant(op, index, np.int64), axis=0) for index in range(count)]
-
-
-def vector(op: Op, *values: Value) -> Value:
-    """Return a vector of scalars."""
-    return op.Concat(*[op.Unsqueeze(value, [0]) for value in values], axis=0)
 
 
 def resize_bytes(
@@ -129,8 +101,8 @@ def _taps(op: Op, name: Resample, size: Value, start: Value, stop: Value, new: V
     one = constant(op, 1, np.int64)
     zero = constant(op, 0, np.int64)
     scale = op.Div(real(op, op.Sub(stop, start)), real(op, new))
-    stretch = op.Max(scale, 1.0)
-    reach = op.Mul(stretch, support)
+    filter_scale = op.Max(scale, 1.0)
+    reach = op.Mul(filter_scale, support)
     centers = op.Add(
         real(op, start), op.Mul(op.Add(real(op, op.Range(zero, new, one)), 0.5), scale)
     )
@@ -139,7 +111,7 @@ def _taps(op: Op, name: Resample, size: Value, start: Value, stop: Value, new: V
     count = op.Add(op.Mul(whole(op, op.Ceil(reach)), 2), 1)
     inputs = op.Add(op.Unsqueeze(first, [1]), op.Range(zero, count, one))
     offsets = op.Add(op.Sub(real(op, inputs), op.Unsqueeze(centers, [1])), 0.5)
-    raw = curve(op, op.Mul(offsets, op.Div(constant(op, 1.0, np.float64), stretch)))
+    raw = curve(op, op.Mul(offsets, op.Div(constant(op, 1.0, np.float64), filter_scale)))
     raw = op.Where(op.Less(inputs, op.Unsqueeze(end, [1])), raw, constant(op, 0.0, np.float64))
     weights = op.Div(raw, op.ReduceSum(raw, [1], keepdims=1))
     return Taps(first, weights, count, op.Sub(size, one))
@@ -175,43 +147,6 @@ def _accumulate(op: Op, array: Value, taps: Taps, weights: Value, dtype: Any, st
         return [op.Identity(going), op.Add(total, product)]
 
     return loop(op, taps.count, add_tap, total, ir.DataType.from_numpy(np.dtype(dtype)))
-
-
-def loop(
-    op: Op,
-    trips: Value,
-    body: Callable[..., list[Value]],
-    state: Value,
-    dtype: ir.DataType,
-) -> Value:
-    """Return the last state of ``body(op, trip, going, state) -> [going, state]``.
-
-    Args:
-        op: the operators.
-        trips: most iterations, int64 scalar.
-        body: builds one iteration.
-        state: the first state.
-        dtype: its dtype.
-    """
-    boolean = ir.TensorType(ir.DataType.BOOL)
-    kind = ir.TensorType(dtype)
-    builder = op.builder
-    builder.push_module(f"loop_{builder.graph.num_nodes()}")  # names must differ from those outside
-    graph = builder.subgraph(
-        body,
-        inputs=[
-            ir.Value(name="trip", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])),
-            ir.Value(name="going", type=boolean, shape=ir.Shape([])),
-            ir.Value(name="state", type=kind),
-        ],
-        outputs=[
-            ir.Value(name="goes_on", type=boolean, shape=ir.Shape([])),
-            ir.Value(name="next_state", type=kind),
-        ],
-        name="body",
-    )
-    builder.pop_module()
-    return op.Loop(trips, constant(op, True, np.bool_), state, body=graph)
 
 
 def _box(op: Op, x: Value) -> Value:
@@ -254,7 +189,7 @@ def _lanczos(op: Op, x: Value) -> Value:
     return op.Where(inside, value, constant(op, 0.0, np.float64))
 
 
-#: Support and curve of each filter; ``nearest`` is no convolution.
+#: Support and curve of each filter; ``nearest`` is not a convolution.
 _FILTERS: dict[str, tuple[float, Callable[[Op, Value], Value]]] = {
     "box": (0.5, _box),
     "bilinear": (1.0, _bilinear),

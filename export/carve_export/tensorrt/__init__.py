@@ -1,6 +1,5 @@
-"""TensorRT engines from a bundle's portable graphs.
+"""Build TensorRT engines of a bundle's graphs.
 
-``ranges`` says for which sizes, ``contrast`` adds steps 3 and 4 of the method as a graph,
-``tensorrt`` wraps the two builders, ``build`` puts them together. No PyTorch is needed: a Jetson
-builds its own engines.
+In: a bundle of the profile ``portable``. Out: a folder with one engine for each graph, and their
+manifest. No PyTorch is needed: a Jetson builds its own engines.
 """

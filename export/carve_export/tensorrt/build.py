@@ -15,7 +15,6 @@ from carve_export.onnx_files import save_model
 from carve_export.precision.half import to_half
 from carve_export.staging import file_entries, listed, publish, require_free, staging
 from carve_export.tensorrt.builder import Builder, BuildOptions, Built, OnProgress
-from carve_export.tensorrt.contrast import CONTRAST, contrast_interface, write_contrast
 from carve_export.tensorrt.ranges import default_ranges, override, ranges_for
 from carve_export.tensorrt.softmax import unguard_softmax
 from carve_models import names
@@ -29,7 +28,7 @@ from carve_models.engines import (
     write_engines,
 )
 from carve_models.errors import EngineError, SettingsError
-from carve_models.graph_spec import GraphSpec
+from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.interface import expected_graphs, require_tensors
 from carve_models.manifest import Manifest
 from carve_runtime.bundle import Bundle, open_bundle, sha256
@@ -41,9 +40,9 @@ class EngineOptions:
 
     Attributes:
         target: the builder.
-        build: its options.
+        build: the builder's options.
         precision: of matrix products and convolutions.
-        graphs: which graphs; those that the runtime runs, and the contrast, if empty.
+        graphs: which graphs to build; those that the runtime runs if empty.
         ranges: replaced ranges, each as ``name=smallest:usual:largest``.
         overwrite: replace a folder of engines that is already there.
     """
@@ -70,8 +69,8 @@ def build_engines(
         folder: a bundle of the profile ``portable``.
         out: the folder of engines.
         options: see :class:`EngineOptions`.
-        on_graph: is told which graph is next.
-        on_progress: is told about the builder's phases.
+        on_graph: called with the name of each graph before it is built.
+        on_progress: called with the builder's phases.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -86,17 +85,17 @@ def build_engines(
     builder = Builder(options.target, options.build)
     interfaces = _interfaces(bundle.manifest)
     ranges = override(default_ranges(bundle.manifest), options.ranges)
-    wanted = options.graphs or _usual_graphs(bundle.manifest)
-    unknown = sorted(set(wanted) - set(interfaces))
+    selected = options.graphs or _default_graphs(bundle.manifest)
+    unknown = sorted(set(selected) - set(interfaces))
     if unknown:
         raise SettingsError(
             f"there is no graph {unknown[0]!r} to build", f"choose from {', '.join(interfaces)}"
         )
     engines: dict[str, TensorRtEngine] = {}
     with staging(target) as aside, tempfile.TemporaryDirectory() as work:
-        for name in wanted:
+        for name in selected:
             on_graph(name)
-            interface, source = interfaces[name], _source(bundle, name, Path(work))
+            interface, source = interfaces[name], bundle.path(names.graph_file(name))
             inputs = interface.inputs
             limits = ranges_for(name, inputs, ranges)
             with _in_precision(source, options.precision, Path(work)) as path:
@@ -128,29 +127,24 @@ def build_engines(
 def _interfaces(manifest: Manifest) -> dict[str, GraphSpec]:
     """Return the graphs that can be built, their inputs' dimensions named."""
     left_out = {names.PREPROCESS, names.CARVE_REFINE}
-    expected = {
+    return {
         name: graph for name, graph in expected_graphs(manifest).items() if name not in left_out
     }
-    return {**expected, CONTRAST: contrast_interface()}
 
 
-def _usual_graphs(manifest: Manifest) -> tuple[str, ...]:
-    """Return what the runtime runs, and the contrast."""
+def _default_graphs(manifest: Manifest) -> tuple[str, ...]:
+    """Return what the runtime runs."""
     parts = [part.name for part in manifest.decoder.parts]
-    return (names.VISION_ENCODER, names.EMBED_TOKENS, *parts, CONTRAST)
+    return (names.VISION_ENCODER, names.EMBED_TOKENS, *parts)
 
 
 def _require_portable(bundle: Bundle) -> None:
     if bundle.manifest.profile != "portable":
         raise EngineError(
             f"{bundle.folder} is of the profile {bundle.manifest.profile}, whose fused attention "
-            "is ONNX Runtime's alone",
+            "only ONNX Runtime has",
             "export the checkpoint with --profile portable",
         )
-
-
-def _source(bundle: Bundle, name: str, work: Path) -> Path:
-    return write_contrast(work) if name == CONTRAST else bundle.path(names.graph_file(name))
 
 
 @contextmanager
@@ -169,11 +163,16 @@ def _in_precision(source: Path, precision: EnginePrecision, work: Path) -> Itera
 
 def _require_same(name: str, built: Built, interface: GraphSpec) -> None:
     """Check names, dtypes and the inputs' fixed sizes; TensorRT infers the outputs' later."""
-    for found, wanted in ((built.inputs, interface.inputs), (built.outputs, interface.outputs)):
-        if [(one.name, one.dtype) for one in found] != [(one.name, one.dtype) for one in wanted]:
+    pairs = (built.inputs, interface.inputs), (built.outputs, interface.outputs)
+    for actual, expected in pairs:
+        if _names_and_dtypes(actual) != _names_and_dtypes(expected):
             raise EngineError(
-                f"the network of {name} has {[one.name for one in found]}, expected "
-                f"{[one.name for one in wanted]}",
+                f"the network of {name} has {_names_and_dtypes(actual)}, expected "
+                f"{_names_and_dtypes(expected)}",
                 "report the versions of TensorRT and onnx",
             )
     require_tensors(f"the network of {name}", "inputs", built.inputs, interface.inputs)
+
+
+def _names_and_dtypes(tensors: tuple[Tensor, ...]) -> list[tuple[str, str]]:
+    return [(tensor.name, tensor.dtype) for tensor in tensors]

@@ -18,18 +18,18 @@ from carve_models.graph_spec import Range, Tensor
 from carve_runtime.backends.tensorrt.cuda import compute_capability
 from carve_runtime.backends.tensorrt.runner import import_tensorrt
 
-#: Is told the phase, steps done, and all of its steps.
+#: Called with the name of a phase, how many of its steps are done, and how many it has.
 OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """How engines are built, whatever the graph.
+    """How to build engines, whichever the graph.
 
     Attributes:
-        compute_capabilities: of the GPUs to build for, such as "8.9"; for ``tensorrt_rtx`` alone.
+        compute_capabilities: of the GPUs to build for, such as "8.9"; with ``tensorrt_rtx`` only.
         stripped: leave the weights out.
-        timing_cache: file that remembers which kernels were fastest; for ``tensorrt`` alone.
+        timing_cache: file that remembers which kernels were fastest; with ``tensorrt`` only.
     """
 
     compute_capabilities: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Built:
 
 @dataclass
 class _Messages:
-    """What TensorRT said."""
+    """The errors that TensorRT logged."""
 
     errors: list[str] = field(default_factory=list)
 
@@ -61,7 +61,7 @@ class Builder:
 
         Raises:
             DependencyError: it is not installed.
-            SettingsError: options that it does not have.
+            SettingsError: options that it does not support.
         """
         self.target, self.options = target, options
         self._trt = import_tensorrt(target)
@@ -74,13 +74,13 @@ class Builder:
 
     @property
     def compute_capabilities(self) -> tuple[str, ...]:
-        """Of the GPUs that the engines will run on."""
+        """The compute capabilities of the GPUs that the engines will run on."""
         return self.options.compute_capabilities or (compute_capability(),)
 
     def build(
         self,
         path: Path,
-        wanted: Sequence[Tensor],
+        inputs: Sequence[Tensor],
         ranges: Mapping[str, Range],
         on_progress: OnProgress = lambda phase, done, steps: None,
     ) -> Built:
@@ -88,9 +88,9 @@ class Builder:
 
         Args:
             path: an ONNX file.
-            wanted: its inputs, dimensions named as in ``ranges``.
+            inputs: the graph's inputs, dimensions named as in ``ranges``.
             ranges: smallest, usual and largest size of each dimension.
-            on_progress: is told about TensorRT's outermost phases.
+            on_progress: called with TensorRT's phases.
 
         Raises:
             EngineError: TensorRT refuses an operator or a size.
@@ -104,7 +104,7 @@ class Builder:
             errors = [parser.get_error(index) for index in range(parser.num_errors)]
             raise self._refused(path, [_spell(error) for error in errors])
         profile = builder.create_optimization_profile()
-        for tensor in wanted:
+        for tensor in inputs:
             if any(isinstance(size, str) for size in tensor.shape):
                 profile.set_shape(tensor.name, *shapes(tensor, ranges))
         config = builder.create_builder_config()
@@ -116,9 +116,11 @@ class Builder:
         if data is None:
             raise self._refused(path, messages.errors)
         self._keep_timing_cache(config)
-        inputs = [network.get_input(index) for index in range(network.num_inputs)]
-        outputs = [network.get_output(index) for index in range(network.num_outputs)]
-        return Built(data, *(tuple(map(self._tensor, some)) for some in (inputs, outputs)))
+        return Built(
+            data,
+            inputs=tuple(self._tensor(network.get_input(i)) for i in range(network.num_inputs)),
+            outputs=tuple(self._tensor(network.get_output(i)) for i in range(network.num_outputs)),
+        )
 
     def _require_options(self) -> None:
         capabilities, is_rtx = self.options.compute_capabilities, self.target == "tensorrt_rtx"
@@ -128,7 +130,7 @@ class Builder:
                 "leave the timing cache out",
             )
         if is_rtx != bool(capabilities):
-            given = ", ".join(capabilities) or "none"
+            given = ", ".join(capabilities) or "not given"
             raise SettingsError(
                 f"the compute capabilities for {self.target} are {given}",
                 "give --compute-capability for tensorrt_rtx, which builds for other machines; "
@@ -170,7 +172,7 @@ class Builder:
             aside.replace(cache)
 
     def _refused(self, path: Path, reasons: Sequence[str]) -> EngineError:
-        listed = "; ".join(dict.fromkeys(reasons)) or "it gives no reason"
+        listed = "; ".join(dict.fromkeys(reasons)) or "no reason given"
         return EngineError(
             f"{self.target} {self.version} refuses {path.name}: {listed}",
             "narrow the --range of a size that is named, or report the operators",
@@ -189,7 +191,7 @@ def shapes(tensor: Tensor, ranges: Mapping[str, Range]) -> tuple[tuple[int, ...]
 
 
 def _spell(error: Any) -> str:
-    """Return what the parser refuses: which operator, where, and why."""
+    """Return the operator that the parser refuses, its node, and the reason."""
     return f"{error.node_operator()} ({error.node_name()}): {error.desc()}"
 
 

@@ -1,4 +1,4 @@
-"""For which sizes engines are built: a range for each dimension that the graphs' inputs name."""
+"""The sizes that engines are built for: a range for each named dimension of the graphs' inputs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from carve_models.manifest import Manifest
 from carve_models.names import BATCH, PAST, SEQUENCE, TOTAL, VISION_ENCODER
 from carve_runtime.memory import TEXT_POSITIONS
 
-STEPS, LAYERS, TOKENS = "steps", "layers", "tokens"
-
 
 def default_ranges(manifest: Manifest) -> dict[str, Range]:
     """Return ranges that let a bundle's own settings run: one image at a time, the pair, no batch.
@@ -22,14 +20,11 @@ def default_ranges(manifest: Manifest) -> dict[str, Range]:
     most = image.most_tokens
     longest = min(decoder.context_length, 2 * most + TEXT_POSITIONS)
     chunk = min(longest, most + TEXT_POSITIONS)
-    usual = min(most, chunk)
+    typical = min(most, chunk)
     ranges: dict[str, Range] = {
         BATCH: (1, 1, 1),
-        SEQUENCE: (1, usual, chunk),
+        SEQUENCE: (1, typical, chunk),
         PAST: (0, min(most, longest - 1), longest - 1),
-        STEPS: (1, 1, manifest.defaults.max_new_tokens),
-        LAYERS: (1, len(decoder.tapped_layers), len(decoder.tapped_layers)),
-        TOKENS: (1, most, most),
     }
     for name, (fewest, typical, largest) in image.encoder_ranges().items():
         if name == BATCH:
@@ -48,7 +43,7 @@ def override(ranges: dict[str, Range], texts: tuple[str, ...]) -> dict[str, Rang
         texts: each as ``name=smallest:usual:largest``.
 
     Raises:
-        SettingsError: an unknown name, or sizes that are no numbers in order.
+        SettingsError: an unknown name, or sizes that are not whole numbers in ascending order.
     """
     changed = dict(ranges)
     for text in texts:
@@ -60,12 +55,12 @@ def override(ranges: dict[str, Range], texts: tuple[str, ...]) -> dict[str, Rang
         parts = sizes.split(":")
         if len(parts) != 3 or not all(part.isdecimal() for part in parts):
             raise SettingsError(f"the range {text!r} is not three sizes", "give SMALL:USUAL:LARGE")
-        low, usual, high = map(int, parts)
-        if not low <= usual <= high or (low == 0 and name != PAST):
+        low, typical, high = map(int, parts)
+        if not low <= typical <= high or (low == 0 and name != PAST):
             raise SettingsError(
                 f"the range {text!r} is not in order", "only the past may begin at 0"
             )
-        changed[name] = (low, usual, high)
+        changed[name] = (low, typical, high)
     return changed
 
 
@@ -74,9 +69,9 @@ def ranges_for(
 ) -> dict[str, Range]:
     """Return the ranges of the dimensions that a graph's inputs name.
 
-    What is given as ``graph.name`` counts before ``name``; the total follows from its parts.
+    A range of ``graph.name`` is preferred to one of ``name``; the total is the sum of its parts.
     """
-    low, usual, high = (a + b for a, b in zip(ranges[SEQUENCE], ranges[PAST], strict=True))
-    known = {**ranges, TOTAL: (low, usual, high)}
+    low, typical, high = (a + b for a, b in zip(ranges[SEQUENCE], ranges[PAST], strict=True))
+    known = {**ranges, TOTAL: (low, typical, high)}
     named = [size for tensor in inputs for size in tensor.shape if isinstance(size, str)]
     return {name: known.get(f"{graph}.{name}", known[name]) for name in dict.fromkeys(named)}

@@ -1,8 +1,8 @@
-"""Softmax straight before its product, as TensorRT's attention fusion in half precision wants it.
+"""Put softmax directly before its product, which TensorRT fuses in half precision.
 
-PyTorch's attention puts zeros where a query sees no key at all, and softmax of nothing but minus
-infinity would be no number. A large finite number in its place needs no such guard: weights of
-hidden keys are 0 all the same, and a query without keys sees all alike.
+Between the two, PyTorch's attention puts zeros where a query sees no key at all: there softmax, of
+minus infinity alone, is NaN. With a large negative number in place of minus infinity this guard is
+not needed: the weights of hidden keys are still 0, and a query without keys sees all keys alike.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""From PyTorch modules to ONNX graphs.
+"""Trace PyTorch modules to ONNX graphs.
 
-In: the loaded model. Out: vision encoder, token embedding and decoder, whole and in halves, with
-the attention of the last position as an output.
+In: a loaded checkpoint. Out: the graphs of vision encoder, token embedding and decoder, the decoder
+whole and in halves, with the attention of the last position as an output.
 """

@@ -1,7 +1,7 @@
 """One attention function for every Hugging Face text model, with two lowerings.
 
 transformers calls a registered attention function in place of its own. Ours reads the layer's past
-keys and values, attends, and records the new cache and, in tapped layers, the last row.
+keys and values, attends, and records the new cache and, in tapped layers, the attention's last row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from carve_models.manifest import Profile
 ATTENTION_NAME = "carve"
 
 #: What transformers passes along that does not change a causal forward call. A sliding window is
-#: as long as the context, see ``checkpoint.py``.
+#: as long as the context, see :mod:`carve_export.checkpoint.load`.
 _HARMLESS = {
     "dropout",
     "is_causal",
@@ -170,7 +170,7 @@ _recorder: ContextVar[Recorder] = ContextVar("carve_recorder")
 
 @contextmanager
 def recording(recorder: Recorder) -> Iterator[Recorder]:
-    """Make a recorder the one that the registered attention function writes to."""
+    """Let the registered attention function write to a recorder."""
     token = _recorder.set(recorder)
     try:
         yield recorder
@@ -198,11 +198,11 @@ def _attention_forward(
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
-    """The recorder carries the mask; transformers need not build another."""
+    """Build no mask: the recorder carries it."""
     return
 
 
 def register_attention() -> None:
-    """Make :data:`ATTENTION_NAME` known to transformers; repeating it does no harm."""
+    """Register :data:`ATTENTION_NAME` with transformers; it may be repeated."""
     AttentionInterface.register(ATTENTION_NAME, _attention_forward)
     AttentionMaskInterface.register(ATTENTION_NAME, _no_mask)

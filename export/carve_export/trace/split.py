@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto
 
 from carve_export.onnx_files import SMALLEST_EXTERNAL
-from carve_export.trace.modules import row_name
+from carve_export.trace.decoder import row_name
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import ExportError
@@ -25,7 +25,7 @@ from carve_models.manifest import DecoderSpec
 
 
 def split_decoder(folder: Path, spec: DecoderSpec) -> None:
-    """Write the halves beside the whole decoder; nothing to do where it is not split."""
+    """Write the halves beside the whole decoder, if it is to be split."""
     if spec.exit_layers is None:
         return
     whole = folder / names.graph_file(names.DECODER)
@@ -66,7 +66,7 @@ def _cut(model: onnx.ModelProto, spec: DecoderSpec, part: DecoderPart) -> onnx.M
     sizes = _Sizes(decoder_interface(spec, spec.whole), interface)
     used = {name for node in nodes for name in node.input}
     graph = onnx.helper.make_graph(
-        [_rename(sizes.asked_of_its_own(node), renamed) for node in nodes],
+        [_rename(sizes.from_own_inputs(node), renamed) for node in nodes],
         part.name,
         [_value(tensor) for tensor in interface.inputs],
         [_value(tensor) for tensor in interface.outputs],
@@ -79,7 +79,7 @@ def _cut(model: onnx.ModelProto, spec: DecoderSpec, part: DecoderPart) -> onnx.M
 
 
 class _Sizes:
-    """Where a part finds the sizes that the whole reads off inputs that the part does not have."""
+    """Where a part finds sizes that the whole decoder reads from inputs that the part lacks."""
 
     def __init__(self, whole: GraphSpec, part: GraphSpec) -> None:
         own = {tensor.name for tensor in part.inputs}
@@ -90,8 +90,8 @@ class _Sizes:
             for axis, size in enumerate(tensor.shape)
         }
 
-    def asked_of_its_own(self, node: onnx.NodeProto) -> onnx.NodeProto:
-        """Return the node, reading the same size off an input of the part."""
+    def from_own_inputs(self, node: onnx.NodeProto) -> onnx.NodeProto:
+        """Return the node, reading the same size from an input of the part."""
         if node.op_type != "Shape" or node.input[0] not in self._foreign:
             return node
         axis = next(entry.i for entry in node.attribute if entry.name == "start")

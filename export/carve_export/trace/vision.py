@@ -51,7 +51,7 @@ class TowerEncoder(nn.Module):
 
 
 def _pixel_shuffle(states: Tensor, side: int) -> Tensor:
-    """Put the states of ``side`` x ``side`` neighbours side by side, column by column."""
+    """Concatenate the states of ``side`` x ``side`` neighbours into one, column by column."""
     if side == 1:
         return states
     batch, count, width = states.shape

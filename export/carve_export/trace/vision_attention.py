@@ -1,7 +1,7 @@
 """Attention of vision encoders over packed patches, with windows as an input of the graph.
 
-transformers splits packed sequences with a loop over their lengths, which no trace can follow. It
-hands whole queries, keys and values to implementations whose name says "flash"; ours is one.
+transformers splits packed sequences with a loop over their lengths, which cannot be traced. Only
+implementations with "flash" in their name are given whole queries, keys and values, so ours has it.
 Windows are gathered into rows of equal length, with a mask where a window has fewer patches.
 """
 
@@ -38,7 +38,7 @@ _windows: ContextVar[Windows | None] = ContextVar("carve_windows", default=None)
 
 @contextmanager
 def attending_in(windows: Windows | None) -> Iterator[None]:
-    """Make windows known to the registered attention function."""
+    """Let the registered attention function attend in windows; everywhere if ``None``."""
     token = _windows.set(windows)
     try:
         yield
@@ -58,7 +58,7 @@ def _attention_forward(
 ) -> tuple[Tensor, None]:
     """Attend; query, key and value are (1, heads, patches, D), the result (1, patches, heads, D).
 
-    The encoder passes the boundaries of the sequences that it wants: those of the windows are the
+    The encoder passes boundaries of sequences. In place of those of the windows it was given the
     windows themselves, see :class:`carve_export.trace.vision.PatchEncoder`.
     """
     windows = _windows.get()
@@ -81,5 +81,5 @@ def _attention_forward(
 
 
 def register_vision_attention() -> None:
-    """Make :data:`VISION_ATTENTION_NAME` known to transformers; repeating it does no harm."""
+    """Register :data:`VISION_ATTENTION_NAME` with transformers; it may be repeated."""
     AttentionInterface.register(VISION_ATTENTION_NAME, _attention_forward)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from carve_export import ExportOptions, export_bundle
-from carve_export.check.verify import verify_bundle
+from carve_export.check.verify import VerifyOptions, verify_bundle
 from carve_export.cli.main import main
 from carve_models.errors import CheckpointError
 from tests.checkpoints import make_llava
@@ -35,7 +35,8 @@ def test_a_bundle_reproduces_its_checkpoint(
         assert column in result.stdout
     for graph in ("vision", "embed", "decoder"):
         assert graph in result.stdout
-    rows = verify_bundle(export_of(NAME, "ort").folder, str(checkpoint_of(NAME)), image=image)
+    source = str(checkpoint_of(NAME))
+    rows = verify_bundle(export_of(NAME, "ort").folder, source, VerifyOptions(image=image))
     assert all(row.passed for row in rows)
     assert {row.same_argmax for row in rows} == {True, None}
     assert sum("pair" in row.name for row in rows) >= 4
@@ -43,8 +44,8 @@ def test_a_bundle_reproduces_its_checkpoint(
 
 def test_other_weights_and_other_models_fail(export_of: ExportOf, tmp_path: Path) -> None:
     folder = export_of(NAME, "ort").folder
-    other = make_llava(CASES[NAME].recipe | {"seed": 99}, tmp_path / "other")
-    result = verify(folder, other)
+    different = make_llava(CASES[NAME].recipe | {"seed": 99}, tmp_path / "other")
+    result = verify(folder, different)
     assert result.exit_code == 1
     assert re.search(r"Error: image features differ from PyTorch's by .*\. Report", result.stderr)
     model = make_llava(CASES["llava-siglip"].recipe, tmp_path / "model")

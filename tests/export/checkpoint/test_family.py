@@ -20,7 +20,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from carve_export import ExportOptions, export_bundle
-from carve_export.check.verify import verify_bundle
+from carve_export.check.verify import VerifyOptions, verify_bundle
 from carve_models.errors import CarveError, CheckpointError, FamilyError
 from carve_runtime import Carve
 from tests.checkpoints.qwen import qwen_tokenizer, special_ids, text_settings
@@ -50,11 +50,11 @@ PALIGEMMA = Family(
 def documented_family(folder: Path) -> str:
     """Write the example of docs/families.md to a file and return the option that names it."""
     text = (ROOT / "docs" / "families.md").read_text()
-    found = re.search(r"<!-- example: (\w+)\.py -->\n```python\n(.*?)```", text, re.DOTALL)
-    assert found
-    (folder / f"{found[1]}.py").write_text(found[2])
-    assert f"--family {found[1]}.py:{found[1].upper()}\n" in text
-    return f"{folder / found[1]}.py:{found[1].upper()}"
+    example = re.search(r"<!-- example: (\w+)\.py -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert example
+    (folder / f"{example[1]}.py").write_text(example[2])
+    assert f"--family {example[1]}.py:{example[1].upper()}\n" in text
+    return f"{folder / example[1]}.py:{example[1].upper()}"
 
 
 def make_qwen2_vl(folder: Path) -> Path:
@@ -115,7 +115,7 @@ def test_the_documented_family(tmp_path: Path) -> None:
     report = export_bundle(str(checkpoint), tmp_path / "bundle", options)
     assert all(row.passed for row in report.comparisons)
     photo = PHOTOS / "landscape.jpg"
-    rows = verify_bundle(report.folder, str(checkpoint), image=photo, family=family)
+    rows = verify_bundle(report.folder, str(checkpoint), VerifyOptions(image=photo, family=family))
     assert all(row.passed for row in rows)
     Path(family.rpartition(":")[0]).unlink()
     vlm = Carve.load(report.folder)
@@ -133,8 +133,12 @@ def test_a_bidirectional_prefix_is_refused(tmp_path: Path) -> None:
 
 
 BAD_DECLARATIONS = {
-    "no file": ("absent.py:X", None, r"names no Python file and variable\. Write --family"),
-    "no name": ("family.py", "X = 1", r"names no Python file and variable"),
+    "no file": (
+        "absent.py:X",
+        None,
+        r"does not name a Python file and a variable\. Write --family",
+    ),
+    "no name": ("family.py", "X = 1", r"does not name a Python file and a variable"),
     "another name": ("family.py:Y", "X = 1", r"has no carve_models\.Family called 'Y'\. See docs"),
     "no family": ("family.py:X", "X = 1", r"has no carve_models\.Family called 'X'"),
     "another kind of image": (

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from carve_export import ExportOptions, export_bundle
-from carve_export.check.verify import verify_bundle
+from carve_export.check.verify import VerifyOptions, verify_bundle
 from carve_models import names
 from carve_models.manifest import Weights
 from carve_runtime import Carve
@@ -33,9 +33,12 @@ def test_half_precision(
     kind = onnx.TensorProto.FLOAT16 if weights == "float16" else onnx.TensorProto.BFLOAT16
     for name in (names.EMBED_TOKENS, names.DECODER):
         graph = onnx.load(report.folder / names.graph_file(name)).graph
-        stored = {one.data_type for one in graph.initializer if math.prod(one.dims) > SMALL}
+        stored = {
+            tensor.data_type for tensor in graph.initializer if math.prod(tensor.dims) > SMALL
+        }
         assert stored == {kind}
-    rows = verify_bundle(report.folder, checkpoint, image=PHOTOS / "landscape.jpg")
+    compared = VerifyOptions(image=PHOTOS / "landscape.jpg")
+    rows = verify_bundle(report.folder, checkpoint, compared)
     assert all(row.passed for row in rows)
     vlm = Carve.load(report.folder)
     assert vlm.ask(PHOTOS / "portrait.jpg", "What is this?", max_new_tokens=2).mask.any()
@@ -44,11 +47,11 @@ def test_half_precision(
 def test_weights_are_widened_right_before_their_use(
     checkpoint_of: CheckpointOf, tmp_path: Path
 ) -> None:
-    """What ONNX Runtime makes of the order of nodes: else all would be widened at once."""
+    """ONNX Runtime follows the order of nodes: in another, all weights would be widened at once."""
     options = ExportOptions(weights="float16", layers=CASES["qwen2_5_vl"].layers, unchecked=True)
     folder = export_bundle(str(checkpoint_of("qwen2_5_vl")), tmp_path / "bundle", options).folder
     graph = onnx.load(folder / names.graph_file(names.DECODER)).graph
-    known = {one.name for one in graph.initializer}
+    known = {tensor.name for tensor in graph.initializer}
     alone = []
     for node in graph.node:
         alone.append(bool(node.input) and known.issuperset(node.input))

@@ -57,8 +57,8 @@ DISK_FULL = OSError(28, "No space left on device", "onnx/decoder_model_merged.on
 @pytest.mark.parametrize(
     ("step", "error", "message"),
     [
-        ("compare", DIFFER, r"^Error: the logits differ by 1\. Report it\.$"),
-        ("compare", KeyboardInterrupt(), r"^Aborted!$"),
+        ("compare_outputs", DIFFER, r"^Error: the logits differ by 1\. Report it\.$"),
+        ("compare_outputs", KeyboardInterrupt(), r"^Aborted!$"),
         ("_trace", KeyboardInterrupt(), r"^Aborted!$"),
         ("write_manifest", KeyboardInterrupt(), r"^Aborted!$"),
         ("write_manifest", DISK_FULL, r"^Error: .*No space left on device.*"),
@@ -93,8 +93,8 @@ def test_a_failed_export_leaves_everything_as_it_was(
 
 
 def test_graphs_of_other_weights_fail_the_comparison(traced: None, tmp_path: Path) -> None:
-    other = make_llava(CASES[NAME].recipe | {"seed": 99}, tmp_path / "other")
-    result = carve_export(other, tmp_path / "bundle", "--layers", "0,2")
+    different = make_llava(CASES[NAME].recipe | {"seed": 99}, tmp_path / "other")
+    result = carve_export(different, tmp_path / "bundle", "--layers", "0,2")
     failed(result, 1, r"differ.*\. ")
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
@@ -141,9 +141,9 @@ BAD_SETTINGS = {
     "not text": (b"\xff\xfe\x00", r"settings\.json.*\. "),
     "a list": (b"[]", r"Expected `object`, got `array`"),
     "unknown part": (b'{"layers": [1]}', r"unknown field `layers`"),
-    "defaults no object": (b'{"defaults": [1]}', r"defaults.*\. "),
-    "prompts no object": (b'{"prompts": "x"}', r"prompts.*\. "),
-    "prompt no text": (
+    "defaults not an object": (b'{"defaults": [1]}', r"defaults.*\. "),
+    "prompts not an object": (b'{"prompts": "x"}', r"prompts.*\. "),
+    "prompt not a text": (
         b'{"prompts": {"suffix": 3}}',
         r"Expected `str`, got `int`.*prompts",
     ),

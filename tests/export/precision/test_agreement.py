@@ -23,15 +23,17 @@ PLACES: list[tuple[tuple[float, float] | None, tuple[float, float, float, float]
 ]
 
 
-@pytest.mark.parametrize(("center", "box", "wanted"), PLACES)
+@pytest.mark.parametrize(("center", "box", "expected"), PLACES)
 def test_pointing(
-    center: tuple[float, float] | None, box: tuple[float, float, float, float] | None, wanted: bool
+    center: tuple[float, float] | None,
+    box: tuple[float, float, float, float] | None,
+    expected: bool,
 ) -> None:
     entry = Entry("", "", None, center, box)
-    assert points_at(SALIENCY, GRID, entry) is wanted
+    assert points_at(SALIENCY, GRID, entry) is expected
     seen = np.full((60, 180), np.nan)  # the model saw a part of the picture
     seen[:, :120] = SALIENCY
-    assert points_at(seen, (3, 6), entry) is wanted
+    assert points_at(seen, (3, 6), entry) is expected
 
 
 def test_nothing_to_point_at() -> None:
@@ -43,9 +45,9 @@ def test_nothing_to_point_at() -> None:
 def test_two_bundles_are_compared() -> None:
     left, right = np.zeros((2, 2), np.bool_), np.zeros((2, 2), np.bool_)
     left[:, 0] = right[0, 0] = True
-    usual = [Outcome("A", "B", left, True, True), Outcome("C", "D", left, None, True)]
+    baseline = [Outcome("A", "B", left, True, True), Outcome("C", "D", left, None, True)]
     lowered = [Outcome("A", "A", right, True, None), Outcome("E", "D", left, None, False)]
-    quality = measure_quality(usual, lowered, {"decoder": "int4"}, 0.25)
+    quality = measure_quality(baseline, lowered, {"decoder": "int4"}, 0.25)
     assert (quality.answer_agreement, quality.plain_agreement) == (0.5, 0.5)
     assert (quality.mask_overlap, quality.least_mask_overlap) == (0.75, 0.5)
     assert (quality.right, quality.usual_right) == (1, 1)

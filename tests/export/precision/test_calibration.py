@@ -70,44 +70,45 @@ def _holds(present: np.ndarray[Any, Any], past: np.ndarray[Any, Any]) -> bool:
 
 def test_an_even_sample_is_kept(recorded: dict[str, Feeds]) -> None:
     runs = len(ENTRIES)
-    some = record(open_bundle(POCKET), ENTRIES, SCENES, runs)
-    assert [len(feeds) for feeds in some.values()] == [runs] * len(some)
-    places = [_place(feeds, recorded[names.EMBED_TOKENS]) for feeds in some[names.EMBED_TOKENS]]
+    sample = record(open_bundle(POCKET), ENTRIES, SCENES, runs)
+    assert [len(feeds) for feeds in sample.values()] == [runs] * len(sample)
+    places = [_place(feeds, recorded[names.EMBED_TOKENS]) for feeds in sample[names.EMBED_TOKENS]]
     assert len(set(places)) == runs
     assert max(places) >= runs  # not the first ones alone
 
 
-def test_runs_fit_into_the_room(recorded: dict[str, Feeds]) -> None:
+def test_runs_fit_into_the_limit(recorded: dict[str, Feeds]) -> None:
     def size(feeds: Feeds) -> int:
         return sum(array.nbytes for run in feeds for array in run.values())
 
-    room = size(recorded[names.DECODER]) // 3
-    some = record(open_bundle(POCKET), ENTRIES, SCENES, ALL, room)
-    assert 1 < len(some[names.DECODER]) < len(recorded[names.DECODER])
-    assert all(size(feeds) <= room for feeds in some.values())
-    single = record(open_bundle(POCKET), ENTRIES, SCENES, ALL, room=1)
+    max_bytes = size(recorded[names.DECODER]) // 3
+    sample = record(open_bundle(POCKET), ENTRIES, SCENES, ALL, max_bytes)
+    assert 1 < len(sample[names.DECODER]) < len(recorded[names.DECODER])
+    assert all(size(feeds) <= max_bytes for feeds in sample.values())
+    single = record(open_bundle(POCKET), ENTRIES, SCENES, ALL, max_bytes=1)
     assert [len(feeds) for feeds in single.values()] == [1] * len(single)
 
 
 def _place(feeds: Mapping[str, Any], all_feeds: Feeds) -> int:
     ids = feeds[names.INPUT_IDS].tolist()
-    return next(i for i, one in enumerate(all_feeds) if one[names.INPUT_IDS].tolist() == ids)
+    recorded = [run[names.INPUT_IDS].tolist() for run in all_feeds]
+    return recorded.index(ids)
 
 
 def test_a_family_with_more_inputs(export_of: ExportOf) -> None:
     """Every input of every graph is there, deep features and positions too."""
     bundle = open_bundle(export_of("qwen3_vl", "ort").folder)
     for name, feeds in record(bundle, ENTRIES[:1], SCENES).items():
-        wanted = {tensor.name: tensor.dtype for tensor in bundle.manifest.graphs[name].inputs}
-        for one in feeds:
-            assert {key: str(array.dtype) for key, array in one.items()} == wanted
+        expected = {tensor.name: tensor.dtype for tensor in bundle.manifest.graphs[name].inputs}
+        for run in feeds:
+            assert {key: str(array.dtype) for key, array in run.items()} == expected
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '[{"image": 1}]'])
-def test_a_calibration_file_that_is_none(text: str, tmp_path: Path) -> None:
+def test_a_malformed_calibration_file(text: str, tmp_path: Path) -> None:
     path = tmp_path / "questions.json"
     path.write_text(text)
-    with pytest.raises(SettingsError, match=r"questions\.json (is no list|has no question)"):
+    with pytest.raises(SettingsError, match=r"questions\.json (is not a list|has no question)"):
         read_entries(path)
 
 
@@ -117,7 +118,7 @@ def test_a_calibration_file_that_is_none(text: str, tmp_path: Path) -> None:
         (
             "nope.jpg",
             "What is it?",
-            r"asks about 'nope\.jpg' \(entry 1\), and there is no such file",
+            r"asks about 'nope\.jpg' \(entry 1\), which does not exist",
         ),
         ("scene-00.jpg", " ", r"has an empty question \(entry 1\)\. Write one"),
     ],
@@ -133,7 +134,7 @@ def test_questions_that_cannot_be_asked(
         read_entries(path)
 
 
-def test_a_calibration_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_calibration_file(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "questions.json"):
         with pytest.raises(SettingsError, match=r"cannot be read \(.*\)\. Give a file with"):
             read_entries(path)

@@ -19,17 +19,17 @@ from carve_runtime.bundle import open_bundle
 from tests.support import POCKET, SCENES
 
 BLOCK = 32
-#: Of the squared error of rounding to nearest, the most that is left; measured: at most 0.32.
-LEFT = 0.5
+#: Largest squared error, relative to that of rounding to nearest; measured: at most 0.32.
+LARGEST_SHARE = 0.5
 
 
 @pytest.fixture(scope="module")
-def seen() -> list[tuple[NDArray[Any], NDArray[np.float64]]]:
+def weights_and_inputs() -> list[tuple[NDArray[Any], NDArray[np.float64]]]:
     """Return the weights of pocket's vision encoder, and the products of what each is fed with."""
     entries = read_entries(SCENES / "questions.json")[:6]
     feeds = record(open_bundle(POCKET), entries, SCENES)[names.VISION_ENCODER]
     model = onnx.load(POCKET / names.graph_file(names.VISION_ENCODER))
-    weights = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes = [node for node in products(model, None) if node.op_type == "MatMul"]
     sizes = {node.input[0]: len(weights[node.input[1]]) for node in nodes}
     sums = dict(input_products(model, sizes, feeds))
@@ -42,13 +42,15 @@ def squared_error(weight: NDArray[Any], rounded: NDArray[Any], sums: NDArray[np.
 
 
 def test_products_change_less_than_with_the_nearest_numbers(
-    seen: list[tuple[NDArray[Any], NDArray[np.float64]]],
+    weights_and_inputs: list[tuple[NDArray[Any], NDArray[np.float64]]],
 ) -> None:
-    for weight, sums in seen:
-        alike = order_rows(np.eye(len(weight)))  # inputs that have nothing in common
+    for weight, sums in weights_and_inputs:
+        alike = order_rows(np.eye(len(weight)))  # inputs that are not correlated
         nearest = round_weight(weight, alike, 4, BLOCK).values()
-        found = round_weight(weight, order_rows(sums), 4, BLOCK).values()
-        assert squared_error(weight, found, sums) < LEFT * squared_error(weight, nearest, sums)
+        gptq = round_weight(weight, order_rows(sums), 4, BLOCK).values()
+        assert squared_error(weight, gptq, sums) < LARGEST_SHARE * squared_error(
+            weight, nearest, sums
+        )
 
 
 @pytest.mark.parametrize("bits", [4, 8])

@@ -42,16 +42,16 @@ def feeds(pocket_portable: Path) -> dict[str, Any]:
 
 
 def copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    other = onnx.ModelProto()
-    other.CopyFrom(model)
-    return other
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    return copied
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, Any]) -> dict[str, Any]:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    outputs = [one.name for one in session.get_outputs()]
+    outputs = [output.name for output in session.get_outputs()]
     return dict(zip(outputs, session.run(outputs, feeds), strict=True))
 
 
@@ -90,10 +90,10 @@ def test_types(decoder: onnx.ModelProto, precision: HalfType) -> None:
 def test_results(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> None:
     model = copy(decoder)
     to_half(model, "fp16")
-    found, wanted = run(model, feeds), run(decoder, feeds)
-    scale = np.abs(wanted[names.LOGITS]).max()
-    np.testing.assert_allclose(found[names.LOGITS], wanted[names.LOGITS], atol=5e-3 * scale)
-    np.testing.assert_allclose(found[names.LAST_ROW], wanted[names.LAST_ROW], atol=2e-3)
+    actual, expected = run(model, feeds), run(decoder, feeds)
+    scale = np.abs(expected[names.LOGITS]).max()
+    np.testing.assert_allclose(actual[names.LOGITS], expected[names.LOGITS], atol=5e-3 * scale)
+    np.testing.assert_allclose(actual[names.LAST_ROW], expected[names.LAST_ROW], atol=2e-3)
 
 
 def test_quantised_products_stay() -> None:
@@ -124,33 +124,33 @@ def test_emulated_products() -> None:
     emulate(model, "bf16")
     onnx.checker.check_model(model, full_check=True)
     assert model.graph.initializer[-1].data_type == TensorProto.BFLOAT16
-    found = run(model, {"x": left})["y"]
-    np.testing.assert_array_equal(found, rounded(found))
-    np.testing.assert_allclose(found, rounded(left) @ rounded(right), rtol=2**-7, atol=1e-6)
+    actual = run(model, {"x": left})["y"]
+    np.testing.assert_array_equal(actual, rounded(actual))
+    np.testing.assert_allclose(actual, rounded(left) @ rounded(right), rtol=2**-7, atol=1e-6)
 
 
 def test_emulated_results(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> None:
     """Float16 runs in both ways: they differ by little, and by less than bfloat16 does."""
-    wanted = run(decoder, feeds)[names.LOGITS]
-    scale = np.abs(wanted).max()
+    expected = run(decoder, feeds)[names.LOGITS]
+    scale = np.abs(expected).max()
     half, fine, coarse = copy(decoder), copy(decoder), copy(decoder)
     to_half(half, "fp16")
     to_half(fine, "fp16")
     emulate(fine, "fp16")
     to_half(coarse, "bf16")
     emulate(coarse, "bf16")
-    found = [run(model, feeds)[names.LOGITS] for model in (half, fine, coarse)]
-    np.testing.assert_allclose(found[1], found[0], rtol=0, atol=2e-3 * scale)
-    error = np.abs(found[2] - wanted).max()
-    assert np.abs(found[1] - wanted).max() < error < 0.05 * scale
+    actual = [run(model, feeds)[names.LOGITS] for model in (half, fine, coarse)]
+    np.testing.assert_allclose(actual[1], actual[0], rtol=0, atol=2e-3 * scale)
+    error = np.abs(actual[2] - expected).max()
+    assert np.abs(actual[1] - expected).max() < error < 0.05 * scale
 
 
 def test_no_guard_is_needed(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> None:
     model = copy(decoder)
     unguard_softmax(model)
     assert "IsNaN" not in {node.op_type for node in model.graph.node}
-    for name, wanted in run(decoder, feeds).items():
-        np.testing.assert_allclose(run(model, feeds)[name], wanted, rtol=0, atol=1e-5)
+    for name, expected in run(decoder, feeds).items():
+        np.testing.assert_allclose(run(model, feeds)[name], expected, rtol=0, atol=1e-5)
     hidden = {**feeds, names.ATTENTION_MASK: np.zeros((1, LENGTH), np.int64)}
     assert all(np.isfinite(array).all() for array in run(model, hidden).values())
 
@@ -158,7 +158,7 @@ def test_no_guard_is_needed(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> 
 def test_a_weight_beyond_float16(decoder: onnx.ModelProto) -> None:
     model = copy(decoder)
     used = {name for node in model.graph.node if node.op_type == "MatMul" for name in node.input}
-    tensor = next(one for one in model.graph.initializer if one.name in used)
+    tensor = next(weight for weight in model.graph.initializer if weight.name in used)
     large = numpy_helper.to_array(tensor) + np.float32(1e5)
     tensor.CopyFrom(numpy_helper.from_array(large, tensor.name))
     with pytest.raises(ExportError, match=r"reaches 1\d+.*, beyond float16\. Choose bf16"):

@@ -32,9 +32,9 @@ FEEDS = [{"x": RNG.normal(size=(1, length, ROWS)).astype(np.float32)} for length
 def model() -> onnx.ModelProto:
     """Return two products with a step between them."""
     nodes = [
-        helper.make_node("MatMul", ["x", "first"], ["a"], "one"),
+        helper.make_node("MatMul", ["x", "first"], ["a"], "product_a"),
         helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("MatMul", ["b", "second"], ["y"], "two"),
+        helper.make_node("MatMul", ["b", "second"], ["y"], "product_y"),
     ]
     return graph_of(nodes, WEIGHTS)
 
@@ -44,7 +44,7 @@ def run(model: onnx.ModelProto, feeds: dict[str, Any]) -> NDArray[np.float32]:
     return np.asarray(session.run(None, feeds)[0], np.float32)
 
 
-def usual(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def exact(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.maximum(x @ WEIGHTS["first"], 0) @ WEIGHTS["second"], np.float32)
 
 
@@ -57,15 +57,15 @@ def test_a_lowered_graph(
     lowered = to_int4(model, None, lambda: FEEDS, tolerance=tolerance)
     onnx.checker.check_model(lowered)
     attributes = [
-        {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
         for node in lowered.graph.node
         if node.op_type == "MatMulNBits"
     ]
-    assert tuple(one["bits"] for one in attributes) == bits
-    assert not {one.name for one in lowered.graph.initializer} & set(WEIGHTS)
+    assert tuple(node["bits"] for node in attributes) == bits
+    assert not {tensor.name for tensor in lowered.graph.initializer} & set(WEIGHTS)
     for feeds in FEEDS:
-        wanted, found = usual(feeds["x"]), run(lowered, feeds)
-        assert EQUAL < np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < largest
+        expected, actual = exact(feeds["x"]), run(lowered, feeds)
+        assert EQUAL < np.linalg.norm(actual - expected) / np.linalg.norm(expected) < largest
 
 
 def test_only_what_is_asked_for(model: onnx.ModelProto) -> None:
@@ -90,8 +90,8 @@ def test_what_one_weight_changes(model: onnx.ModelProto) -> None:
         ("second", 1.1 * WEIGHTS["second"]),
         ("first", 0 * WEIGHTS["first"]),
     ]
-    wanted = np.array([[0.01], [1.0]])
-    np.testing.assert_allclose(squared_errors(model, changes, FEEDS), wanted, rtol=1e-4)
+    expected = np.array([[0.01], [1.0]])
+    np.testing.assert_allclose(squared_errors(model, changes, FEEDS), expected, rtol=1e-4)
 
 
 #: Errors of products, their sizes, a tolerance, and which need more bits.
@@ -104,12 +104,12 @@ PLANS: list[tuple[Sequence[Sequence[float]], Sequence[int], float, Sequence[bool
 ]
 
 
-@pytest.mark.parametrize(("errors", "sizes", "tolerance", "wanted"), PLANS)
+@pytest.mark.parametrize(("errors", "sizes", "tolerance", "expected"), PLANS)
 def test_which_products_need_more_bits(
     errors: Sequence[Sequence[float]],
     sizes: Sequence[int],
     tolerance: float,
-    wanted: Sequence[bool],
+    expected: Sequence[bool],
 ) -> None:
-    found = needs_more(np.array(errors), np.array(sizes), tolerance)
-    assert tuple(found) == tuple(wanted)
+    actual = needs_more(np.array(errors), np.array(sizes), tolerance)
+    assert tuple(actual) == tuple(expected)

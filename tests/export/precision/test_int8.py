@@ -23,7 +23,7 @@ Run = dict[str, NDArray[np.float32]]
 
 
 def inputs(lengths: tuple[int, ...], huge: tuple[int, ...] = ()) -> list[Run]:
-    """Return runs of so many vectors, of which some runs begin with one that has a huge value."""
+    """Return runs of the given lengths; those at ``huge`` begin with a vector with a huge value."""
     runs = [{"x": RNG.normal(size=(1, length, WIDTH)).astype(np.float32)} for length in lengths]
     for place in huge:
         runs[place]["x"][0, 0, 0] = HUGE
@@ -58,10 +58,10 @@ def test_outliers(
 ) -> None:
     """A huge value harms its run; where one scale serves all runs, the others too."""
     runs = inputs(lengths, huge)
-    found = with_outliers(model, ["x", "any", "limited"], runs, fixed=fixed)
+    actual = with_outliers(model, ["x", "any", "limited"], runs, fixed=fixed)
     harmed = set(huge) == set(range(len(lengths))) or (bool(huge) and fixed)
-    assert found == ({"x", "any"} if harmed else set())
-    assert with_outliers(model, ["x"], runs, fixed=fixed) == found & {"x"}
+    assert actual == ({"x", "any"} if harmed else set())
+    assert with_outliers(model, ["x"], runs, fixed=fixed) == actual & {"x"}
 
 
 def kinds(model: onnx.ModelProto) -> list[str]:
@@ -77,13 +77,13 @@ def kinds(model: onnx.ModelProto) -> list[str]:
 def test_products_with_outliers_stay(
     model: onnx.ModelProto, precision: Precision, reads: str
 ) -> None:
-    usual, runs = onnx.ModelProto(), inputs((9, 9), (0, 1))
-    usual.CopyFrom(model)
+    baseline, runs = onnx.ModelProto(), inputs((9, 9), (0, 1))
+    baseline.CopyFrom(model)
     lowered = lower(model, precision, lambda: runs)
     assert kinds(lowered) == ["Relu", reads]
     for feeds in runs:
-        wanted, found = run(usual, feeds), run(lowered, feeds)
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=0.02 * np.abs(wanted).max())
+        expected, actual = run(baseline, feeds), run(lowered, feeds)
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=0.02 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8-static"])
@@ -91,8 +91,8 @@ def test_large_sums_do_not_overflow(model: onnx.ModelProto, precision: Precision
     """Weights and inputs at the ends of their ranges, which x86 without VNNI adds in 16 bits."""
     for tensor in model.graph.initializer:
         tensor.CopyFrom(numpy_helper.from_array(np.ones((WIDTH, WIDTH), np.float32), tensor.name))
-    usual, feeds = onnx.ModelProto(), {"x": np.ones((1, 8, WIDTH), np.float32)}
-    usual.CopyFrom(model)
+    baseline, feeds = onnx.ModelProto(), {"x": np.ones((1, 8, WIDTH), np.float32)}
+    baseline.CopyFrom(model)
     lowered = lower(model, precision, lambda: [feeds])
     assert "Relu" not in kinds(lowered)
-    np.testing.assert_allclose(run(lowered, feeds), run(usual, feeds), rtol=0.01)
+    np.testing.assert_allclose(run(lowered, feeds), run(baseline, feeds), rtol=0.01)

@@ -54,10 +54,10 @@ def test_each_has_its_own(
 ) -> None:
     """Also where one half does not run here, and the other is made by running the graph."""
     lowered = lower_decoder(model, body, lm_head, lambda: [{"x": X}])
-    found = [node.op_type for node in lowered.graph.node if node.op_type.startswith("MatMul")]
-    assert found == [KINDS[body], KINDS[lm_head]]
+    operators = [node.op_type for node in lowered.graph.node if node.op_type.startswith("MatMul")]
+    assert operators == [KINDS[body], KINDS[lm_head]]
     emulate(lowered, "bf16")
     session = ort.InferenceSession(lowered.SerializeToString())
     logits = np.asarray(session.run(None, {"x": X})[0])
-    wanted = np.tanh(np.maximum(X, 0) @ WEIGHTS["v"]) @ WEIGHTS["w"]
-    assert 0 < np.linalg.norm(logits - wanted) / np.linalg.norm(wanted) < largest
+    expected = np.tanh(np.maximum(X, 0) @ WEIGHTS["v"]) @ WEIGHTS["w"]
+    assert 0 < np.linalg.norm(logits - expected) / np.linalg.norm(expected) < largest

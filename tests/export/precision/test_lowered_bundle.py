@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from carve_export.cli.main import main
 from carve_export.precision import parse_precisions
-from carve_export.precision.quality import lower_bundle
+from carve_export.precision.quality import LowerOptions, lower_bundle
 from carve_models import names
 from carve_models.errors import CarveError, ProviderError
 from carve_models.manifest import read_manifest
@@ -50,12 +50,15 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_bundle_in_lower_precision(name: str, calibration: Path, tmp_path: Path) -> None:
     precisions, operators, size, answers, overlap = CHOICES[name]
     out = tmp_path / "bundle"
-    made = lower_bundle(POCKET, out, precisions, calibration)
-    assert read_manifest(out) == made
-    quality = made.quality
+    options = LowerOptions(precisions=precisions, calibration=calibration)
+    manifest = lower_bundle(POCKET, out, options)
+    assert read_manifest(out) == manifest
+    quality = manifest.quality
     assert quality is not None
     assert quality.precision == {
-        part: one for part, one in parse_precisions(precisions).items() if one != "fp32"
+        part: precision
+        for part, precision in parse_precisions(precisions).items()
+        if precision != "fp32"
     }
     assert quality.questions == 8
     assert quality.size < size
@@ -73,18 +76,18 @@ def test_a_bundle_in_lower_precision(name: str, calibration: Path, tmp_path: Pat
 
 def test_bfloat16_is_for_gpus(calibration: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    lower_bundle(POCKET, out, ("decoder=bf16",), calibration)
+    options = LowerOptions(precisions=("decoder=bf16",), calibration=calibration)
+    lower_bundle(POCKET, out, options)
     with pytest.raises(ProviderError, match=r"CPUExecutionProvider cannot compute .*\. Choose an"):
         Carve.load(out)
     entry = json.loads(calibration.read_text())[0]
-    found = Carve.load(out, backend="openvino").ask(entry["image"], entry["question"])
-    assert found.answer == entry["answer"]
+    result = Carve.load(out, backend="openvino").ask(entry["image"], entry["question"])
+    assert result.answer == entry["answer"]
 
 
 def test_int4_keeps_the_answers(tmp_path: Path) -> None:
-    quality = lower_bundle(
-        POCKET, tmp_path / "bundle", ("int4",), SCENES / "questions.json"
-    ).quality
+    options = LowerOptions(precisions=("int4",), calibration=SCENES / "questions.json")
+    quality = lower_bundle(POCKET, tmp_path / "bundle", options).quality
     assert quality is not None
     assert quality.size < 0.36  # less than int8's
     assert quality.answer_agreement >= 0.98
@@ -102,18 +105,18 @@ PARSED: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("texts", "wanted"), PARSED)
-def test_precisions(texts: tuple[str, ...], wanted: tuple[str, ...]) -> None:
-    assert tuple(parse_precisions(texts).values()) == wanted
+@pytest.mark.parametrize(("texts", "expected"), PARSED)
+def test_precisions(texts: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    assert tuple(parse_precisions(texts).values()) == expected
     assert tuple(parse_precisions(texts)) == PARTS
 
 
 def test_the_command_prints_what_it_costs(calibration: Path, tmp_path: Path) -> None:
     entries = json.loads(calibration.read_text())[:1]
-    one = tmp_path / "one.json"
-    one.write_text(json.dumps(entries))
+    single = tmp_path / "single.json"
+    single.write_text(json.dumps(entries))
     arguments: list[Any] = ["precision", POCKET, tmp_path / "out"]
-    arguments += ["--precision", "lm_head=fp16", "--calibration", one]
+    arguments += ["--precision", "lm_head=fp16", "--calibration", single]
     done = CliRunner().invoke(main, list(map(str, arguments)))
     assert done.exit_code == 0, done.output
     assert "lm_head fp16" in done.stdout
@@ -130,8 +133,8 @@ def test_the_command_prints_what_it_costs(calibration: Path, tmp_path: Path) -> 
 
 def arguments(out: Path, *options: object) -> list[str]:
     """Return what makes the default bundle of pocket's checkpoint, and more options."""
-    usual = ("--layers", "0-3", "--settings", POCKET / "settings.json")
-    return [str(one) for one in (POCKET / "checkpoint", out, *usual, *options)]
+    default = ("--layers", "0-3", "--settings", POCKET / "settings.json")
+    return [str(word) for word in (POCKET / "checkpoint", out, *default, *options)]
 
 
 def test_an_export_in_lower_precision(calibration: Path, tmp_path: Path) -> None:
@@ -157,7 +160,7 @@ def test_an_export_fails_before_the_long_part(calibration: Path, tmp_path: Path)
     refused: list[tuple[tuple[object, ...], str]] = [
         (("--precision", "int8"), r"one of the two is missing\. Give precision and calibration"),
         (given, r"one of the two is missing"),
-        (("--precision", "int5", *given), r"'int5' is no precision"),
+        (("--precision", "int5", *given), r"'int5' is not a precision"),
         (("--precision", "int4", "--profile", "portable", *given), r"the bundle is portable"),
         (("--precision", "int8", "--weights", "float16", *given), r"are stored as float16"),
     ]
@@ -172,10 +175,10 @@ def test_an_export_fails_before_the_long_part(calibration: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (("int5",), r"'int5' is no precision\. Give one of fp32, fp16"),
-        (("head=int4",), r"'head=int4' is no precision"),
-        (("embed_tokens=int4",), r"embed_tokens is to be int4, .*\. Choose one of fp32, fp16"),
-        (("fp32",), r"every component is to stay fp32"),
+        (("int5",), r"'int5' is not a precision\. Give one of fp32, fp16"),
+        (("head=int4",), r"'head=int4' is not a precision"),
+        (("embed_tokens=int4",), r"embed_tokens cannot be int4, .*\. Choose one of fp32, fp16"),
+        (("fp32",), r"every component would stay fp32"),
     ],
 )
 def test_wrong_precisions(texts: tuple[str, ...], message: str) -> None:
@@ -184,8 +187,9 @@ def test_wrong_precisions(texts: tuple[str, ...], message: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["int4", "int4-only"])
-def test_int4_is_no_standard_operator(
+def test_int4_is_not_a_standard_operator(
     word: str, pocket_portable: Path, calibration: Path, tmp_path: Path
 ) -> None:
+    options = LowerOptions(precisions=(word,), calibration=calibration)
     with pytest.raises(CarveError, match=r"int4 needs an operator of ONNX Runtime.*\. Choose int8"):
-        lower_bundle(pocket_portable, tmp_path / "out", (word,), calibration)
+        lower_bundle(pocket_portable, tmp_path / "out", options)

@@ -37,17 +37,17 @@ def test_preprocessing(name: str, tmp_path: Path) -> None:
     exact, single = onnx_runtime(path), open_vino(path)
     photo = load_image(PHOTOS / "portrait.jpg")
     for image in (photo, photo[:41, :333], photo[:30, :20], photo[:2, :3]):
-        wanted = preprocess(image, SPECS[name])
+        expected = preprocess(image, SPECS[name])
         pixel_values, window = exact({"image": image})
-        np.testing.assert_array_equal(pixel_values, wanted.feeds[names.PIXEL_VALUES])
-        np.testing.assert_array_equal(window, wanted.window)
+        np.testing.assert_array_equal(pixel_values, expected.feeds[names.PIXEL_VALUES])
+        np.testing.assert_array_equal(window, expected.window)
         pixel_values, _ = single({"image": image})
         std = np.min(SPECS[name].std or 1.0)
         level = SINGLE_BYTES / 255 / std + 1e-5
-        assert np.abs(pixel_values - wanted.feeds[names.PIXEL_VALUES]).max() <= level
+        assert np.abs(pixel_values - expected.feeds[names.PIXEL_VALUES]).max() <= level
 
 
-def test_a_filter_that_is_no_convolution_has_no_graph(tmp_path: Path) -> None:
+def test_a_filter_that_is_not_a_convolution_has_no_graph(tmp_path: Path) -> None:
     write_step_graphs(tmp_path, FixedImage(resize_to=(56, 48), resample="nearest", **COMMON))
     assert not (tmp_path / names.graph_file(names.PREPROCESS)).exists()
     assert (tmp_path / names.graph_file(names.CARVE_REFINE)).exists()

@@ -104,12 +104,12 @@ def test_goldens_in_onnx_runtime(index: int, refine: Run) -> None:
     case = golden(index)
     given = golden_feeds(case)
     saliency, mask, box, refined, limited = refine(given)
-    wanted_saliency, wanted_mask, wanted = by_the_runtime(case, given["image"])
-    np.testing.assert_array_equal(saliency, wanted_saliency)
-    np.testing.assert_array_equal(mask, wanted_mask)
-    assert tuple(box) == wanted.box == tuple(case["bbox"])
-    assert bool(limited) == wanted.limited
-    np.testing.assert_array_equal(refined, wanted.image)
+    expected_saliency, expected_mask, expected = by_the_runtime(case, given["image"])
+    np.testing.assert_array_equal(saliency, expected_saliency)
+    np.testing.assert_array_equal(mask, expected_mask)
+    assert tuple(box) == expected.box == tuple(case["bbox"])
+    assert bool(limited) == expected.limited
+    np.testing.assert_array_equal(refined, expected.image)
 
 
 @pytest.mark.parametrize("index", GOLDEN_CASES)
@@ -117,15 +117,15 @@ def test_goldens_in_openvino(index: int, refine_in_openvino: Run) -> None:
     case = golden(index)
     given = golden_feeds(case)
     saliency, mask, box, refined, _ = refine_in_openvino(given)
-    wanted_saliency, wanted_mask, wanted = by_the_runtime(case, given["image"])
-    np.testing.assert_allclose(saliency, wanted_saliency, rtol=SINGLE_SALIENCY)
-    threshold = np.percentile(wanted_saliency, (1 - float(case["top"])) * 100)
-    sure = np.abs(wanted_saliency - threshold) > SINGLE_SALIENCY * threshold
-    np.testing.assert_array_equal(mask[sure], wanted_mask[sure])
-    assert tuple(box) == wanted.box
-    assert np.abs(np.subtract(refined.shape, wanted.image.shape)).max() <= SINGLE_SIDE
-    if refined.shape == wanted.image.shape:
-        assert np.abs(refined.astype(int) - wanted.image).max() <= SINGLE_BYTES
+    expected_saliency, expected_mask, expected = by_the_runtime(case, given["image"])
+    np.testing.assert_allclose(saliency, expected_saliency, rtol=SINGLE_SALIENCY)
+    threshold = np.percentile(expected_saliency, (1 - float(case["top"])) * 100)
+    sure = np.abs(expected_saliency - threshold) > SINGLE_SALIENCY * threshold
+    np.testing.assert_array_equal(mask[sure], expected_mask[sure])
+    assert tuple(box) == expected.box
+    assert np.abs(np.subtract(refined.shape, expected.image.shape)).max() <= SINGLE_SIDE
+    if refined.shape == expected.image.shape:
+        assert np.abs(refined.astype(int) - expected.image).max() <= SINGLE_BYTES
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_any_map_gives_the_regions_of_the_runtime(refine: Run, data: st.DataObje
         rule=RULES.index(rule),
         outlier_percent=outlier,
     )
-    wanted = select_regions(
+    expected = select_regions(
         saliency,
         mask_top_p=share,
         max_regions=kept,
@@ -161,7 +161,7 @@ def test_any_map_gives_the_regions_of_the_runtime(refine: Run, data: st.DataObje
         rule=rule,
         outlier_percent=outlier,
     )
-    np.testing.assert_array_equal(mask, wanted)
+    np.testing.assert_array_equal(mask, expected)
 
 
 def mask_of(refine: Run, saliency: Any, **changes: Any) -> Any:
@@ -193,9 +193,9 @@ def test_winding_regions(shape: str, refine: Run) -> None:
     saliency = {"spiral": spiral(side), "comb": comb, "checkers": checkers}[shape]
     saliency *= 1 + np.random.default_rng(0).random(saliency.shape).astype(np.float32)
     share = float((saliency > 0).mean())
-    found = mask_of(refine, saliency, mask_top_p=share, max_regions=1, rule=1)
-    wanted = select_regions(saliency, mask_top_p=share, max_regions=1, rule="paper")
-    np.testing.assert_array_equal(found, wanted)
+    actual = mask_of(refine, saliency, mask_top_p=share, max_regions=1, rule=1)
+    expected = select_regions(saliency, mask_top_p=share, max_regions=1, rule="paper")
+    np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_windows_and_steps(window: Any, mode: str, refine: Run) -> None:
     general = random.random((3, 3, 63), np.float32)
     general[0, 1] = 0.0  # a layer that is left out
     image = random.integers(0, 256, (70, 100, 3), np.uint8)
-    wanted = fuse_contrast(
+    expected = fuse_contrast(
         question,
         general,
         grid=grid,
@@ -238,10 +238,10 @@ def test_windows_and_steps(window: Any, mode: str, refine: Run) -> None:
             regularizer=0.01,
         )
     )
-    np.testing.assert_allclose(saliency, wanted, rtol=BORDERLINE)
-    kept = select_regions(wanted)
-    threshold = np.nanpercentile(wanted, 80)
-    sure = np.abs(wanted - threshold) > BORDERLINE * threshold
+    np.testing.assert_allclose(saliency, expected, rtol=BORDERLINE)
+    kept = select_regions(expected)
+    threshold = np.nanpercentile(expected, 80)
+    sure = np.abs(expected - threshold) > BORDERLINE * threshold
     np.testing.assert_array_equal(mask[sure], kept[sure])
 
 
@@ -254,6 +254,6 @@ def test_the_pixel_limit(limit: int, refine: Run) -> None:
         attention, attention + 1, image, grid=(4, 4), max_refined_pixels=limit, mask_top_p=0.1
     )
     _, mask, box, refined, limited = refine(given)
-    wanted = refine_pixels(image, mask, limit or None)
-    assert (tuple(box), bool(limited)) == (wanted.box, wanted.limited)
-    np.testing.assert_array_equal(refined, wanted.image)
+    expected = refine_pixels(image, mask, limit or None)
+    assert (tuple(box), bool(limited)) == (expected.box, expected.limited)
+    np.testing.assert_array_equal(refined, expected.image)

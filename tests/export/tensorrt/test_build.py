@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import onnx
 import pytest
@@ -14,10 +13,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 from carve_export.cli.main import main
-from carve_export.precision.quality import lower_bundle
+from carve_export.precision.quality import LowerOptions, lower_bundle
 from carve_export.tensorrt.build import EngineOptions, build_engines
 from carve_export.tensorrt.builder import Builder, BuildOptions
-from carve_export.tensorrt.contrast import CONTRAST, contrast_interface, write_contrast
 from carve_models import names
 from carve_models.engines import EngineManifest, EnginePrecision, read_engines
 from carve_models.errors import EngineError
@@ -29,9 +27,9 @@ from tests.conftest import ExportOf
 from tests.support import CASES, PHOTOS, POCKET, TESTS
 
 CAPABILITIES = ("8.6", "8.9")
-GRAPHS = (names.VISION_ENCODER, names.DECODER, CONTRAST)
+GRAPHS = (names.VISION_ENCODER, names.DECODER)
 ENGINES = ("--target", "tensorrt_rtx", "--compute-capability", "8.9")
-ALLOWED = set(yaml.safe_load((TESTS / "export" / "engines" / "operators.yaml").read_text()))
+ALLOWED = set(yaml.safe_load((TESTS / "export" / "tensorrt" / "operators.yaml").read_text()))
 #: The arithmetic around the model: sorts, loops and computed slices that TensorRT refuses.
 ON_THE_HOST = {names.PREPROCESS, names.CARVE_REFINE}
 
@@ -44,15 +42,16 @@ def portable(request: pytest.FixtureRequest, pocket_portable: Path, export_of: E
 
 
 def build(
-    bundle: Path, out: Path, precision: EnginePrecision = "fp32", **options: Any
+    bundle: Path,
+    out: Path,
+    precision: EnginePrecision = "fp32",
+    *,
+    graphs: tuple[str, ...] = (),
+    stripped: bool = False,
 ) -> EngineManifest:
-    capabilities = options.pop("capabilities", CAPABILITIES)
-    build = BuildOptions(compute_capabilities=capabilities, stripped=options.pop("stripped", False))
-    return build_engines(
-        bundle,
-        out,
-        EngineOptions(target="tensorrt_rtx", build=build, precision=precision, **options),
-    )
+    build = BuildOptions(compute_capabilities=("8.9",), stripped=stripped)
+    options = EngineOptions(target="tensorrt_rtx", build=build, precision=precision, graphs=graphs)
+    return build_engines(bundle, out, options)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
@@ -71,21 +70,20 @@ def test_engines_of_every_graph(portable: Path, tmp_path: Path, precision: Engin
     assert built.compute_capabilities == CAPABILITIES
     assert "Building engine" in phases
     bundle = read_manifest(portable)
-    interfaces = {**expected_graphs(bundle), CONTRAST: contrast_interface()}
+    interfaces = expected_graphs(bundle)
     for name, engine in built.engines.items():
         data = (out / engine.file).read_bytes()
         assert built.files[engine.file].size == len(data)
-        # The builder compared the network's names with these; the engine carries them.
+        # The builder compared the network's names with these; the engine contains them.
         assert (engine.inputs, engine.outputs) == (
             interfaces[name].inputs,
             interfaces[name].outputs,
         )
         for tensor in (*engine.inputs, *engine.outputs):
             assert tensor.name.encode() in data
-        named = {size for one in engine.inputs for size in one.shape if isinstance(size, str)}
-        assert set(engine.ranges) == named
-        if name != CONTRAST:
-            assert engine.source == bundle.files[bundle.graphs[name].file].sha256
+        sizes = [size for tensor in engine.inputs for size in tensor.shape]
+        assert set(engine.ranges) == {size for size in sizes if isinstance(size, str)}
+        assert engine.source == bundle.files[bundle.graphs[name].file].sha256
     decoder = built.engines[names.DECODER].ranges
     assert decoder["past_sequence_length"][0] == 0
     assert decoder["sequence_length"][0] == 1
@@ -93,47 +91,44 @@ def test_engines_of_every_graph(portable: Path, tmp_path: Path, precision: Engin
 
 
 def test_halves(pocket_portable: Path, tmp_path: Path) -> None:
-    whole = build(pocket_portable, tmp_path / "whole", capabilities=("8.9",))
+    whole = build(pocket_portable, tmp_path / "whole")
     assert set(whole.engines) == {
         names.VISION_ENCODER,
         names.EMBED_TOKENS,
         names.DECODER_LOWER,
         names.DECODER_UPPER,
-        CONTRAST,
     }
 
 
 def test_engines_in_static_int8(pocket_portable: Path, tmp_path: Path) -> None:
     """Scales that a calibration fixed are part of the graph; products without them are fp16."""
-    one = [{"image": str(PHOTOS / "landscape.jpg"), "question": "Is there a red star?"}]
+    questions = [{"image": str(PHOTOS / "landscape.jpg"), "question": "Is there a red star?"}]
     calibration, bundle = tmp_path / "questions.json", tmp_path / "int8"
-    calibration.write_text(json.dumps(one))
-    lower_bundle(pocket_portable, bundle, ("int8-static",), calibration)
+    calibration.write_text(json.dumps(questions))
+    options = LowerOptions(precisions=("int8-static",), calibration=calibration)
+    lower_bundle(pocket_portable, bundle, options)
     graphs = (names.VISION_ENCODER, names.DECODER)
-    usual = build(pocket_portable, tmp_path / "usual", capabilities=("8.9",), graphs=graphs)
-    small = build(bundle, tmp_path / "small", "fp16", capabilities=("8.9",), graphs=graphs)
+    exact = build(pocket_portable, tmp_path / "exact", graphs=graphs)
+    small = build(bundle, tmp_path / "small", "fp16", graphs=graphs)
     for engine in small.engines.values():
-        assert small.files[engine.file].size < usual.files[engine.file].size
+        assert small.files[engine.file].size < exact.files[engine.file].size
 
 
 @pytest.mark.no_gpu
 def test_weights_left_out(pocket_portable: Path, tmp_path: Path) -> None:
-    """TensorRT-RTX takes weights out only where a GPU is; without one it is an error, no crash."""
+    """TensorRT-RTX needs a GPU to leave weights out; without one it is an error, not a crash."""
     with pytest.raises(EngineError, match=r"refuses vision_encoder\.onnx: .*CUDA_SUCCESS"):
-        build(pocket_portable, tmp_path / "engines", capabilities=("8.9",), stripped=True)
+        build(pocket_portable, tmp_path / "engines", stripped=True)
     assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("case", [*CASES])
-def test_no_operator_that_tensorrt_refuses(case: str, export_of: ExportOf, tmp_path: Path) -> None:
+def test_no_operator_that_tensorrt_refuses(case: str, export_of: ExportOf) -> None:
     bundle = export_of(case, "portable").folder
-    files = [
-        bundle / graph.file
-        for name, graph in read_manifest(bundle).graphs.items()
-        if name not in ON_THE_HOST
-    ]
-    for file in [*files, write_contrast(tmp_path)]:
-        model = onnx.load(file, load_external_data=False)
+    for name, graph in read_manifest(bundle).graphs.items():
+        if name in ON_THE_HOST:
+            continue
+        model = onnx.load(bundle / graph.file, load_external_data=False)
         assert {node.domain for node in model.graph.node} <= {""}
         assert {node.op_type for node in model.graph.node} <= ALLOWED
 
@@ -152,20 +147,19 @@ def carve_export(*arguments: object) -> Result:
 
 def test_the_command(pocket_portable: Path, tmp_path: Path) -> None:
     out = tmp_path / "engines"
-    command = ("engine", pocket_portable, out, *ENGINES, "--graph", CONTRAST)
-    done = carve_export(*command, "--range", "steps=1:2:5")
+    command = ("engine", pocket_portable, out, *ENGINES, "--graph", names.EMBED_TOKENS)
+    done = carve_export(*command, "--range", "sequence_length=1:2:5")
     assert done.exit_code == 0, done.output
-    assert "steps 1:2:5" in done.stdout
-    assert read_engines(out).engines[CONTRAST].ranges["steps"] == (1, 2, 5)
+    assert "sequence_length 1:2:5" in done.stdout
+    assert read_engines(out).engines[names.EMBED_TOKENS].ranges["sequence_length"] == (1, 2, 5)
     (out / "mine.txt").write_text("kept")
     again = carve_export(*command)
     assert again.exit_code == 1
     assert "is already there" in again.stderr
     assert carve_export(*command, "--overwrite").exit_code == 0
     assert (out / "mine.txt").is_file()
-    assert (
-        sha256(out / f"{CONTRAST}.engine") == read_engines(out).files[f"{CONTRAST}.engine"].sha256
-    )
+    file = f"{names.EMBED_TOKENS}.engine"
+    assert sha256(out / file) == read_engines(out).files[file].sha256
 
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
@@ -173,10 +167,19 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         ("--target", "tensorrt_rtx", "--compute-capability", "5.0"),
         r"does not build for compute capability 5\.0\. Choose from .*8\.9",
     ),
-    "no capability": (("--target", "tensorrt_rtx"), r"capabilities .* are none\. Give --compute"),
+    "no capability": (
+        ("--target", "tensorrt_rtx"),
+        r"capabilities .* are not given\. Give --compute",
+    ),
     "range": ((*ENGINES, "--range", "width=1:2:3"), r"no input has a dimension 'width'\. Choose"),
-    "range of two": ((*ENGINES, "--range", "steps=1:2"), r"'steps=1:2' is not three sizes"),
-    "range in disorder": ((*ENGINES, "--range", "steps=3:2:1"), r"'steps=3:2:1' is not in order"),
+    "range of two": (
+        (*ENGINES, "--range", "batch_size=1:2"),
+        r"'batch_size=1:2' is not three sizes",
+    ),
+    "range in disorder": (
+        (*ENGINES, "--range", "batch_size=3:2:1"),
+        r"'batch_size=3:2:1' is not in order",
+    ),
     "graph": ((*ENGINES, "--graph", "preprocess"), r"no graph 'preprocess' to build\. Choose"),
     "cache": ((*ENGINES, "--timing-cache", "x"), r"tensorrt_rtx has no timing cache"),
     "not installed": (

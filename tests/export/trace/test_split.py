@@ -21,19 +21,19 @@ def load(name: str, *, weights: bool) -> onnx.ModelProto:
 
 def test_halves_point_at_the_weights_of_the_whole() -> None:
     whole = {
-        one.name: onnx.numpy_helper.to_array(one)
-        for one in load(names.DECODER, weights=True).graph.initializer
+        tensor.name: onnx.numpy_helper.to_array(tensor)
+        for tensor in load(names.DECODER, weights=True).graph.initializer
     }
     used: set[str] = set()
     for half in HALVES:
         bare = load(half, weights=False).graph.initializer
-        assert all(len(one.raw_data) < SMALL for one in bare)
-        entries = [entry for one in bare for entry in one.external_data]
+        assert all(len(tensor.raw_data) < SMALL for tensor in bare)
+        entries = [entry for tensor in bare for entry in tensor.external_data]
         places = {entry.value for entry in entries if entry.key == "location"}
         assert places == {"decoder_model_merged.onnx"}
-        for one in load(half, weights=True).graph.initializer:
-            np.testing.assert_array_equal(onnx.numpy_helper.to_array(one), whole[one.name])
-            used.add(one.name)
+        for tensor in load(half, weights=True).graph.initializer:
+            np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), whole[tensor.name])
+            used.add(tensor.name)
     assert used == set(whole)
 
 
@@ -49,14 +49,14 @@ def test_one_half_after_the_other_is_the_whole(past: int) -> None:
     }
     for name in names.past_names(range(spec.layers)):
         given[name] = random.standard_normal(shape, np.float32)
-    whole, found = dict(given), dict(given)
-    for part, values in ((spec.whole, whole), *((half, found) for half in spec.parts)):
+    whole, halves = dict(given), dict(given)
+    for part, values in ((spec.whole, whole), *((half, halves) for half in spec.parts)):
         session = onnxruntime.InferenceSession(POCKET / names.graph_file(part.name))
-        inputs = {one.name: values[one.name] for one in session.get_inputs()}
-        outputs = [one.name for one in session.get_outputs()]
+        inputs = {tensor.name: values[tensor.name] for tensor in session.get_inputs()}
+        outputs = [tensor.name for tensor in session.get_outputs()]
         rows = values.pop(names.LAST_ROW, None)
         values |= dict(zip(outputs, session.run(outputs, inputs), strict=True))
         if rows is not None:
             values[names.LAST_ROW] = np.concatenate([rows, values[names.LAST_ROW]], axis=1)
     for name in (names.LOGITS, names.LAST_ROW, *names.present_names(range(spec.layers))):
-        np.testing.assert_array_equal(found[name], whole[name])
+        np.testing.assert_array_equal(halves[name], whole[name])

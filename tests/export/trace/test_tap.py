@@ -12,8 +12,8 @@ import onnxruntime
 import pytest
 
 from carve_export.checkpoint.load import decoder_spec, load_checkpoint
-from carve_export.trace.modules import traceable_decoder
-from carve_export.trace.to_onnx import trace_graph
+from carve_export.trace.decoder import traceable_decoder
+from carve_export.trace.graph import trace_graph
 from carve_models import names
 from carve_models.manifest import DecoderSpec, Profile
 from tests.conftest import CheckpointOf, ExportOf
@@ -52,15 +52,15 @@ def run(model: Any, spec: DecoderSpec, optimize: bool = True) -> dict[str, Any]:
 def ancestors(graph: Any, outputs: set[str]) -> set[str]:
     """Return the names of all tensors that the outputs depend on."""
     makers = {name: node for node in graph.node for name in node.output}
-    found: set[str] = set()
+    reached: set[str] = set()
     pending = list(outputs)
     while pending:
         name = pending.pop()
-        if name in found or name not in makers:
+        if name in reached or name not in makers:
             continue
-        found.add(name)
+        reached.add(name)
         pending.extend(makers[name].input)
-    return found
+    return reached
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -70,8 +70,8 @@ def test_the_tap_adds_no_tensor_larger_than_heads_by_keys(
     report = export_of(CASE, profile)
     spec = report.manifest.decoder
     model = onnx.load(report.folder / names.graph_file(names.DECODER))
-    others = {value.name for value in model.graph.output} - {names.LAST_ROW}
-    tap_only = ancestors(model.graph, {names.LAST_ROW}) - ancestors(model.graph, others)
+    rest = {value.name for value in model.graph.output} - {names.LAST_ROW}
+    tap_only = ancestors(model.graph, {names.LAST_ROW}) - ancestors(model.graph, rest)
     assert tap_only
     known = {value.name for value in model.graph.output}
     model.graph.output.extend(
@@ -128,6 +128,6 @@ def test_external_data(checkpoint_of: CheckpointOf, tmp_path: Path) -> None:
     path = tmp_path / "outside" / outside.file
     assert path.with_name("decoder_model_merged.onnx_data").stat().st_size > path.stat().st_size
     assert outside == inline
-    found = run(str(path), spec)
-    wanted = run(str(tmp_path / "inline" / inline.file), spec)
-    np.testing.assert_array_equal(found[names.LOGITS], wanted[names.LOGITS])
+    actual = run(str(path), spec)
+    expected = run(str(tmp_path / "inline" / inline.file), spec)
+    np.testing.assert_array_equal(actual[names.LOGITS], expected[names.LOGITS])

@@ -47,13 +47,13 @@ def test_image_tokens_at_many_sizes(
             output = model.get_image_features(
                 **{key: value for key, value in inputs.items() if key in IMAGE_INPUTS}
             )
-        found = encoder.image_features(preprocess(pixels, report.manifest.image), Counts())
-        grids.add(found.model_input.grid)
-        wanted = torch.cat(list(output.pooler_output)).reshape(found.tokens.shape).numpy()
-        compare(f"{width} x {height}", found.tokens, wanted)
-        if found.deepstack is not None:
-            wanted = torch.stack([torch.cat(list(part)) for part in output.deepstack_features])
-            compare("deepstack", found.deepstack[0], wanted.numpy())
+        actual = encoder.image_features(preprocess(pixels, report.manifest.image), Counts())
+        grids.add(actual.model_input.grid)
+        expected = torch.cat(list(output.pooler_output)).reshape(actual.tokens.shape).numpy()
+        compare(f"{width} x {height}", actual.tokens, expected)
+        if actual.deepstack is not None:
+            expected = torch.stack([torch.cat(list(part)) for part in output.deepstack_features])
+            compare("deepstack", actual.deepstack[0], expected.numpy())
     print(f"{name}: grids {sorted(grids)}")
     assert len(grids) >= 5 or name == ONE_GRID
 
@@ -61,7 +61,7 @@ def test_image_tokens_at_many_sizes(
 IMAGE_INPUTS = ("pixel_values", "image_grid_thw")
 
 
-def compare(title: str, found: Array, wanted: Array) -> None:
-    difference, scale = np.abs(found - wanted).max(), np.abs(wanted).max()
+def compare(title: str, actual: Array, expected: Array) -> None:
+    difference, scale = np.abs(actual - expected).max(), np.abs(expected).max()
     print(f"{title}: {difference:.1e} of {scale:.1f}")
     assert difference <= 1e-5 * max(scale, 1.0)

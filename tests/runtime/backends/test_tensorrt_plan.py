@@ -13,7 +13,6 @@ import pytest
 
 from carve_export.tensorrt.build import EngineOptions, build_engines
 from carve_export.tensorrt.builder import BuildOptions
-from carve_export.tensorrt.contrast import CONTRAST
 from carve_models import names
 from carve_models.engines import (
     ENGINES_FILE,
@@ -149,7 +148,7 @@ def relist(**changes: Any) -> Callable[[Path], None]:
 
 def drop(folder: Path) -> None:
     listed = read_engines(folder)
-    kept = {CONTRAST: listed.engines[CONTRAST]}
+    kept = {names.EMBED_TOKENS: listed.engines[names.EMBED_TOKENS]}
     write_engines(folder, replace(listed, engines=kept))
 
 
@@ -188,7 +187,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "version": (relist(version="1.0"), r"built by tensorrt_rtx 1\.0, here is 1\.\d+.*\. Build"),
     "stripped": (relist(stripped=True), r"have no weights\. Build them without --strip-weights"),
     "other bundle": (other_source, r"was built from another bundle"),
-    "not built": (drop, r"has no engine of decoder_lower \(it has contrast\)"),
+    "not built": (drop, r"has no engine of decoder_lower \(it has embed_tokens\)"),
 }
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from carve_export.precision.agreement import Outcome, ask_all, measure_quality
 from carve_export.precision.calibration import read_entries
-from carve_export.precision.quality import lower_bundle, measurable
+from carve_export.precision.quality import LowerOptions, lower_bundle, measurable
 from carve_models import names
 from carve_models.manifest import Quality
 from carve_runtime.bundle import Bundle, open_bundle
@@ -117,7 +117,8 @@ class Measurer:
         subject = self._subject
         out = subject.work / slug(choice)
         if not (out / names.MANIFEST_FILE).exists():
-            lower_bundle(subject.bundle.folder, out, choice, subject.calibration, on_stage=on_stage)
+            options = LowerOptions(precisions=choice, calibration=subject.calibration)
+            lower_bundle(subject.bundle.folder, out, options, on_stage=on_stage)
         return open_bundle(out)
 
     def _pace(self, made: Bundle) -> Paces:

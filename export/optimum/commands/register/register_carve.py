@@ -18,13 +18,13 @@ _PARAMETERS = [parameter for parameter in main.params if parameter.expose_value]
 
 
 class CarveExportCommand(BaseOptimumCLICommand):
-    """The arguments and options of ``carve-export``, which judges them itself."""
+    """The arguments and options of ``carve-export``, which checks them itself."""
 
     COMMAND = CommandInfo(name="carve", help="Export a vision-language model to a CARVE bundle.")
 
     @staticmethod
     def parse_args(parser: ArgumentParser) -> None:
-        """Declare what ``carve-export`` takes."""
+        """Declare the arguments and options of ``carve-export``."""
         parser.epilog = "Examples and the settings file: carve-export --help"
         for parameter in _PARAMETERS:
             name = str(parameter.name)
@@ -49,8 +49,8 @@ class CarveExportCommand(BaseOptimumCLICommand):
             elif value is True:
                 options.append(parameter.opts[0])
             elif value not in (None, False):
-                for one in value if isinstance(value, list) else [value]:
-                    options += [parameter.opts[0], one]
+                for item in value if isinstance(value, list) else [value]:
+                    options += [parameter.opts[0], item]
         main.main([*options, "--", *positional], prog_name="optimum-cli export carve")
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 from transformers import LlavaForConditionalGeneration
 
-from carve_export.precision.quality import lower_bundle
+from carve_export.precision.quality import LowerOptions, lower_bundle
 from carve_models import names
 from carve_models.errors import ExportError
 from carve_runtime.bundle import Bundle, open_bundle
@@ -62,7 +62,8 @@ def test_a_lowered_decoder_is_cut_where_it_chooses(
     (entry, *_) = json.loads((SCENES / "questions.json").read_text())
     one = tmp_path / "one.json"
     one.write_text(json.dumps([{**entry, "image": str(SCENES / entry["image"])}]))
-    lower_bundle(POCKET, tmp_path / "out", (precision, f"lm_head={precision}"), one)
+    options = LowerOptions(precisions=(precision, f"lm_head={precision}"), calibration=one)
+    lower_bundle(POCKET, tmp_path / "out", options)
     made = open_bundle(tmp_path / "out")
     *_, last = Predictor(made).logits(ids)
     model = Model(made)

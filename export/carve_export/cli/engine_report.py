@@ -1,30 +1,26 @@
-"""Show a build on the terminal: the builder's phases while it runs, a table at the end."""
+"""What a build of TensorRT engines shows: the builder's phases, and a table at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from carve_export.tensorrt.build import EngineOptions, build_engines
-from carve_export.tensorrt.builder import BuildOptions
+from carve_export.tensorrt.builder import OnProgress
 from carve_models.engines import EngineManifest
 
 
-def run_engine(bundle: Path, out: Path, build: Mapping[str, Any], **options: Any) -> None:
-    """Build with progress, then print what was built for which sizes.
+@contextmanager
+def build_progress(console: Console) -> Iterator[tuple[Callable[[str], None], OnProgress]]:
+    """Show the graph that is built and the builder's phases.
 
-    Args:
-        bundle: the bundle's folder.
-        out: the folder of engines.
-        build: fields of :class:`BuildOptions`.
-        **options: fields of :class:`EngineOptions`.
+    Yields:
+        ``on_graph`` and ``on_progress`` of :func:`carve_export.tensorrt.build.build_engines`.
     """
-    console, chosen = Console(), EngineOptions(build=BuildOptions(**build), **options)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -45,11 +41,11 @@ def run_engine(bundle: Path, out: Path, build: Mapping[str, Any], **options: Any
                 shown[phase] = progress.add_task(f"  {phase}", total=steps)
             progress.update(shown[phase], completed=done, visible=done < steps)
 
-        manifest = build_engines(bundle, out, chosen, on_graph=on_graph, on_progress=on_progress)
-    _print(console, out, manifest)
+        yield on_graph, on_progress
 
 
-def _print(console: Console, out: Path, manifest: EngineManifest) -> None:
+def engine_table(manifest: EngineManifest) -> Table:
+    """Return what was built, for which sizes."""
     title = f"{manifest.target} {manifest.version}, {manifest.precision}"
     table = Table(title=f"{title}, compute capability {', '.join(manifest.compute_capabilities)}")
     table.add_column("graph")
@@ -58,5 +54,4 @@ def _print(console: Console, out: Path, manifest: EngineManifest) -> None:
     for graph, engine in manifest.engines.items():
         ranges = [f"{name} {':'.join(map(str, sizes))}" for name, sizes in engine.ranges.items()]
         table.add_row(graph, f"{manifest.files[engine.file].size / 1e6:.1f}", "\n".join(ranges))
-    console.print(table)
-    console.print(f"{out}: {len(manifest.engines)} engines", highlight=False)
+    return table

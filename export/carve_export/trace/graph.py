@@ -75,15 +75,16 @@ def _trace(traceable: Traceable, opset: int) -> ir.Model:
 
 
 def _require_opset(model: ir.Model, opset: int) -> None:
-    found = model.opset_imports[""]
-    if found != opset:
+    actual = model.opset_imports[""]
+    if actual != opset:
         raise ExportError(
-            f"the exporter made operator set {found} instead of {opset}", "choose another --opset"
+            f"torch.onnx.export wrote operator set {actual} instead of {opset}",
+            "choose another --opset",
         )
 
 
 def _strip_traces(model: ir.Model) -> None:
-    """Drop the exporter's stack traces: they name the builder's folders and double the graph."""
+    """Drop the exporter's stack traces: they name folders of this machine and double the graph."""
     graph = model.graph
     nodes = list(graph.all_nodes())
     results = [value for node in nodes for value in node.outputs]
@@ -93,16 +94,16 @@ def _strip_traces(model: ir.Model) -> None:
 
 
 def _keep_inside(model: ir.Model, inner: list[str]) -> None:
-    """Make inner results ordinary tensors; they keep their names."""
+    """Make inner results ordinary tensors of the graph; they keep their names."""
     outputs = [value for value in model.graph.outputs if value.name not in inner]
     model.graph.outputs[:] = outputs
 
 
 def _put_weights_first(graph: ir.Graph) -> None:
-    """Move what depends on weights alone, such as their widening, to the front of the list.
+    """Move nodes that depend on weights alone, such as their widening, to the front of the list.
 
-    ONNX Runtime goes back from the outputs and runs, of a node's inputs, the one that is listed
-    last first: so each weight is widened right before its use, not all of them at once.
+    ONNX Runtime orders nodes from the outputs backwards, and of a node's inputs it runs first the
+    one that is listed last: each weight is then widened directly before its use, not all at once.
     """
     known = set(graph.initializers.values())
     alone = []
@@ -136,7 +137,7 @@ def _tensor(value: onnx.ValueInfoProto) -> Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporter's remarks on its own internals and on torchvision, not needed here."""
+    """Silence what the exporter logs about its internals and about torchvision, not needed here."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

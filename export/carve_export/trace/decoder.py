@@ -40,7 +40,7 @@ _SEQUENCE = Dim(names.SEQUENCE)
 _PAST = Dim(names.PAST)
 _TOTAL = Dim(names.TOTAL)
 
-# Example sizes: distinct and above one, so that the trace takes none of them for a constant.
+# Example sizes: distinct and above one, so that the trace does not take them for constants.
 _EXAMPLE_SEQUENCE, _EXAMPLE_PAST = 5, 7
 
 
@@ -60,7 +60,7 @@ class EmbedTokens(nn.Module):
 class TracedDecoder(nn.Module):
     """The text model over an explicit cache, with the last attention row of tapped layers.
 
-    Where it will be split, it also returns what the halves hand over: see :func:`inner_names`.
+    If it will be split, it also returns what the lower half hands over: see :func:`inner_names`.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class TracedDecoder(nn.Module):
 
 
 def inner_names(parts: Sequence[DecoderPart]) -> list[str]:
-    """Return the names of the results that only a split needs, as :class:`Decoder` orders them."""
+    """Return the names of the results that only a split needs, in the order of the outputs."""
     taps = [part for part in parts if part.tapped]
     handed_over = [names.HIDDEN_STATES for _ in parts[1:]]
     return handed_over + [row_name(part, parts) for part in taps if len(taps) > 1]
@@ -133,12 +133,12 @@ def inner_names(parts: Sequence[DecoderPart]) -> list[str]:
 
 def row_name(part: DecoderPart, parts: Sequence[DecoderPart]) -> str:
     """Return the whole decoder's name of the attention rows of one of its parts."""
-    alone = sum(bool(one.tapped) for one in parts) == 1
-    return names.LAST_ROW if alone else f"{names.LAST_ROW}.{part.name}"
+    taps = [entry for entry in parts if entry.tapped]
+    return names.LAST_ROW if len(taps) == 1 else f"{names.LAST_ROW}.{part.name}"
 
 
 def _add_features(states: Tensor, _: Tensor, features: Tensor) -> Tensor:
-    """Add features that already stand in their places: what transformers does with a mask."""
+    """Add features that already stand in their places; transformers selects them with a mask."""
     return states + features
 
 
@@ -158,12 +158,12 @@ def traceable_embed(checkpoint: Checkpoint) -> Traceable:
 def traceable_decoder(
     checkpoint: Checkpoint, spec: DecoderSpec, profile: Profile, parts: Sequence[DecoderPart]
 ) -> Traceable:
-    """Return the decoder, ready to trace. It switches the text model to our attention."""
+    """Return the decoder, ready to trace; this switches the text model to our attention."""
     register_attention()
     checkpoint.model.set_attn_implementation({"text_config": ATTENTION_NAME})
     total = _EXAMPLE_PAST + _EXAMPLE_SEQUENCE
     cache_shape = (EXAMPLE_BATCH, spec.key_value_heads, _EXAMPLE_PAST, spec.head_dim)
-    # Each a tensor of its own: the trace would merge inputs that share one.
+    # Each is a tensor of its own: the trace would merge inputs that share a tensor.
     past = [(torch.randn(cache_shape), torch.randn(cache_shape)) for _ in range(spec.layers)]
     axes = spec.position_axes
     positions = torch.arange(_EXAMPLE_PAST, total).repeat(*axes, EXAMPLE_BATCH, 1)

@@ -1,0 +1,152 @@
+"""``carve-export CHECKPOINT OUT``: a Hugging Face checkpoint in, a bundle out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from carve_export.cli.extras import load_exporter
+from carve_export.cli.options import (
+    FAMILY_OPTION,
+    OUT_ARGUMENT,
+    TOLERANCE_OPTION,
+    choice_option,
+    file_option,
+    overwrite_option,
+    precision_options,
+)
+from carve_models.cli import HELP, DefaultCommand, parse_layers
+from carve_models.errors import SettingsError
+from carve_models.manifest import OPSETS, Profile, Weights
+
+
+@click.command(
+    cls=DefaultCommand,
+    context_settings=HELP,
+    epilog="""\b
+Examples:
+  carve-export llava-hf/llava-1.5-7b-hf llava-bundle
+  carve-export ./checkpoint ./bundle --profile portable --layers 20-25
+  carve-export ./checkpoint ./bundle --settings settings.json --overwrite
+  carve-export ./checkpoint ./small --precision int8 --calibration questions.json
+  carve-export verify ./bundle ./checkpoint --image photo.jpg
+  carve-export prompt ./bundle questions.json "Is there a dog?"   (see prompt --help)
+  carve-export engine ./bundle ./engines --target tensorrt        (see engine --help)
+  carve-export precision ./bundle ./small --precision int8 ...    (see precision --help)
+
+\b
+The settings file replaces prompts and default settings:
+  {"prompts": {"suffix": ""}, "defaults": {"layers": [1], "mask_top_p": 0.03}}
+""",
+)
+@click.argument("checkpoint")
+@OUT_ARGUMENT
+@choice_option(
+    "--profile",
+    Profile,
+    "ort: ONNX Runtime's fused attention; portable: standard operators for any runtime.",
+    default="ort",
+)
+@click.option(
+    "--opset",
+    type=click.IntRange(*OPSETS),
+    default=OPSETS[0],
+    show_default=True,
+    help="ONNX operator set.",
+)
+@choice_option(
+    "--weights",
+    Weights,
+    "What matrices are stored as; the graphs widen them and compute in float32.",
+    default="float32",
+)
+@click.option(
+    "--layers",
+    callback=parse_layers,
+    help='Layers to expose, as "20-25"; by default those of the paper, or a like share.',
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    help="Most pixels that the model sees of an image, where that can be chosen; by default the "
+    "paper's limit, or the image processor's.",
+)
+@file_option("--settings", "JSON file, see below.")
+@FAMILY_OPTION
+@TOLERANCE_OPTION
+@click.option(
+    "--unchecked",
+    is_flag=True,
+    help="Do not compare with PyTorch, where the model cannot be run here; verify it later.",
+)
+@precision_options(required=False)
+@overwrite_option("a bundle that is")
+@click.version_option(package_name="carve-vlm")
+def export(
+    checkpoint: str,
+    out: Path,
+    profile: Profile,
+    opset: int,
+    weights: Weights,
+    layers: tuple[int, ...] | None,
+    max_pixels: int | None,
+    settings: Path | None,
+    family: str | None,
+    tolerance: float,
+    unchecked: bool,
+    precisions: tuple[str, ...],
+    calibration: Path | None,
+    overwrite: bool,
+) -> None:
+    """Export CHECKPOINT (folder or hub id) to the bundle OUT.
+
+    The bundle is compared with PyTorch first; a failed or interrupted export leaves nothing at
+    OUT. The work is done in a hidden folder beside OUT.
+    """
+    changes = _read_settings(settings)
+    load_exporter()
+    from rich.console import Console
+
+    from carve_export.cli.report import print_export, stages
+    from carve_export.exporter import ExportOptions, export_bundle
+
+    options = ExportOptions(
+        profile=profile,
+        opset=opset,
+        weights=weights,
+        layers=layers,
+        max_pixels=max_pixels,
+        prompts=changes.prompts,
+        defaults=changes.defaults,
+        family=family,
+        tolerance=tolerance,
+        unchecked=unchecked,
+        precisions=precisions,
+        calibration=calibration,
+        overwrite=overwrite,
+    )
+    console = Console()
+    with stages(console) as on_stage:
+        report = export_bundle(checkpoint, out, options, on_stage=on_stage)
+    print_export(console, report)
+
+
+class _SettingsFile(msgspec.Struct, forbid_unknown_fields=True):
+    """What ``--settings`` may hold."""
+
+    prompts: dict[str, str] = {}
+    defaults: dict[str, Any] = {}
+
+
+def _read_settings(path: Path | None) -> _SettingsFile:
+    if path is None:
+        return _SettingsFile()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_SettingsFile)
+    except ValueError as error:
+        raise SettingsError(
+            f"{path} is not a settings file: {error}", "see the example in carve-export --help"
+        ) from error

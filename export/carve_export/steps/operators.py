@@ -1,0 +1,75 @@
+"""What the step graphs are written with: casts, constants, vectors of scalars, and the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+
+#: What adds operators to a graph, and a value in the graph.
+Op: TypeAlias = Any
+Value: TypeAlias = Any
+
+
+def real(op: Op, value: Value) -> Value:
+    """Return a value in double precision."""
+    return op.Cast(value, to=ir.DataType.DOUBLE)
+
+
+def whole(op: Op, value: Value) -> Value:
+    """Return a value as int64, cut towards zero as ``int()`` does."""
+    return op.Cast(value, to=ir.DataType.INT64)
+
+
+def constant(op: Op, value: float | int | list[float] | list[int], dtype: Any) -> Value:
+    """Return a constant of a numpy dtype."""
+    return op.Constant(value=ir.tensor(np.asarray(value, dtype)))
+
+
+def scalars(op: Op, vector: Value, count: int) -> list[Value]:
+    """Return the elements of a vector as scalars."""
+    return [op.Gather(vector, constant(op, index, np.int64), axis=0) for index in range(count)]
+
+
+def vector(op: Op, *values: Value) -> Value:
+    """Return a vector of scalars."""
+    return op.Concat(*[op.Unsqueeze(value, [0]) for value in values], axis=0)
+
+
+def loop(
+    op: Op,
+    trips: Value,
+    body: Callable[..., list[Value]],
+    state: Value,
+    dtype: ir.DataType,
+) -> Value:
+    """Return the last state of ``body(op, trip, going, state) -> [going, state]``.
+
+    Args:
+        op: the operators.
+        trips: most iterations, int64 scalar.
+        body: builds one iteration.
+        state: the first state.
+        dtype: its dtype.
+    """
+    boolean = ir.TensorType(ir.DataType.BOOL)
+    kind = ir.TensorType(dtype)
+    builder = op.builder
+    builder.push_module(f"loop_{builder.graph.num_nodes()}")  # names must differ from those outside
+    graph = builder.subgraph(
+        body,
+        inputs=[
+            ir.Value(name="trip", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])),
+            ir.Value(name="going", type=boolean, shape=ir.Shape([])),
+            ir.Value(name="state", type=kind),
+        ],
+        outputs=[
+            ir.Value(name="goes_on", type=boolean, shape=ir.Shape([])),
+            ir.Value(name="next_state", type=kind),
+        ],
+        name="body",
+    )
+    builder.pop_module()
+    return op.Loop(trips, constant(op, True, np.bool_), state, body=graph)
