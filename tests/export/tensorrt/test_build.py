@@ -31,7 +31,7 @@ from tests.support import CASES, PHOTOS, POCKET, TESTS
 CAPABILITIES = ("8.6", "8.9")
 GRAPHS = (names.VISION_ENCODER, names.DECODER, CONTRAST)
 ENGINES = ("--target", "tensorrt_rtx", "--compute-capability", "8.9")
-ALLOWED = set(yaml.safe_load((TESTS / "export" / "engines" / "operators.yaml").read_text()))
+ALLOWED = set(yaml.safe_load((TESTS / "export" / "tensorrt" / "operators.yaml").read_text()))
 #: The arithmetic around the model: sorts, loops and computed slices that TensorRT refuses.
 ON_THE_HOST = {names.PREPROCESS, names.CARVE_REFINE}
 
