@@ -13,7 +13,7 @@ types:
 	mypy
 
 test:
-	pytest
+	pytest -n auto --dist loadfile
 
 # The page with the default model, served on this machine.
 demo: runtime/js/node_modules/.package-lock.json

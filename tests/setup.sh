@@ -63,7 +63,9 @@ if [ "${#lacking[@]}" -gt 0 ]; then
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get -qq install --yes --no-install-recommends "${lacking[@]}" >/dev/null
     mapfile -t lacking < <(missing)
-    [ "${#lacking[@]}" = 0 ] || fail "installed, yet not usable: ${lacking[*]}"
+    [ "${#lacking[@]}" = 0 ] ||
+        fail "installed, yet not usable: ${lacking[*]}." \
+            "Python has to be 3.10 or later; CHROMIUM may name a browser that starts."
 fi
 
 echo "Python packages, into .venv: PyTorch, transformers, ONNX Runtime and what else pyproject.toml lists"
