@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from carve_runtime import Carve, CarveResult, load_image
+from tests.conftest import Once
 from tests.consumers.building import SOURCE, run
 from tests.consumers.libcarve import Library
 from tests.support import PHOTOS, POCKET, ROOT, SCENES
@@ -41,27 +42,35 @@ def pairs(pocket: Carve) -> list[Pair]:
 
 
 @pytest.fixture(scope="session")
-def onnxruntime() -> Path:
+def onnxruntime(once: Once[Path]) -> Path:
     """Headers and library; kept between runs, for the headers come over the network."""
-    folder = ROOT / "build" / "onnxruntime"
-    run(SOURCE / "get_onnxruntime.sh", folder, sys.executable)
-    return folder
+
+    def fetch(_: Path) -> Path:
+        kept = ROOT / "build" / "onnxruntime"
+        run(SOURCE / "get_onnxruntime.sh", kept, sys.executable)
+        return kept
+
+    return once("onnxruntime", fetch)
 
 
 @pytest.fixture(scope="session")
-def installed(onnxruntime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(onnxruntime: Path, once: Once[Path]) -> Path:
     """The library and the examples, built without a warning and installed."""
-    build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("prefix")
-    run(
-        *("cmake", "-S", SOURCE, "-B", build, f"-DONNXRUNTIME_ROOT={onnxruntime}"),
-        *(f"-DCMAKE_INSTALL_PREFIX={prefix}", "-DCMAKE_INSTALL_LIBDIR=lib"),
-        *("-DCMAKE_C_FLAGS=-Werror", f"-DCMAKE_INSTALL_RPATH={onnxruntime / 'lib'}"),
-    )
-    run("cmake", "--build", build)
-    run("cmake", "--install", build)
-    for example in ("answer", "frames"):
-        shutil.copy(build / f"carve_{example}", prefix)
-    return prefix
+
+    def build(folder: Path) -> Path:
+        build, prefix = folder / "build", folder / "prefix"
+        run(
+            *("cmake", "-S", SOURCE, "-B", build, f"-DONNXRUNTIME_ROOT={onnxruntime}"),
+            *(f"-DCMAKE_INSTALL_PREFIX={prefix}", "-DCMAKE_INSTALL_LIBDIR=lib"),
+            *("-DCMAKE_C_FLAGS=-Werror", f"-DCMAKE_INSTALL_RPATH={onnxruntime / 'lib'}"),
+        )
+        run("cmake", "--build", build)
+        run("cmake", "--install", build)
+        for example in ("answer", "frames"):
+            shutil.copy(build / f"carve_{example}", prefix)
+        return prefix
+
+    return once("libcarve", build)
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ def folder(pairs: list[Pair], pocket: Carve, tmp_path_factory: pytest.TempPathFa
 
 
 def node(*command: object, **environment: str) -> None:
-    assert (SOURCE / "node_modules").is_dir(), f"run `npm ci` in {SOURCE}, as .ci/run does"
+    assert (SOURCE / "node_modules").is_dir(), f"tests/setup.sh fills {SOURCE}/node_modules"
     done = subprocess.run(
         list(map(str, command)),
         cwd=SOURCE,

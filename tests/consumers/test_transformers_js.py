@@ -19,7 +19,7 @@ PROMPT = "<image>\nUSER: {text}\nASSISTANT:"  # of pocket; transformers.js resol
 
 def test_the_same_plain_answers(pocket: Carve, tmp_path: Path) -> None:
     """At the size that the model sees: transformers.js resizes otherwise than Pillow."""
-    assert (SOURCE / "node_modules").is_dir(), f"run `npm ci` in {SOURCE}, as .ci/run does"
+    assert (SOURCE / "node_modules").is_dir(), f"tests/setup.sh fills {SOURCE}/node_modules"
     size = pocket.manifest.image.fixed_size
     assert size is not None
     pairs = []
