@@ -20,6 +20,7 @@ from carve_runtime import (
     refine_image,
 )
 from carve_runtime.session_cache import image_key
+from tests.comparing import assert_close
 from tests.support import POCKET, SCENES
 
 ENTRIES = json.loads((SCENES / "questions.json").read_text())
@@ -32,8 +33,8 @@ V3: Any = {"variant": "v3", "layers": [1], "final_prompt": "refined"}
 def assert_same(found: CarveResult, wanted: CarveResult) -> None:
     assert found.token_ids == wanted.token_ids
     np.testing.assert_array_equal(found.mask, wanted.mask)
-    np.testing.assert_array_equal(found.question_attention[:1], wanted.question_attention[:1])
-    np.testing.assert_array_equal(found.general_attention[:1], wanted.general_attention[:1])
+    assert_close(found.question_attention[:1], wanted.question_attention[:1])
+    assert_close(found.general_attention[:1], wanted.general_attention[:1])
 
 
 @pytest.mark.parametrize("final_prompt", ["pair", "refined"])
