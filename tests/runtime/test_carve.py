@@ -77,6 +77,11 @@ def test_every_end_of_sequence_ends_an_answer() -> None:
     assert stopped.plain(SCENE, INSTRUCTION).token_ids == ids[: ids.index(end)]
 
 
+def test_rows_are_those_of_the_tapped_layers(pocket: Carve) -> None:
+    spec = replace(pocket.manifest.decoder, tapped_layers=(0, 2, 3))
+    assert spec.rows([3, 0, 2]) == [2, 0, 1]
+
+
 def prompt_text(question: str) -> str:
     return f"\nUSER: {question}\nASSISTANT:"
 
