@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import pytest
-import torch
 
-from carve_export import ExportOptions, ExportReport, export_bundle
 from carve_models.manifest import Profile
 from carve_runtime import Carve
 from carve_runtime.bundle import open_bundle
-from tests.checkpoints import MAKERS
 from tests.support import CASES, POCKET
 
-torch.set_num_threads(1)  # the models are tiny: threads would only wait for each other
+# PyTorch takes longer to import than many tests to run: fixtures import it when they need it.
+if TYPE_CHECKING:
+    from carve_export import ExportReport
 
-CheckpointOf = Callable[[str], Path]
-ExportOf = Callable[[str, Profile], ExportReport]
+CheckpointOf: TypeAlias = Callable[[str], Path]
+ExportOf: TypeAlias = "Callable[[str, Profile], ExportReport]"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,9 +39,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_collection_finish() -> None:
+    """Keep PyTorch to one thread where a test's module has imported it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
-def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> CheckpointOf:
+def one_thread() -> None:
+    """Keep PyTorch to one thread: the models are tiny, threads would only wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> CheckpointOf:
     """Write a case's checkpoint, once."""
+    from tests.checkpoints import MAKERS
 
     @cache
     def make(name: str) -> Path:
@@ -53,6 +69,7 @@ def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> CheckpointOf:
 @pytest.fixture(scope="session")
 def export_of(tmp_path_factory: pytest.TempPathFactory, checkpoint_of: CheckpointOf) -> ExportOf:
     """Export a case in a profile, once."""
+    from carve_export import ExportOptions, export_bundle
 
     @cache
     def export(name: str, profile: Profile) -> ExportReport:
@@ -65,8 +82,10 @@ def export_of(tmp_path_factory: pytest.TempPathFactory, checkpoint_of: Checkpoin
 
 
 @pytest.fixture(scope="session")
-def pocket_portable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pocket_portable(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
     """Export pocket in the profile ``portable``, once."""
+    from carve_export import ExportOptions, export_bundle
+
     settings = msgspec.json.decode((POCKET / "settings.json").read_bytes())
     out = tmp_path_factory.mktemp("bundle") / "pocket-portable"
     layers = open_bundle(POCKET).manifest.decoder.tapped_layers
