@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
 import pytest
-import torch
 from filelock import FileLock
 
-from carve_export import ExportOptions, ExportReport, export_bundle
 from carve_models.manifest import Profile
 from carve_runtime import Carve
 from carve_runtime.bundle import open_bundle
-from tests.checkpoints import MAKERS
 from tests.support import CASES, POCKET
 
-torch.set_num_threads(1)  # the models are tiny: threads would only wait for each other
+# PyTorch takes longer to import than many tests to run: fixtures import it when they need it.
+if TYPE_CHECKING:
+    from carve_export import ExportReport
 
 T = TypeVar("T")
-Once = Callable[[str, Callable[[Path], T]], T]
-CheckpointOf = Callable[[str], Path]
-ExportOf = Callable[[str, Profile], ExportReport]
+Once: TypeAlias = Callable[[str, Callable[[Path], T]], T]
+CheckpointOf: TypeAlias = Callable[[str], Path]
+ExportOf: TypeAlias = "Callable[[str, Profile], ExportReport]"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,6 +42,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker(marker):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish() -> None:
+    """Keep PyTorch to one thread where a test's module has imported it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -62,8 +68,17 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once[T]:
 
 
 @pytest.fixture(scope="session")
-def checkpoint_of(once: Once[Path]) -> CheckpointOf:
+def one_thread() -> None:
+    """Keep PyTorch to one thread: the models are tiny, threads would only wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of(once: Once[Path], one_thread: None) -> CheckpointOf:
     """Write a case's checkpoint, once."""
+    from tests.checkpoints import MAKERS
 
     @cache
     def make(name: str) -> Path:
@@ -76,6 +91,7 @@ def checkpoint_of(once: Once[Path]) -> CheckpointOf:
 @pytest.fixture(scope="session")
 def export_of(once: Once[ExportReport], checkpoint_of: CheckpointOf) -> ExportOf:
     """Export a case in a profile, once."""
+    from carve_export import ExportOptions, export_bundle
 
     @cache
     def export(name: str, profile: Profile) -> ExportReport:
@@ -89,8 +105,10 @@ def export_of(once: Once[ExportReport], checkpoint_of: CheckpointOf) -> ExportOf
 
 
 @pytest.fixture(scope="session")
-def pocket_portable(once: Once[ExportReport]) -> Path:
+def pocket_portable(once: Once[ExportReport], one_thread: None) -> Path:
     """Export pocket in the profile ``portable``, once."""
+    from carve_export import ExportOptions, export_bundle
+
     settings = msgspec.json.decode((POCKET / "settings.json").read_bytes())
     layers = open_bundle(POCKET).manifest.decoder.tapped_layers
     options = ExportOptions(profile="portable", layers=layers, **settings)

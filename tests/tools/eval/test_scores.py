@@ -55,15 +55,15 @@ def _polled(labels: list[str]) -> list[Question]:
 
 def test_popes_measures_by_hand() -> None:
     questions = _polled(["yes", "yes", "yes", "no", "no", "no", "no", "no"])
-    answers = ["yes", "Yes", "no", "yes", "no", "no", "no", "no"]
-    # Two hits, one false alarm, one miss, four right "no".
+    answers = ["yes", "Yes", "no", "yes", "yes", "no", "no", "no"]
+    # Two hits, two false alarms, one miss, three right "no".
     assert [Pope().score(*pair) for pair in zip(questions, answers, strict=True)] == [
         *(1, 1, 0),
-        *(0, 1, 1, 1, 1),
+        *(0, 0, 1, 1, 1),
     ]
     measures = Pope().measures(questions, answers)
     assert measures == pytest.approx(
-        {"precision": 2 / 3, "recall": 2 / 3, "F1": 2 / 3, "yes": 3 / 8}
+        {"precision": 2 / 4, "recall": 2 / 3, "F1": 4 / 7, "yes": 4 / 8}
     )
 
 

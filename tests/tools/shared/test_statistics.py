@@ -68,6 +68,8 @@ def test_the_paired_test_follows_the_scores() -> None:
     right, wrong = [1.0] * 8, [0.0] * 8
     assert paired_p_value(wrong, right) == pytest.approx(2 / 2**8)
     assert paired_p_value([0.3] * 8, [0.6] * 8) == pytest.approx(2 / 2**8)
+    # Differences of 0.9, 0.6 and -0.3, as above.
+    assert paired_p_value([0.0, 0.3, 0.6], [0.9, 0.9, 0.3]) == pytest.approx(4 / 8)
 
 
 def test_bootstrap_agrees_with_wilson_on_many_answers() -> None:
