@@ -1,6 +1,6 @@
-/** The page's side of the worker: calls become messages, answers become promises. */
+/** The page's side of worker.js: calls become messages, answers become promises. */
 
-export class Engine {
+export class ModelWorker {
   #worker = new Worker(new URL("worker.js", document.baseURI), { type: "module" });
   #calls = new Map();
   #count = 0;
@@ -19,7 +19,7 @@ export class Engine {
     };
   }
 
-  /** Call a method of worker.js; `onPart` is told of what comes before the answer. */
+  /** Call a method of worker.js; `onPart` is called with what arrives before the answer. */
   call(method, parameters, onPart = () => {}) {
     const id = this.#count++;
     this.#worker.postMessage({ id, method, parameters });
