@@ -52,7 +52,7 @@ class TorchModel:
         return maps
 
     def generate(self, images: Sequence[Image.Image], question: str, tokens: int) -> str:
-        """Answer with exactly so many tokens, with a cache."""
+        """Answer with exactly ``tokens`` tokens, with a cache."""
         inputs = self.inputs(images, question)
         limits: Any = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False}
         with torch.inference_mode():

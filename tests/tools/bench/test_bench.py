@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from tools.bench.__main__ import main
-from tools.bench.figures import Figure
-from tools.bench.measure import interleave, ratio, spread
+from tools.bench.figures import Figure, SpeedReport, tabulate
+from tools.shared.timing import interleave, ratio, spread
 
 
 def test_every_round_runs_every_way() -> None:
     runs: list[str] = []
     ways = {name: lambda n=name: runs.append(n) for name in "abc"}
     seconds = interleave(ways, rounds=5, warm=2)
-    assert {name: len(found) for name, found in seconds.items()} == dict.fromkeys("abc", 5)
+    assert {name: len(values) for name, values in seconds.items()} == dict.fromkeys("abc", 5)
     assert runs[:6] == list("abcabc")
     for start in range(6, len(runs), 3):
         assert sorted(runs[start : start + 3]) == list("abc")
 
 
 def test_ratios_are_taken_round_by_round() -> None:
-    found = ratio([2.0, 40.0, 6.0], [1.0, 10.0, 3.0])
-    assert (found.low, found.median, found.high) == (2.0, 2.0, 3.0)
+    actual = ratio([2.0, 40.0, 6.0], [1.0, 10.0, 3.0])
+    assert (actual.low, actual.median, actual.high) == (2.0, 2.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,21 @@ def test_one_line_from_end_to_end(tmp_path: Path) -> None:
     arguments = ["--quick", "--only", "refine", "--out", str(tmp_path)]
     done = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert done.exit_code == 0
-    document = json.loads((tmp_path / "figures.json").read_text())
-    assert document["machine"]["cores"]
-    assert [one["value"]["median"] > 0 for one in document["figures"]] == [True, True]
-    assert (tmp_path / "figures.md").read_text().count("\n") == 2 + len(document["figures"])
+    report = msgspec.json.decode((tmp_path / "figures.json").read_bytes(), type=SpeedReport)
+    assert report.machine.cores
+    assert [figure.value.median > 0 for figure in report.figures if figure.value] == [True, True]
+    assert (tmp_path / "figures.md").read_text() == tabulate(report.figures).markdown()
+
+
+def test_the_table_says_what_is_missed() -> None:
+    figures = [
+        Figure("fast", "a", spread([1.0]), reach=1.1),
+        Figure("slow", "b", spread([1.2]), reach=1.1),
+        Figure("absent", "c", None, note="not measured: no GPU"),
+    ]
+    assert tabulate(figures).rows == [
+        ("fast: a", "1 x (1 .. 1)", "≤ 1.1"),
+        ("slow: b", "1.2 x (1.2 .. 1.2)", "≤ 1.1, missed"),
+        ("absent: c", "not measured: no GPU", ""),
+    ]
+    assert tabulate(figures[2:]).columns == ("what", "measured")

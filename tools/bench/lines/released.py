@@ -16,9 +16,9 @@ from PIL import Image
 from carve_runtime import refine_image, select_regions
 from tools.bench.context import Context
 from tools.bench.figures import Figure
-from tools.bench.measure import Way, interleave, ratio, spread
 from tools.bench.subjects import Subject
 from tools.bench.torch_model import TorchModel
+from tools.shared.timing import Way, interleave, ratio, spread
 
 _GENERAL_TOKENS = 32  # of the released code
 _ANSWER_TOKENS = 3
