@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
-from importlib import metadata
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from rich.console import Console
-from rich.table import Table
-
-from tools.bench.measure import Spread
-
-_PACKAGES = (
-    "carve-vlm",
-    "onnxruntime",
-    "torch",
-    "transformers",
-    "openvino",
-    "openvino-genai",
-    "onnxruntime-genai",
-)
+from tools.shared.machine import Machine
+from tools.shared.tables import Table
+from tools.shared.timing import Spread
 
 
 @dataclass(frozen=True)
@@ -58,68 +40,40 @@ class Figure:
         return (self.value.median >= self.reach) == self.at_least or self.value.median == self.reach
 
 
-def show(figures: Sequence[Figure], console: Console) -> None:
-    """Print the table."""
-    table = Table("line", "what", "median", "quartiles", "reach", "", "note")
-    for one in figures:
-        value = one.value
-        sign = ">=" if one.at_least else "<="
-        table.add_row(
-            one.line,
-            one.what,
-            f"{value.median:.3g} {one.unit}" if value else "-",
-            f"{value.low:.3g} .. {value.high:.3g}" if value else "",
-            "" if one.reach is None else f"{sign} {one.reach:.3g}",
-            {True: "yes", False: "no", None: ""}[one.reached],
-            one.note,
-        )
-    console.print(table)
+@dataclass(frozen=True)
+class SpeedReport:
+    """What ``figures.json`` holds. It survives msgspec's JSON.
+
+    Attributes:
+        source: the command that measured.
+        machine: where.
+        figures: every line.
+    """
+
+    source: str
+    machine: Machine
+    figures: Sequence[Figure]
 
 
-def markdown(figures: Sequence[Figure]) -> str:
-    """Return the table for the README."""
-    rows = ["| what | measured | reach |", "| --- | --- | --- |"]
-    for one in figures:
-        value, sign = one.value, "≥" if one.at_least else "≤"
-        measured = one.note
-        if value:
-            measured = f"{value.median:.3g} {one.unit} ({value.low:.3g} .. {value.high:.3g})"
-            measured += f"; {one.note}" if one.note else ""
-        reach = "" if one.reach is None else f"{sign} {one.reach:.3g}"
-        rows.append(f"| {one.line}: {one.what} | {measured} | {reach} |")
-    return "\n".join(rows) + "\n"
+def tabulate(figures: Sequence[Figure]) -> Table:
+    """Return the table; it has a column for bounds if there are any."""
+    columns = ("what", "measured", "to be reached")
+    rows = [(f"{row.line}: {row.what}", _measured(row), _reach(row)) for row in figures]
+    shown = len(columns) if any(reach for *_, reach in rows) else len(columns) - 1
+    note = "Medians, quartiles in brackets; ratios are taken round by round."
+    return Table("speed", "Speed", columns[:shown], [row[:shown] for row in rows], note)
 
 
-def save(figures: Sequence[Figure], folder: Path) -> None:
-    """Write ``figures.json`` and ``figures.md``."""
-    entries = [asdict(one) | {"reached": one.reached} for one in figures]
-    document = {"machine": machine(), "figures": entries}
-    (folder / "figures.json").write_text(json.dumps(document, indent=2) + "\n")
-    (folder / "figures.md").write_text(markdown(figures))
+def _measured(figure: Figure) -> str:
+    if figure.value is None:
+        return figure.note
+    median, low, high = figure.value.median, figure.value.low, figure.value.high
+    note = f"; {figure.note}" if figure.note else ""
+    return f"{median:.3g} {figure.unit} ({low:.3g} .. {high:.3g}){note}"
 
 
-def machine() -> dict[str, Any]:
-    """Return the date, the machine's shape and the versions."""
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for row in cpuinfo.read_text().splitlines():
-            if row.startswith("model name"):
-                return row.partition(":")[2].strip()
-    return platform.processor()
+def _reach(figure: Figure) -> str:
+    if figure.reach is None:
+        return ""
+    missed = ", missed" if figure.reached is False else ""
+    return f"{'≥' if figure.at_least else '≤'} {figure.reach:.3g}{missed}"

@@ -13,7 +13,6 @@ from tools.bench.lines import (
     options,
     peers,
     refine,
-    refine_graph,
     released,
     scaling,
     scout,
@@ -31,7 +30,7 @@ LINES: dict[str, Line] = {
     "options": options.measure,
     "cold": cold.measure,
     "refine": refine.measure,
-    "refine-graph": refine_graph.measure,
+    "refine-graph": refine.measure_graph,
     "memory": memory.measure,
     "scaling": scaling.measure,
 }

@@ -7,8 +7,8 @@ from typing import Any
 
 from tools.bench.context import Context
 from tools.bench.figures import Figure
-from tools.bench.measure import interleave, ratio, spread
 from tools.bench.subjects import Subject
+from tools.shared.timing import interleave, ratio, spread
 
 _SHORT = 4  # tokens: answers up to here have a bound
 _PAIR, _SECOND = 2.2, 1.2
