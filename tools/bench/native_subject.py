@@ -78,7 +78,7 @@ def _write_checkpoint(folder: Path) -> None:
         Qwen2VLImageProcessorPil,
     )
 
-    from tools.shared.random_checkpoint import RandomModel, write_checkpoint
+    from tools.shared.models.random_checkpoint import RandomModel, write_checkpoint
 
     def config(token_id: Callable[[str], int]) -> Qwen2_5_VLConfig:
         ids = {name: token_id(token) for name, token in _SPECIAL.items()}

@@ -8,7 +8,7 @@ from typing import Any
 import onnxruntime
 
 from carve_models.manifest import DecoderSpec
-from tools.shared.decoder_inputs import graph_inputs, random_embeds
+from tools.shared.models.decoder_inputs import graph_inputs, random_embeds
 
 
 class RawDecoder:

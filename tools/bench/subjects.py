@@ -15,7 +15,7 @@ from carve_runtime import Carve
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, default_bundle, open_bundle
 from tools.shared.files import write_once
-from tools.shared.language_model import (
+from tools.shared.models.language_model import (
     REAL_TOLERANCE,
     llava,
     load_language_model,

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tools.bench.figures import Figure, SpeedReport, tabulate
+from tools.shared.figures import Figure, SpeedReport, tabulate
 from tools.shared.report import Report
 from tools.shared.statistics import Interval
 from tools.shared.tables import Cell, Table

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from carve_runtime import Carve
 from tools.bench.__main__ import main
 from tools.bench.context import Context
-from tools.bench.figures import Figure, SpeedReport, tabulate
 from tools.bench.lines import released
 from tools.bench.subjects import pocket
 from tools.bench.torch_model import TorchModel
+from tools.shared.figures import Figure, SpeedReport, tabulate
 from tools.shared.timing import interleave, ratio, spread
 
 

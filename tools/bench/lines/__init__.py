@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tools.bench.context import Context
-from tools.bench.figures import Figure
 from tools.bench.lines import (
     carve,
     cold,
@@ -18,6 +17,7 @@ from tools.bench.lines import (
     scout,
     tap,
 )
+from tools.shared.figures import Figure
 
 Line = Callable[[Context], Iterator[Figure]]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.bench.context import Context
-from tools.bench.figures import Figure
+from tools.shared.figures import Figure
 from tools.shared.memory import peak_of
 from tools.shared.timing import spread
 

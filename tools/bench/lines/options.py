@@ -10,9 +10,9 @@ from onnxruntime import ExecutionMode, GraphOptimizationLevel, SessionOptions
 from carve_models.names import DECODER
 from carve_runtime.bundle import open_bundle
 from tools.bench.context import Context
-from tools.bench.figures import Figure
 from tools.bench.peers.base import PREFILL, PREFIX
 from tools.bench.raw_decoder import RawDecoder
+from tools.shared.figures import Figure
 from tools.shared.timing import interleave, ratio
 
 _DEFAULT = "default"

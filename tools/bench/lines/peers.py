@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from tools.bench.context import Context
-from tools.bench.figures import Figure
 from tools.bench.peers import ABSENT, PEERS
 from tools.bench.peers.base import PREFILL, PREFIX, SUFFIX, Peer
+from tools.shared.figures import Figure
 from tools.shared.timing import interleave, ratio, spread
 
 _OURS = "ours"

@@ -18,7 +18,7 @@ from carve_runtime.method.contrast import fuse_contrast
 from carve_runtime.method.refine import Refined, refine_pixels
 from carve_runtime.method.regions import select_regions
 from tools.bench.context import Context
-from tools.bench.figures import Figure
+from tools.shared.figures import Figure
 from tools.shared.timing import interleave, ratio, spread
 
 _SIZE = 1024, 768

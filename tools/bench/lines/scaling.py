@@ -9,8 +9,8 @@ import numpy as np
 
 from carve_runtime.bundle import open_bundle
 from tools.bench.context import Context
-from tools.bench.figures import Figure
-from tools.shared.decoder_steps import DecoderSteps
+from tools.shared.figures import Figure
+from tools.shared.models.decoder_steps import DecoderSteps
 from tools.shared.timing import interleave, spread
 
 SCALING_PLOT = "scaling.png"

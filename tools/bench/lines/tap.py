@@ -9,10 +9,10 @@ from pathlib import Path
 from carve_models.manifest import DecoderSpec
 from carve_runtime.bundle import open_bundle
 from tools.bench.context import Context
-from tools.bench.figures import Figure
 from tools.bench.lines.memory import LIBRARIES
 from tools.bench.raw_decoder import RawDecoder
 from tools.bench.untapped import decoder_file, untapped_file
+from tools.shared.figures import Figure
 from tools.shared.memory import peak_of
 from tools.shared.timing import interleave, ratio, spread
 

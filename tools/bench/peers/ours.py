@@ -7,7 +7,7 @@ from pathlib import Path
 from carve_runtime.bundle import open_bundle
 from tools.bench.peers.base import PREFILL, PREFIX, SUFFIX
 from tools.bench.subjects import Subject
-from tools.shared.decoder_steps import DecoderSteps
+from tools.shared.models.decoder_steps import DecoderSteps
 
 
 class Ours:

@@ -9,7 +9,7 @@ from carve_runtime.bundle import open_bundle
 from tools.bench.peers.base import PREFILL, PREFIX, SUFFIX
 from tools.bench.subjects import Subject
 from tools.bench.untapped import untapped_file
-from tools.shared.decoder_inputs import graph_inputs, random_embeds
+from tools.shared.models.decoder_inputs import graph_inputs, random_embeds
 
 
 class OpenVino:

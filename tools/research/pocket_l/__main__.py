@@ -16,7 +16,7 @@ from tools.checks.figures import publish
 from tools.research.pocket_l.build import Recipe, build
 from tools.research.pocket_l.fit.projector import FitSpec
 from tools.research.pocket_l.pointing.measure import Extent, measure
-from tools.shared.language_model import smollm2_file
+from tools.shared.models.language_model import smollm2_file
 from tools.shared.tables import open_console
 
 _OUT = Path("build/pocket-l")

@@ -11,7 +11,7 @@ import torch
 
 from tools.research.pocket.checkpoint import build_processor
 from tools.research.pocket_l.fit.ridge import Affine
-from tools.shared.language_model import IMAGE_TOKEN, LanguageModel, llava
+from tools.shared.models.language_model import IMAGE_TOKEN, LanguageModel, llava
 
 #: The language model's own chat template, without a system message.
 PROMPT = "<|im_start|>user\n<image>\n{text}<|im_end|>\n<|im_start|>assistant\n"

@@ -13,9 +13,9 @@ from carve_runtime.bundle import Bundle
 from carve_runtime.decoder.model import Model
 from carve_runtime.method.locate import locate
 from tools.research.pocket_l.pointing.questions import SceneQuestions
-from tools.shared.bundles import fixed_grid, map_of_tokens
-from tools.shared.passes import first_attention
-from tools.shared.pointing import hits, strongest
+from tools.shared.models.bundles import fixed_grid, map_of_tokens
+from tools.shared.models.passes import first_attention
+from tools.shared.models.pointing import hits, strongest
 
 
 @dataclass(frozen=True)

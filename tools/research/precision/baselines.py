@@ -16,9 +16,9 @@ from tools.research.pocket_l.build import Recipe, build, built_identity, export
 from tools.research.pocket_l.fit.projector import FitSpec
 from tools.research.pocket_l.pointing.questions import SceneQuestions, scene_questions
 from tools.research.precision.questions import entry_of, save_picture
-from tools.shared.bundles import fingerprint
 from tools.shared.files import write_json, write_once
-from tools.shared.language_model import smollm2_file
+from tools.shared.models.bundles import fingerprint
+from tools.shared.models.language_model import smollm2_file
 
 TEXT = Path(__file__).with_name("text.txt")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from carve_runtime.bundle import Bundle
-from tools.shared.decoder_steps import DecoderSteps
+from tools.shared.models.decoder_steps import DecoderSteps
 from tools.shared.timing import Spread, Way, interleave, ratio, spread
 
 

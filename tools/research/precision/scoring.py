@@ -16,7 +16,7 @@ from carve_export.onnx_files import save_model
 from carve_models import names
 from carve_models.errors import ExportError
 from carve_runtime.bundle import Bundle
-from tools.shared.decoder_inputs import graph_inputs
+from tools.shared.models.decoder_inputs import graph_inputs
 
 _STATES, _HEAD = "states", "head"
 

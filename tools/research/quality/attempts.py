@@ -15,7 +15,7 @@ from carve_runtime.method.locate import locate
 from tools.research.pocket.world.cases import Case
 from tools.research.pocket.world.scenes import Item
 from tools.research.quality.observations import Observation
-from tools.shared.bundles import fixed_grid
+from tools.shared.models.bundles import fixed_grid
 
 Mask: TypeAlias = "NDArray[np.bool_]"
 Place = Literal["oracle", "random", "centre"]

@@ -23,7 +23,7 @@ from carve_runtime.method.refine import bounding_box, refine_pixels
 from tools.research.pocket.world.cases import Case, Group, Part, by_picture, cases
 from tools.research.quality.attempts import Attempt
 from tools.research.quality.observations import Observation, decode, encode_picture, observe
-from tools.shared.bundles import fingerprint
+from tools.shared.models.bundles import fingerprint
 from tools.shared.workers import in_order
 
 Flags = NDArray[np.bool_]

@@ -15,7 +15,7 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from tools.shared.random_checkpoint import RandomModel
+from tools.shared.models.random_checkpoint import RandomModel
 
 QWEN_TOKENS = [
     *("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"),

@@ -14,7 +14,7 @@ PICTURE = Path(__file__).parents[3] / "models" / "pocket" / "example.jpg"
 
 def make(name: str, folder: Path, depth: int | None) -> dict[str, Any]:
     """Write the checkpoint, unless it is there."""
-    from tools.shared.random_checkpoint import write_checkpoint
+    from tools.shared.models.random_checkpoint import write_checkpoint
 
     if not (folder / "model.safetensors.index.json").is_file():
         write_checkpoint(MODELS[name], folder, depth)

@@ -31,9 +31,9 @@ from tools.research.pocket_l.build import built_identity, export
 from tools.research.pocket_l.checkpoint import PROMPT
 from tools.research.pocket_l.fit.words import PatchWords
 from tools.research.pocket_l.pointing.questions import scene_questions
-from tools.shared.bundles import fixed_grid
-from tools.shared.language_model import load_language_model
-from tools.shared.passes import first_attention
+from tools.shared.models.bundles import fixed_grid
+from tools.shared.models.language_model import load_language_model
+from tools.shared.models.passes import first_attention
 
 LAYERS = 3
 

@@ -10,7 +10,7 @@ from carve_runtime.bundle import open_bundle
 from tests.support import POCKET
 from tools.research.pocket_l.pointing.questions import scene_questions
 from tools.research.precision.attention import SceneAttention, agreement, attend
-from tools.shared.pointing import hits
+from tools.shared.models.pointing import hits
 
 
 def test_attention_is_what_asking_finds(pocket: Carve) -> None:

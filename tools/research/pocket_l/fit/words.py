@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tools.research.pocket.world.labels import Labels
 from tools.research.pocket.world.vocabulary import COLOR_NAMES, SHAPE_NAMES, TEXTS
-from tools.shared.language_model import LanguageModel
+from tools.shared.models.language_model import LanguageModel
 
 _BACKGROUND = "background"
 

@@ -20,7 +20,7 @@ from tools.research.pocket_l.pointing.contrast import (
     with_sum,
 )
 from tools.research.pocket_l.pointing.split import Split, Tokens
-from tools.shared.pointing import NEAR, chance, hits, strongest
+from tools.shared.models.pointing import NEAR, chance, hits, strongest
 
 #: ``None`` is the question's attention alone.
 Method = tuple[Wording, Regularizer | None]

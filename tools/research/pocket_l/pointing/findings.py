@@ -25,7 +25,7 @@ from tools.research.pocket_l.pointing.experiment import (
     rate,
 )
 from tools.research.pocket_l.pointing.split import Split, Tokens
-from tools.shared.pointing import NEAR, hits
+from tools.shared.models.pointing import NEAR, hits
 from tools.shared.statistics import (
     Interval,
     McNemar,

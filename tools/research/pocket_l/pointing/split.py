@@ -15,7 +15,7 @@ from carve_runtime.decoder.model import Model
 from tools.research.pocket.world.vocabulary import GENERAL
 from tools.research.pocket_l.pointing.questions import SceneQuestions
 from tools.shared.files import replacing
-from tools.shared.passes import first_attention
+from tools.shared.models.passes import first_attention
 from tools.shared.progress import progress
 
 #: The suffix of the paper's prompts.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.shared.pointing import chance, hits, strongest
+from tools.shared.models.pointing import chance, hits, strongest
 
 GRIDS = st.tuples(st.integers(1, 7), st.integers(1, 7))
 

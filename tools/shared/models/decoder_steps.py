@@ -12,7 +12,7 @@ from carve_runtime.decoder.cache import Cache
 from carve_runtime.decoder.decoder import Decoder, Step
 from carve_runtime.prompt.chunk import PromptChunk
 from carve_runtime.usage import Counts
-from tools.shared.decoder_inputs import random_embeds
+from tools.shared.models.decoder_inputs import random_embeds
 from tools.shared.timing import Way
 
 
