@@ -85,6 +85,11 @@ class Table:
         return rows[0][index]
 
 
+def interval_cell(interval: Interval) -> Cell:
+    """Return an interval as JSON can hold it: as text where an end is infinite."""
+    return interval if all(map(math.isfinite, interval)) else spell(interval)
+
+
 def spell(cell: Cell) -> str:
     """Return a cell as it is printed."""
     if cell is None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 
 from tools.shared.statistics import Interval
-from tools.shared.tables import P, Row, Table
+from tools.shared.tables import Cell, P, Row, Table, interval_cell
 
 
 def test_cells() -> None:
@@ -29,3 +31,15 @@ def test_a_table_survives_json() -> None:
     assert again.cell("a", "b") == Interval(81.25, 70.0, 90.0)
     with pytest.raises(ValueError, match="0 rows 'z'"):
         again.cell("z", "b")
+
+
+@pytest.mark.parametrize(
+    ("interval", "cell"),
+    [
+        (Interval(50.0, 40.0, 60.0), Interval(50.0, 40.0, 60.0)),
+        (Interval(50.0, -math.inf, math.inf), "50.0"),
+        (Interval(4.4, 3.5, math.inf), "4.4 [3.5, inf]"),
+    ],
+)
+def test_infinite_ends_become_text(interval: Interval, cell: Cell) -> None:
+    assert interval_cell(interval) == cell

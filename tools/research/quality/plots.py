@@ -23,12 +23,11 @@ def plot_kinds(table: Table, path: Path) -> None:
     places = np.arange(len(table.rows))
     for index, name in enumerate(names):
         column = list(table.columns).index(name)
-        cells = [row[column] for row in table.rows if isinstance(row[column], Interval)]
-        height, low, high = np.array(cells).T
-        width = 0.8 / len(names)
-        axes.bar(
-            places + index * width, height, width, yerr=(height - low, high - height), label=name
-        )
+        cells = [row[column] for row in table.rows]
+        known = [cell if isinstance(cell, Interval) else 3 * (np.nan,) for cell in cells]
+        height, low, high = np.array(known).T
+        error, width = (height - low, high - height), 0.8 / len(names)
+        axes.bar(places + index * width, height, width, yerr=error, label=name)
     axes.set_xticks(places + 0.3, [str(row[0]) for row in table.rows])
     axes.set_ylabel("right, %")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize="small")

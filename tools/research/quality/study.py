@@ -13,8 +13,8 @@ from tools.research.pocket.world.cases import GROUPS, Group, Part
 from tools.research.quality.attempts import Attempt, Carved, Cropped
 from tools.research.quality.cached_bundle import CachedBundle, Flags, Outcome
 from tools.research.quality.observations import Observation
-from tools.shared.statistics import Interval, bootstrap_interval, mcnemar
-from tools.shared.tables import P
+from tools.shared.statistics import bootstrap_interval, mcnemar
+from tools.shared.tables import Cell, P, interval_cell
 
 #: The automatic settings, each of which is also tried on its own.
 AUTOMATIC: dict[str, Any] = {
@@ -141,9 +141,10 @@ def plainly_right(observations: Sequence[Observation]) -> Flags:
     return np.array([each.plain == each.case.answer for each in observations], np.bool_)
 
 
-def accuracy(right: Flags, observations: Sequence[Observation]) -> Interval:
+def accuracy(right: Flags, observations: Sequence[Observation]) -> Cell:
     """Return the percentage with its interval; questions about one picture are drawn together."""
-    return bootstrap_interval(right, clusters=[id(each.image) for each in observations]).percent
+    clusters = [id(each.image) for each in observations]
+    return interval_cell(bootstrap_interval(right, clusters=clusters).percent)
 
 
 def percent(flags: Flags) -> float:

@@ -119,7 +119,7 @@ def test_rows_are_those_of_each_prompt_alone(built: Path) -> None:
     processor = AutoProcessor.from_pretrained(folder)
     for text, actual in zip(texts, rows, strict=True):
         prompt = PROMPT.format(text=text)
-        inputs = processor(images=image, text=prompt, return_tensors="pt", add_special_tokens=False)
+        inputs = processor(images=image, text=prompt, return_tensors="pt")
         where = inputs["input_ids"][0] == model.config.image_token_id
         with torch.inference_mode():
             output = model(**inputs, output_attentions=True)

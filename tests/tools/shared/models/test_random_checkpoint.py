@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from carve_export.checkpoint.load import load_checkpoint
 from tools.research.real_size.models import MODELS
-from tools.shared import random_checkpoint as writer
+from tools.shared.models import random_checkpoint as writer
 
 SMALL = {
     "hidden_size": 64,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tools.research.pocket_l.pointing.experiment import Choice
 from tools.research.pocket_l.pointing.findings import Findings, Row
 from tools.shared.statistics import Interval
-from tools.shared.tables import Cell, Table
+from tools.shared.tables import Cell, Table, interval_cell
 
 _COLUMNS = ("", "layer", "lambda", "suffix", "dev", "within one token", "on target")
 
@@ -36,8 +36,8 @@ def _rows(name: str, title: str, rows: Sequence[Row], depth: int) -> Table:
             row.title,
             *_choice(row.choice, depth),
             100 * row.development,
-            row.near.percent,
-            row.on_target.percent,
+            interval_cell(row.near.percent),
+            interval_cell(row.on_target.percent),
         )
         for row in rows
     ]
@@ -70,4 +70,4 @@ def _comparisons(findings: Findings) -> list[tuple[str, Cell]]:
 
 
 def _or_undefined(interval: Interval | None) -> Cell:
-    return "undefined" if interval is None else interval
+    return "undefined" if interval is None else interval_cell(interval)
