@@ -13,6 +13,7 @@ import pytest
 from carve_export.precision.agreement import mask_overlap
 from carve_export.questions import write_questions
 from carve_runtime import Carve, load_image
+from tests.comparing import assert_close
 from tests.consumers import libcarve
 from tests.consumers.building import QUESTION, edited, harness, refused
 from tests.consumers.conftest import Pair, random_texts
@@ -48,7 +49,7 @@ def compare(library: Library, view: c.c_void_p, pair: Pair, options: Any = None)
     assert shape == wanted.mask.shape
     mask = array(got.mask, *shape).astype(bool)
     assert mask_overlap(mask, wanted.mask) >= IOU
-    np.testing.assert_allclose(array(got.saliency, *shape), wanted.saliency, rtol=1e-4)
+    assert_close(array(got.saliency, *shape), wanted.saliency, rtol=1e-4)
     assert tuple(got.box) == wanted.bbox
     refined = array(got.refined, got.refined_height, got.refined_width, 3)
     np.testing.assert_array_equal(refined, wanted.refined_image)

@@ -11,6 +11,7 @@ import pytest
 
 from carve_export.tensorrt.contrast import write_contrast
 from carve_runtime import fuse_contrast
+from tests.comparing import assert_close
 
 GRID = (4, 5)
 CHOSEN = [0, 2]  # of three layers
@@ -51,4 +52,4 @@ def test_the_same_contrast(
         steps=steps,
         regularizer=regularizer,
     )
-    np.testing.assert_allclose(fused, wanted.ravel(), rtol=1e-5)
+    assert_close(fused, wanted.ravel(), rtol=1e-5)

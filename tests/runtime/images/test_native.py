@@ -24,6 +24,7 @@ from carve_models.image_rules import NativeImage
 from carve_runtime import load_image
 from carve_runtime.images.native import patch_positions, table_layout, window_layout
 from carve_runtime.images.preprocess import preprocess
+from tests.comparing import assert_close
 from tests.photo_variants import MAKERS, make_variant
 
 Array = NDArray[Any]
@@ -57,9 +58,7 @@ def assert_same(pixels: Array, name: str) -> None:
     processor, spec = rule(name)
     wanted = processor(Image.fromarray(pixels), return_tensors="np")
     seen = preprocess(pixels, spec)
-    np.testing.assert_allclose(
-        seen.feeds[names.PIXEL_VALUES], wanted["pixel_values"], rtol=0, atol=1e-5
-    )
+    assert_close(seen.feeds[names.PIXEL_VALUES], wanted["pixel_values"], atol=1e-5)
     rows, columns = seen.grid
     merge = spec.merge_size
     assert wanted["image_grid_thw"].tolist() == [[1, rows * merge, columns * merge]]
@@ -93,7 +92,7 @@ def test_the_layout_is_that_of_transformers(grid: tuple[int, int], merge: int, s
         thw, side, "bilinear", align_corners=True, spatial_merge_size=merge
     )
     np.testing.assert_array_equal(indices, wanted[0])
-    np.testing.assert_allclose(weights, wanted[1], rtol=0, atol=1e-6)
+    assert_close(weights, wanted[1], atol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)

@@ -28,6 +28,7 @@ from carve_models.image_rules import TiledImage
 from carve_runtime import load_image
 from carve_runtime.images.model_input import FEATURE
 from carve_runtime.images.preprocess import preprocess
+from tests.comparing import assert_close
 from tests.photo_variants import MAKERS, make_variant
 
 Array = NDArray[Any]
@@ -90,7 +91,7 @@ def wanted(pixels: Array, name: str) -> tuple[Array, str]:
 def assert_same(pixels: Array, name: str) -> None:
     values, prompt = wanted(pixels, name)
     seen = preprocess(pixels, SPECS[name])
-    np.testing.assert_allclose(seen.feeds[names.PIXEL_VALUES], values, rtol=0, atol=1e-5)
+    assert_close(seen.feeds[names.PIXEL_VALUES], values, atol=1e-5)
     spelled = "".join(IMAGE if token == FEATURE else chr(token) for token in seen.ids)
     assert spelled == prompt
     assert len(set(seen.map_tokens)) == len(seen.map_tokens) == seen.grid[0] * seen.grid[1]

@@ -21,6 +21,7 @@ from carve_export import ExportOptions, export_bundle
 from carve_models.errors import CheckpointError
 from carve_models.image_rules import FixedImage
 from tests.checkpoints.tokenizer import byte_level_tokenizer
+from tests.comparing import assert_close
 from tests.support import POCKET
 from tools.research.pocket.architecture import GRID, IMAGE_TOKENS, PATCH
 from tools.research.pocket.cases import cases
@@ -124,7 +125,7 @@ def test_rows_are_those_of_each_prompt_alone(built: Path) -> None:
         with torch.inference_mode():
             output = model(**inputs, output_attentions=True)
         wanted = torch.stack([layer[0, :, -1, where].mean(dim=0) for layer in output.attentions])
-        np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-4, atol=1e-7)
+        assert_close(found, wanted.numpy(), rtol=1e-4, atol=1e-7)
 
 
 def test_the_checkpoint_can_be_exported(built: Path, tmp_path: Path) -> None:
@@ -154,8 +155,8 @@ def test_patches_are_described_in_words(tiny_llama: Path) -> None:
         return np.asarray(language.embeddings[ids].sum(dim=0).numpy())
 
     wanted = embedding(" red") + embedding(" square") + embedding(" K")
-    np.testing.assert_allclose(found[read], wanted, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found[-1], embedding(" background"), rtol=1e-6)
+    assert_close(found[read], wanted, rtol=1e-5, atol=1e-6)
+    assert_close(found[-1], embedding(" background"), rtol=1e-6)
 
 
 def test_questions_are_about_letters_and_know_every_object() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from carve_runtime import Carve
 from carve_runtime.bundle import open_bundle
+from tests.comparing import assert_close
 from tests.support import POCKET
 from tools.research.pocket_l.pointing import hits
 from tools.research.pocket_l.questions import scene_questions
@@ -20,7 +21,7 @@ def test_looks_are_what_asking_finds(pocket: Carve) -> None:
     results = [pocket.ask(image, text, max_new_tokens=1) for image, text in asked]
     rows = np.stack([one.question_attention[0] for one in results])
     rows /= rows.sum(axis=-1, keepdims=True)
-    np.testing.assert_allclose(found.attention[:, list(found.read)], rows, rtol=1e-4, atol=1e-7)
+    assert_close(found.attention[:, list(found.read)], rows, rtol=1e-4, atol=1e-7)
     for mask, result in zip(found.masks, results, strict=True):
         assert (mask == result.mask).all()
     side = results[0].grid[0]
