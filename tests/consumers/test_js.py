@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from carve_runtime import Carve, load_image
+from tests.consumers.building import with_node
 from tests.consumers.conftest import Pair, random_texts
 from tests.support import POCKET, ROOT
 
@@ -86,7 +86,7 @@ def node(*command: object, **environment: str) -> None:
     done = subprocess.run(
         list(map(str, command)),
         cwd=SOURCE,
-        env={**os.environ, **environment},
+        env=with_node() | environment,
         capture_output=True,
         text=True,
         timeout=HANGS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image
 
 from carve_models.image_rules import FixedImage
 from carve_runtime import Carve
+from tests.consumers.building import with_node
 from tests.support import POCKET, SCENES
 
 SOURCE = Path(__file__).parent / "transformers_js"
@@ -32,9 +32,9 @@ def test_the_same_plain_answers(pocket: Carve, tmp_path: Path) -> None:
         pairs.append({"image": f"{index}.png", "prompt": prompt, "ids": answer.token_ids})
     (tmp_path / "pairs.json").write_text(json.dumps({"bundle": str(POCKET), "pairs": pairs}))
     done = subprocess.run(
-        ["node", "--test", str(SOURCE / "plain.test.mjs")],
+        ["node", "--test", "--test-reporter=tap", str(SOURCE / "plain.test.mjs")],
         cwd=SOURCE,
-        env={**os.environ, "CARVE_PLAIN": str(tmp_path)},
+        env=with_node() | {"CARVE_PLAIN": str(tmp_path)},
         capture_output=True,
         text=True,
     )
