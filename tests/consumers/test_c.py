@@ -47,7 +47,7 @@ def compare(library: Library, view: c.c_void_p, pair: Pair, options: Any = None)
     saliency = array(actual.saliency, *shape)
     seen = np.isfinite(expected.saliency)  # NaN where the model saw nothing, there alone
     np.testing.assert_array_equal(np.isnan(saliency), ~seen)
-    assert_close(saliency[seen], expected.saliency[seen], rtol=1e-4, equal_nan=False)
+    assert_close(saliency[seen], expected.saliency[seen], rtol=1e-4)
     assert tuple(actual.box) == expected.bbox
     refined = array(actual.refined, actual.refined_height, actual.refined_width, 3)
     np.testing.assert_array_equal(refined, expected.refined_image)
