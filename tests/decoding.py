@@ -38,8 +38,8 @@ def run(decoder: Decoder, embeds: Any, stops: Sequence[int], cache: Cache) -> li
     return steps
 
 
-def assert_equal(found: Step, wanted: Step, tolerance: float = 1e-5) -> None:
+def assert_equal(actual: Step, expected: Step, tolerance: float = 1e-5) -> None:
     """Compare logits and attention; the tolerance is relative to the scale of the logits."""
-    scale = max(1.0, float(np.abs(wanted.logits).max()))
-    assert_close(found.logits, wanted.logits, atol=tolerance * scale)
-    assert_close(found.attention, wanted.attention, atol=tolerance)
+    scale = max(1.0, float(np.abs(expected.logits).max()))
+    assert_close(actual.logits, expected.logits, atol=tolerance * scale)
+    assert_close(actual.attention, expected.attention, atol=tolerance)

@@ -120,8 +120,8 @@ class Idefics(Tiled):
     """SmolVLM and Idefics3."""
 
     def side(self, image: Image.Image) -> tuple[int, int]:
-        found = self.image_processor(image, return_row_col_info=True)
-        return found["rows"][0][0], found["cols"][0][0]
+        actual = self.image_processor(image, return_row_col_info=True)
+        return actual["rows"][0][0], actual["cols"][0][0]
 
     def inputs(self, images: list[Image.Image], text: str) -> dict[str, Any]:
         seen = self.image_processor([images], return_row_col_info=True, return_tensors="pt")

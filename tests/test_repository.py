@@ -124,19 +124,21 @@ def others_behind(module: str, seen: set[str]) -> set[str]:
     spec = find_spec(module)
     assert spec is not None
     assert spec.origin is not None
-    found = set()
+    packages: set[str] = set()
     for node in ast.walk(ast.parse(Path(spec.origin).read_text())):
         if isinstance(node, ast.Import):
             used = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             used = [node.module]
             if node.module.startswith("carve_"):
-                inner = [f"{node.module}.{alias.name}" for alias in node.names]
-                used += [one for one in inner if is_module(one)]
+                members = [f"{node.module}.{alias.name}" for alias in node.names]
+                used += [member for member in members if is_module(member)]
         else:
             continue
-        found |= {other for one in used if one not in seen for other in others_behind(one, seen)}
-    return found
+        for name in used:
+            if name not in seen:
+                packages |= others_behind(name, seen)
+    return packages
 
 
 def is_module(name: str) -> bool:

@@ -29,11 +29,11 @@ OTHER = SCENES / "scene-02.jpg"
 V3: Any = {"variant": "v3", "layers": [1], "final_prompt": "refined"}
 
 
-def assert_same(found: CarveResult, wanted: CarveResult) -> None:
-    assert found.token_ids == wanted.token_ids
-    np.testing.assert_array_equal(found.mask, wanted.mask)
-    assert_close(found.question_attention[:1], wanted.question_attention[:1])
-    assert_close(found.general_attention[:1], wanted.general_attention[:1])
+def assert_same(actual: CarveResult, wanted: CarveResult) -> None:
+    assert actual.token_ids == wanted.token_ids
+    np.testing.assert_array_equal(actual.mask, wanted.mask)
+    assert_close(actual.question_attention[:1], wanted.question_attention[:1])
+    assert_close(actual.general_attention[:1], wanted.general_attention[:1])
 
 
 @pytest.mark.parametrize("final_prompt", ["pair", "refined"])
@@ -68,8 +68,8 @@ def test_early_exit_then_plain_in_one_session(pocket: Carve) -> None:
     wanted = pocket.plain(SCENE, QUESTION)
     with pocket.open(SCENE) as session:
         session.ask(QUESTION, early_exit=True, **V3)
-        found = session.plain(QUESTION)
-        assert found.token_ids == wanted.token_ids
+        actual = session.plain(QUESTION)
+        assert actual.token_ids == wanted.token_ids
         # The general pass stopped below the layer that is asked for now.
         higher = V3 | {"layers": [3]}
         assert_same(session.ask(QUESTION, **higher), pocket.ask(SCENE, QUESTION, **higher))
@@ -168,11 +168,11 @@ def test_one_pixel_makes_another_image() -> None:
 def test_memory_of_images_is_bounded() -> None:
     with Carve.load(POCKET, image_cache_bytes=0).open(SCENE) as session:
         session.ask(QUESTION, final_prompt="pair")
-        one = session.nbytes
-    vlm = Carve.load(POCKET, image_cache_bytes=int(2.5 * one))
+        left = session.nbytes
+    vlm = Carve.load(POCKET, image_cache_bytes=int(2.5 * left))
     for image in (SCENE, OTHER, SCENE, SCENES / "scene-03.jpg"):
         vlm.ask(image, QUESTION, final_prompt="pair")
-        assert vlm.image_cache_nbytes <= 2.5 * one
+        assert vlm.image_cache_nbytes <= 2.5 * left
     assert vlm.plain(SCENE, QUESTION).counts.vision_runs == 0
     assert vlm.plain(OTHER, QUESTION).counts.vision_runs == 1  # used longest ago
 
@@ -182,6 +182,6 @@ def test_threads_share_remembered_images(pocket: Carve) -> None:
     wanted = [pocket.ask(*pair, final_prompt="pair") for pair in work]
     vlm = Carve.load(POCKET)
     with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(lambda pair: vlm.ask(*pair, final_prompt="pair"), work))
-    for one, other in zip(found, wanted, strict=True):
-        assert_same(one, other)
+        actual = list(pool.map(lambda pair: vlm.ask(*pair, final_prompt="pair"), work))
+    for left, right in zip(actual, wanted, strict=True):
+        assert_same(left, right)

@@ -98,30 +98,30 @@ def check_pair(
     vlm = subject.vlm
     settings = vlm.manifest.defaults.override(**changes)
     image = Image.open(path).convert("RGB")
-    wanted = subject.reference.ask(image, question, settings)
+    expected = subject.reference.ask(image, question, settings)
     result = vlm.ask(path, question, **changes)
-    assert result.grid == wanted.grid
+    assert result.grid == expected.grid
 
     limit = settings.max_new_tokens
-    assert result.plain_token_ids == tuple(wanted.question.ids)
+    assert result.plain_token_ids == tuple(expected.question.ids)
     general = vlm.plain(path, GENERAL, max_new_tokens=limit)
-    assert list(general.token_ids) == wanted.general.ids
+    assert list(general.token_ids) == expected.general.ids
 
-    mask, box, refined = refine_reference(wanted, image, settings, subject.reference)
-    borderline = np.abs(wanted.saliency - wanted.threshold) <= BORDERLINE * wanted.threshold
-    differing = mask != wanted.mask
+    mask, box, refined = refine_reference(expected, image, settings, subject.reference)
+    borderline = np.abs(expected.saliency - expected.threshold) <= BORDERLINE * expected.threshold
+    differing = mask != expected.mask
     assert not (differing & ~borderline).any()
-    assert box == wanted.box
-    assert refined.shape[1::-1] == wanted.refined.size
+    assert box == expected.box
+    assert refined.shape[1::-1] == expected.refined.size
 
-    attention = wanted.question.attention[:, list(settings.layers)]
-    general_attention = wanted.general.attention[: len(result.general_attention)]
+    attention = expected.question.attention[:, list(settings.layers)]
+    general_attention = expected.general.attention[: len(result.general_attention)]
     differences = (
         result.question_attention - attention,
         result.general_attention - general_attention[:, list(settings.layers)],
     )
     difference = np.max([np.abs(each).max() for each in differences])  # NaN stays NaN
-    overlap = (result.mask & wanted.mask).sum() / (result.mask | wanted.mask).sum()
+    overlap = (result.mask & expected.mask).sum() / (result.mask | expected.mask).sum()
     print(
         f"{path.name} {question!r}: attention {difference:.1e}, mask IoU {overlap:.5f}, "
         f"{differing.sum()} pixels at the threshold differ"
@@ -130,26 +130,26 @@ def check_pair(
     assert difference <= ATTENTION
 
     if settings.final_prompt == "pair":
-        final = vlm.plain(path, question, refined=wanted.refined, max_new_tokens=limit)
+        final = vlm.plain(path, question, refined=expected.refined, max_new_tokens=limit)
     else:
-        final = vlm.plain(wanted.refined, question, max_new_tokens=limit)
-    assert list(final.token_ids) == wanted.final.ids
-    if list(result.token_ids) != wanted.final.ids:
-        print(f"  end to end {result.token_ids}, reference {wanted.final.ids}")
-    return len(wanted.question.attention), len(wanted.general.attention)
+        final = vlm.plain(expected.refined, question, max_new_tokens=limit)
+    assert list(final.token_ids) == expected.final.ids
+    if list(result.token_ids) != expected.final.ids:
+        print(f"  end to end {result.token_ids}, reference {expected.final.ids}")
+    return len(expected.question.attention), len(expected.general.attention)
 
 
 def refine_reference(
-    wanted: ReferenceResult,
+    expected: ReferenceResult,
     image: Image.Image,
     settings: Settings,
     reference: Reference,
 ) -> Any:
     """Run the product's steps 3 to 7 on the reference's attention."""
     saliency = fuse_contrast(
-        wanted.question.attention,
-        wanted.general.attention,
-        grid=wanted.grid,
+        expected.question.attention,
+        expected.general.attention,
+        grid=expected.grid,
         image_size=image.size,
         layers=settings.layers,
         steps=settings.steps,

@@ -76,8 +76,8 @@ def test_the_pair_shows_the_scouted_image(scout: tuple[Carve, dict[str, Any]]) -
     pair = vlm.ask(PHOTO, QUESTION, final_prompt="pair", max_new_tokens=2, **budget)
     np.testing.assert_array_equal(pair.mask, alone.mask)
     with vlm.open(PHOTO, scout_pixels=budget["scout_pixels"]) as session:
-        found = session.ask(QUESTION, final_prompt="pair", max_new_tokens=2, **budget)
-        assert found.token_ids == pair.token_ids
+        actual = session.ask(QUESTION, final_prompt="pair", max_new_tokens=2, **budget)
+        assert actual.token_ids == pair.token_ids
         with pytest.raises(SettingsError, match="the image was opened with"):
             session.ask(QUESTION, scout_pixels=budget["scout_pixels"] + 1)
 
@@ -134,10 +134,10 @@ def test_from_the_command_line(export_of: ExportOf, tmp_path: Path) -> None:
     command = ["ask", str(export_of(name, "ort").folder), str(photo), QUESTION, "--json"]
     limits = ["--scout-pixels", str(few), "--final-pixels", str(final)]
     done = CliRunner().invoke(main, [*command, *limits], catch_exceptions=False)
-    found = json.loads(done.stdout)
-    width, height = found["refined_size"]
+    actual = json.loads(done.stdout)
+    width, height = actual["refined_size"]
     assert width * height <= final
-    assert found["settings"]["scout_pixels"] == few
+    assert actual["settings"]["scout_pixels"] == few
 
 
 def test_a_model_of_one_size_refuses(pocket: Carve) -> None:

@@ -92,7 +92,9 @@ class Text:
             nonlocal stream
             try:
                 text = stream.step(self._tokenizer, token)
-            except Exception:  # bare, for byte sequences that are no text: skip them
+            except (
+                Exception
+            ):  # tokenizers raises bare Exception for bytes that are not text: skip them
                 stream, text = DecodeStream(skip_special_tokens=True), None
             if text:
                 on_text(text)

@@ -16,8 +16,8 @@ def test_objects_are_lent_once_and_used_again() -> None:
     pool = Pool(count().__next__)
     with pool.lend() as first, pool.lend() as second:
         assert (first, second) == (0, 1)
-    with pool.lend() as one, pool.lend() as other:
-        assert {one, other} == {0, 1}
+    with pool.lend() as left, pool.lend() as right:
+        assert {left, right} == {0, 1}
 
 
 def test_what_failed_is_dropped() -> None:

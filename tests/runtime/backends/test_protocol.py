@@ -71,10 +71,10 @@ def test_the_decoder(
     embeds = embeddings(spec.hidden_size)
     reference = Decoder(bundle, BackendSettings(threads=1), whole=True)
     wanted = run(reference, embeds, stops, reference.empty(LENGTH))
-    for found, expected in zip(
+    for actual, expected in zip(
         run(decoder, embeds, stops, decoder.empty(LENGTH)), wanted, strict=True
     ):
-        assert_equal(found, expected, EQUAL)
+        assert_equal(actual, expected, EQUAL)
 
 
 def prefill(decoder: Decoder, spec: DecoderSpec) -> Step:
@@ -84,12 +84,12 @@ def prefill(decoder: Decoder, spec: DecoderSpec) -> Step:
 
 def test_an_older_cache_rewinds(decoder: Decoder, spec: DecoderSpec) -> None:
     prefix = prefill(decoder, spec).cache
-    one, other = (embeddings(spec.hidden_size, seed, REST) for seed in (1, 2))
-    first = run_step(decoder, one, prefix, Counts())
+    left, right = (embeddings(spec.hidden_size, seed, REST) for seed in (1, 2))
+    first = run_step(decoder, left, prefix, Counts())
     logits, attention = first.logits.copy(), first.attention.copy()
     kept = cache_arrays(first.cache)
-    run_step(decoder, other, prefix, Counts())
-    again = run_step(decoder, one, prefix, Counts())
+    run_step(decoder, right, prefix, Counts())
+    again = run_step(decoder, left, prefix, Counts())
     assert_close(again.logits, logits)
     assert_close(again.attention, attention)
     for before, after in zip(kept, cache_arrays(first.cache), strict=True):
@@ -127,9 +127,9 @@ def test_a_run_keeps_no_state(vision: GraphRunner, bundle: Bundle) -> None:
     copies = [array.copy() for array in alone]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(features, images))
-    for first, copy, other in zip(alone, copies, together, strict=True):
+    for first, copy, right in zip(alone, copies, together, strict=True):
         assert_close(first, copy)
-        assert_close(other, copy, atol=EQUAL)
+        assert_close(right, copy, atol=EQUAL)
 
 
 def test_values_go_from_run_to_run(vision: GraphRunner, bundle: Bundle) -> None:
@@ -143,8 +143,8 @@ def test_values_go_from_run_to_run(vision: GraphRunner, bundle: Bundle) -> None:
     for outputs in (kept, plain):
         features = outputs[names.IMAGE_FEATURES]
         assert tuple(features.shape()) == features.numpy().shape
-    one, other = (outputs[names.IMAGE_FEATURES].numpy() for outputs in (kept, plain))
-    assert_close(one, other)
+    left, right = (outputs[names.IMAGE_FEATURES].numpy() for outputs in (kept, plain))
+    assert_close(left, right)
 
 
 def test_inputs_that_do_not_fit(vision: GraphRunner, bundle: Bundle) -> None:
@@ -166,9 +166,9 @@ def test_answers_and_masks(
 ) -> None:
     vlm = Carve(bundle, settings)
     for entry, wanted in zip(ENTRIES, answers, strict=True):
-        found = vlm.ask(SCENES / entry["image"], entry["question"])
-        assert (found.plain_answer, found.answer) == (wanted.plain_answer, wanted.answer)
-        assert mask_overlap(found.mask, wanted.mask) >= OVERLAP
+        actual = vlm.ask(SCENES / entry["image"], entry["question"])
+        assert (actual.plain_answer, actual.answer) == (wanted.plain_answer, wanted.answer)
+        assert mask_overlap(actual.mask, wanted.mask) >= OVERLAP
 
 
 @pytest.mark.parametrize(
@@ -177,17 +177,17 @@ def test_answers_and_masks(
 def test_the_profile_ort_elsewhere(settings: BackendSettings, answers: list[CarveResult]) -> None:
     """Fused attention too, where it is known: the default bundle answers the same."""
     image, question = SCENES / ENTRIES[0]["image"], ENTRIES[0]["question"]
-    found, wanted = Carve(open_bundle(POCKET), settings).ask(image, question), answers[0]
-    assert (found.plain_answer, found.answer) == (wanted.plain_answer, wanted.answer)
-    assert mask_overlap(found.mask, wanted.mask) >= OVERLAP
+    actual, wanted = Carve(open_bundle(POCKET), settings).ask(image, question), answers[0]
+    assert (actual.plain_answer, actual.answer) == (wanted.plain_answer, wanted.answer)
+    assert mask_overlap(actual.mask, wanted.mask) >= OVERLAP
 
 
 def test_another_family(backend: str, export_of: ExportOf) -> None:
     """Any resolution, windows, M-RoPE: the default runtime's answers and masks here too."""
     bundle = open_bundle(export_of("qwen2_5_vl", "portable").folder)
-    vlm, usual = Carve(bundle, session(backend, bundle.folder)), Carve(bundle, BackendSettings())
+    vlm, baseline = Carve(bundle, session(backend, bundle.folder)), Carve(bundle, BackendSettings())
     for entry in ENTRIES[::8]:
         image, question = SCENES / entry["image"], entry["question"]
-        found, wanted = vlm.ask(image, question), usual.ask(image, question)
-        assert (found.plain_answer, found.answer) == (wanted.plain_answer, wanted.answer)
-        assert mask_overlap(found.mask, wanted.mask) >= OVERLAP
+        actual, wanted = vlm.ask(image, question), baseline.ask(image, question)
+        assert (actual.plain_answer, actual.answer) == (wanted.plain_answer, wanted.answer)
+        assert mask_overlap(actual.mask, wanted.mask) >= OVERLAP

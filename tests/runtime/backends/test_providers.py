@@ -19,9 +19,9 @@ OPTIONS: list[tuple[ProviderName, str | None, dict[str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "device", "wanted"), OPTIONS)
-def test_options(name: ProviderName, device: str | None, wanted: dict[str, str]) -> None:
-    assert PROVIDERS[name].options(BackendSettings(provider=name, device=device)) == wanted
+@pytest.mark.parametrize(("name", "device", "expected"), OPTIONS)
+def test_options(name: ProviderName, device: str | None, expected: dict[str, str]) -> None:
+    assert PROVIDERS[name].options(BackendSettings(provider=name, device=device)) == expected
 
 
 def test_a_plug_in_has_its_own_word_for_float32() -> None:

@@ -121,7 +121,7 @@ def test_buffers(decoder: TensorRtEngine) -> None:
         ]
         for tensor in decoder.outputs
     }
-    buffers = {one.name: one for one in output_buffers(decoder, inferred.__getitem__)}
+    buffers = {each.name: each for each in output_buffers(decoder, inferred.__getitem__)}
     assert list(buffers) == [tensor.name for tensor in decoder.outputs]
     assert buffers["present.0.key"].shape == (1, 4, 15, 32)
     assert buffers["present.0.key"].nbytes == 4 * 15 * 32 * 4

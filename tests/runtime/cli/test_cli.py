@@ -81,25 +81,25 @@ def test_json_says_what_python_says(
     result = carve_run(*ASK, "--json", *options)
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
-    found = json.loads(result.stdout, parse_constant=pytest.fail)  # NaN is not JSON
+    actual = json.loads(result.stdout, parse_constant=pytest.fail)  # NaN is not JSON
     wanted = pocket.ask(SCENE, QUESTION, **changes)  # type: ignore[arg-type]
-    assert (found["answer"], found["plain_answer"]) == (wanted.answer, wanted.plain_answer)
-    assert tuple(found["bbox"]) == wanted.bbox
-    assert tuple(found["image_size"]) == wanted.image.shape[1::-1]
-    assert tuple(found["refined_size"]) == wanted.refined_image.shape[1::-1]
-    assert found["refined_limited"] == wanted.refined_limited == ("max_refined_pixels" in changes)
-    assert found["mask_share"] == wanted.mask.mean()
-    assert found["settings"] == json.loads(json.dumps(vars(wanted.settings)))
-    assert found["saved"] == []
+    assert (actual["answer"], actual["plain_answer"]) == (wanted.answer, wanted.plain_answer)
+    assert tuple(actual["bbox"]) == wanted.bbox
+    assert tuple(actual["image_size"]) == wanted.image.shape[1::-1]
+    assert tuple(actual["refined_size"]) == wanted.refined_image.shape[1::-1]
+    assert actual["refined_limited"] == wanted.refined_limited == ("max_refined_pixels" in changes)
+    assert actual["mask_share"] == wanted.mask.mean()
+    assert actual["settings"] == json.loads(json.dumps(vars(wanted.settings)))
+    assert actual["saved"] == []
 
 
 def test_several_questions_are_answered_in_turn(pocket: Carve) -> None:
     questions = (QUESTION, "How many objects are there?")
     wanted = [pocket.ask(SCENE, question) for question in questions]
-    found = json.loads(carve_run("ask", "default", SCENE, *questions, "--json").stdout)
-    assert [one["answer"] for one in found] == [result.answer for result in wanted]
-    assert found[0]["counts"] == vars(wanted[0].counts)
-    assert found[1]["counts"]["vision_runs"] == wanted[1].counts.vision_runs - 1
+    actual = json.loads(carve_run("ask", "default", SCENE, *questions, "--json").stdout)
+    assert [each["answer"] for each in actual] == [result.answer for result in wanted]
+    assert actual[0]["counts"] == vars(wanted[0].counts)
+    assert actual[1]["counts"]["vision_runs"] == wanted[1].counts.vision_runs - 1
     lines = carve_run("ask", "default", SCENE, *questions).stdout.splitlines()
     assert [line for line in lines if line in questions] == list(questions)
     assert sum(line.startswith("CARVE") for line in lines) == len(questions)
@@ -128,9 +128,9 @@ def test_plain_gives_the_plain_answer_alone(pocket: Carve) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0].split() == ["plain", wanted]
     assert "CARVE" not in result.stdout
-    found = json.loads(carve_run(*ASK, "--plain", "--json").stdout)
-    assert found["plain_answer"] == wanted
-    assert "answer" not in found
+    actual = json.loads(carve_run(*ASK, "--plain", "--json").stdout)
+    assert actual["plain_answer"] == wanted
+    assert "answer" not in actual
 
 
 def test_save_dir_holds_every_picture(tmp_path: Path) -> None:

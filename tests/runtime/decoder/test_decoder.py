@@ -49,14 +49,14 @@ def test_any_chunks_in_any_room_equal_one_shot(
     halves: Decoder, spec: DecoderSpec, cuts: set[int], spare: int
 ) -> None:
     embeds = embeddings(spec.hidden_size)
-    (wanted,) = run(halves, embeds, [LENGTH], halves.empty(LENGTH))
+    (expected,) = run(halves, embeds, [LENGTH], halves.empty(LENGTH))
     cache = halves.empty(LENGTH + spare)
     for part in cache.values:
         for value in part:
             value.numpy()[...] = np.nan  # nothing may read what was not written
     last = run(halves, embeds, [*sorted(cuts), LENGTH], cache)[-1]
     assert last.attention.shape == (len(spec.tapped_layers), LENGTH)
-    assert_equal(last, wanted)
+    assert_equal(last, expected)
 
 
 def test_buffers_stay_where_they_are(halves: Decoder, spec: DecoderSpec) -> None:
@@ -72,11 +72,11 @@ def test_an_older_cache_rewinds(profile: Profile, bundles: dict[Profile, Bundle]
     decoder = Decoder(bundles[profile], ONE_THREAD)
     width = bundles[profile].manifest.decoder.hidden_size
     prefix = run_step(decoder, embeddings(width), decoder.empty(3 * LENGTH), Counts()).cache
-    one, other = embeddings(width, 1, 20), embeddings(width, 2, 33)
-    first = run_step(decoder, one, prefix, Counts())
+    left, right = embeddings(width, 1, 20), embeddings(width, 2, 33)
+    first = run_step(decoder, left, prefix, Counts())
     logits, attention = first.logits.copy(), first.attention.copy()
-    run_step(decoder, other, prefix, Counts())
-    again = run_step(decoder, one, prefix, Counts())
+    run_step(decoder, right, prefix, Counts())
+    again = run_step(decoder, left, prefix, Counts())
     assert_close(again.logits, logits)
     assert_close(again.attention, attention)
 
@@ -89,18 +89,18 @@ def test_a_prefix_serves_passes_that_overlap(
     spec, counts = bundles[profile].manifest.decoder, Counts()
     step = run_step(decoder, embeddings(spec.hidden_size), decoder.empty(2 * LENGTH), Counts())
     prefix = Prefix(step.cache, step.states, POSITIONS)
-    one, other = embeddings(spec.hidden_size, 1, 20), embeddings(spec.hidden_size, 2, 33)
+    left, right = embeddings(spec.hidden_size, 1, 20), embeddings(spec.hidden_size, 2, 33)
     with decoder.lend(prefix, 20, counts) as cache:
-        alone = run_step(decoder, one, cache, Counts()).logits.copy()
+        alone = run_step(decoder, left, cache, Counts()).logits.copy()
     assert counts.bytes_copied == 0
     with (
         decoder.lend(prefix, 20, counts) as first,
         decoder.lend(prefix, 33, counts) as second,
     ):
-        mine = run_step(decoder, one[:, :10], first, Counts()).cache
-        run_step(decoder, other, second, Counts())
-        found = run_step(decoder, one[:, 10:], mine, Counts()).logits
-    assert_close(found, alone, atol=EQUAL * max(1, np.abs(alone).max()))
+        mine = run_step(decoder, left[:, :10], first, Counts()).cache
+        run_step(decoder, right, second, Counts())
+        actual = run_step(decoder, left[:, 10:], mine, Counts()).logits
+    assert_close(actual, alone, atol=EQUAL * max(1, np.abs(alone).max()))
     assert counts.bytes_copied == (prefix_bytes(spec) if profile == "ort" else 0)
 
 
@@ -136,7 +136,7 @@ def test_the_upper_half_follows_later(halves: Decoder, spec: DecoderSpec) -> Non
     assert spec.exit_layers is not None
     embeds, rest = embeddings(spec.hidden_size), embeddings(spec.hidden_size, 1, 20)
     whole = run_step(halves, embeds, halves.empty(2 * LENGTH), Counts())
-    wanted = run_step(halves, rest, whole.cache, Counts())
+    expected = run_step(halves, rest, whole.cache, Counts())
 
     counts = Counts()
     lower = run_step(halves, embeds, halves.empty(2 * LENGTH), counts, lower=True)
@@ -146,13 +146,13 @@ def test_the_upper_half_follows_later(halves: Decoder, spec: DecoderSpec) -> Non
     prefix = Prefix(lower.cache, lower.states, POSITIONS)
     with halves.lend(prefix, 20, counts, lower=True) as cache:
         early = run_step(halves, rest, cache, counts, lower=True)
-    assert_close(early.attention, wanted.attention[:rows])
+    assert_close(early.attention, expected.attention[:rows])
     assert counts.layer_tokens == (LENGTH + 20) * spec.exit_layers
     for _ in range(2):  # the upper half runs over the prefix once
         counts = Counts()
         with halves.lend(prefix, 20, counts) as cache:
-            found = run_step(halves, rest, cache, counts)
-    assert_close(found.logits, wanted.logits)
-    assert_close(found.attention, wanted.attention)
+            actual = run_step(halves, rest, cache, counts)
+    assert_close(actual.logits, expected.logits)
+    assert_close(actual.attention, expected.attention)
     assert counts.layer_tokens == 20 * spec.layers
     assert counts.bytes_copied == 0

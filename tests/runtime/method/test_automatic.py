@@ -39,14 +39,14 @@ def test_equal_weights_count_in_full(equal: int, zeros: int, value: float) -> No
 @given(saliency=maps, scale=scales)
 @settings(deadline=None)
 def test_an_automatic_share_is_one_that_could_have_been_given(saliency: Any, scale: float) -> None:
-    found = select_regions(saliency, mask_top_p="auto", rule="paper")
+    actual = select_regions(saliency, mask_top_p="auto", rule="paper")
     total = saliency.sum()
     share = total**2 / (saliency**2).sum() / saliency.size if total else 1.0
     given = select_regions(saliency, mask_top_p=min(share, 1.0), rule="paper")
-    assert found.sum() == pytest.approx(given.sum(), abs=1)
-    assert found.any()
+    assert actual.sum() == pytest.approx(given.sum(), abs=1)
+    assert actual.any()
     scaled = select_regions(saliency * scale, mask_top_p="auto", rule="paper")
-    assert scaled.sum() == pytest.approx(found.sum(), abs=1)
+    assert scaled.sum() == pytest.approx(actual.sum(), abs=1)
 
 
 def test_an_even_map_is_kept_whole_and_a_focused_one_is_not() -> None:
@@ -70,9 +70,9 @@ def test_the_automatic_regularizer_is_unshared_variance_by_mean(seed: int, steps
     for where in np.ndindex(*g.shape[:-1]):
         shared = max(np.corrcoef(q[where], g[where])[0, 1], 0) ** 2
         added[where] = (1 - shared) * g[where].var() / g[where].mean()
-    wanted = fuse_contrast(q, g + added, steps=steps, regularizer=0.0, **GRID)
-    found = fuse_contrast(q, g, steps=steps, regularizer="auto", **GRID)
-    assert_close(found, wanted, rtol=1e-4)
+    expected = fuse_contrast(q, g + added, steps=steps, regularizer=0.0, **GRID)
+    actual = fuse_contrast(q, g, steps=steps, regularizer="auto", **GRID)
+    assert_close(actual, expected, rtol=1e-4)
 
 
 def test_what_both_passes_see_is_divided_out_in_full() -> None:
@@ -86,28 +86,28 @@ def test_what_both_passes_see_is_divided_out_in_full() -> None:
 @settings(deadline=None, max_examples=30)
 def test_the_scale_of_the_general_attention_does_not_matter(seed: int, scale: float) -> None:
     q, g = attention(seed), attention(seed + 1000)
-    found = fuse_contrast(q, g, regularizer="auto", **GRID)
+    actual = fuse_contrast(q, g, regularizer="auto", **GRID)
     scaled = fuse_contrast(q, g * np.float32(scale), regularizer="auto", **GRID)
-    assert_close(scaled * scale, found, rtol=1e-4)
+    assert_close(scaled * scale, actual, rtol=1e-4)
 
 
 @given(seed=st.integers(0, 99), steps=st.sampled_from(["first", "all", "last"]))
 @settings(deadline=None, max_examples=30)
 def test_without_contrast_the_question_stands_alone(seed: int, steps: Any) -> None:
     q = attention(seed)
-    wanted = fuse_contrast(q, np.ones_like(q), steps=steps, regularizer=0.0, **GRID)
-    found = fuse_contrast(q, None, steps=steps, contrast="off", **GRID)
-    assert_close(found, wanted, rtol=1e-6)
+    expected = fuse_contrast(q, np.ones_like(q), steps=steps, regularizer=0.0, **GRID)
+    actual = fuse_contrast(q, None, steps=steps, contrast="off", **GRID)
+    assert_close(actual, expected, rtol=1e-6)
 
 
 def test_a_contrast_is_taken_where_the_passes_share_their_attention() -> None:
-    noise, other = attention(1), attention(2)
+    noise, another = attention(1), attention(2)
     question = noise.copy()
     question[..., 5] *= 3
-    for general, wanted in ((noise, "on"), (other, "off"), (np.full_like(noise, 0.01), "off")):
-        found = fuse_contrast(question, general, contrast="auto", **GRID)
-        same = fuse_contrast(question, general, contrast=wanted, **GRID)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(found, same)
+    for general, expected in ((noise, "on"), (another, "off"), (np.full_like(noise, 0.01), "off")):
+        actual = fuse_contrast(question, general, contrast="auto", **GRID)
+        same = fuse_contrast(question, general, contrast=expected, **GRID)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(actual, same)
 
 
 @pytest.mark.parametrize("name", ["mask_top_p", "regularizer", "contrast"])

@@ -53,9 +53,9 @@ def test_fusion_follows_the_method(
     q, g = attention(seed, t_q, 4, tokens), attention(seed + 1000, t_g, 4, tokens)
     options: Any = {"layers": [2, 0], "steps": steps, "regularizer": regularizer}
     saliency = fuse_contrast(q, g, grid=grid, image_size=size, **options)
-    wanted = by_the_book(q, g, grid, size, [2, 0], steps, regularizer)
+    expected = by_the_book(q, g, grid, size, [2, 0], steps, regularizer)
     assert saliency.shape == (size[1], size[0])
-    assert_close(saliency, wanted, rtol=1e-5)
+    assert_close(saliency, expected, rtol=1e-5)
 
 
 def test_a_window_beyond_the_image_keeps_the_scale() -> None:
@@ -83,7 +83,7 @@ def test_a_window_may_begin_inside_a_pixel(seed: int, grid: Any, start: Any, tok
     columns = (np.arange(size[0]) + 0.5 - window[0]) / token[0] - 0.5
     rows = (np.arange(size[1]) + 0.5 - window[1]) / token[1] - 0.5
     at = np.meshgrid(rows, columns, indexing="ij")
-    wanted = ndimage.map_coordinates(q.reshape(grid), at, np.float64, 1, mode="nearest")
+    expected = ndimage.map_coordinates(q.reshape(grid), at, np.float64, 1, mode="nearest")
     inside = (at[0] >= -0.5) & (at[0] < grid[0] - 0.5) & (at[1] >= -0.5) & (at[1] < grid[1] - 0.5)
     options: Any = {"grid": grid, "image_size": size, "layers": [0], "steps": "first"}
     if not inside.any():
@@ -92,7 +92,7 @@ def test_a_window_may_begin_inside_a_pixel(seed: int, grid: Any, start: Any, tok
         return
     saliency = fuse_contrast(q, g, window=window, regularizer=0.0, **options)
     np.testing.assert_array_equal(np.isfinite(saliency), inside)
-    assert_close(saliency[inside], wanted[inside], rtol=1e-4, atol=1e-6)
+    assert_close(saliency[inside], expected[inside], rtol=1e-4, atol=1e-6)
 
 
 def test_the_contrast_removes_what_both_passes_see() -> None:

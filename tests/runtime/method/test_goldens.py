@@ -53,9 +53,9 @@ def test_mask_box_and_crop(index: int) -> None:
         rule="released",
     )
     height, width = case["mask_shape"].tolist()
-    wanted = np.unpackbits(case["mask"], count=height * width).reshape(height, width).astype(bool)
+    expected = np.unpackbits(case["mask"], count=height * width).reshape(height, width).astype(bool)
     threshold = np.percentile(saliency, (1 - share) * 100)
-    differing = mask != wanted
+    differing = mask != expected
     borderline = np.abs(saliency - threshold) <= BORDERLINE * threshold
     print(f"case {index}: {differing.sum()} of {differing.size} mask pixels differ")
     assert not (differing & ~borderline).any()

@@ -44,12 +44,12 @@ def test_an_empty_mask_keeps_the_whole_image_black() -> None:
 
 @pytest.mark.parametrize("box", [(0, 0, 6, 640), (0, 0, 640, 6), (9, 0, 10, 640)])
 def test_a_thin_crop_does_not_explode(box: tuple[int, int, int, int]) -> None:
-    refined, found = refine_image(PHOTO, mask_of(box))
-    assert found == box
+    refined, actual = refine_image(PHOTO, mask_of(box))
+    assert actual == box
     height, width = refined.shape[:2]
     assert height * width <= 4 * 640 * 640
-    wanted = (box[2] - box[0]) / (box[3] - box[1])
-    assert width / height == pytest.approx(wanted, rel=0.02)
+    expected = (box[2] - box[0]) / (box[3] - box[1])
+    assert width / height == pytest.approx(expected, rel=0.02)
 
 
 @given(
