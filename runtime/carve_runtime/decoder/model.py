@@ -92,6 +92,7 @@ class Model:
         """Load everything; errors as in :meth:`carve_runtime.Carve.load`."""
         settings = settings or BackendSettings()
         self.manifest: Manifest = bundle.manifest
+        self._dtype = np.dtype(self.manifest.dtype)
         self.text = Text(bundle.path(names.TOKENIZER_FILE), self.manifest.decoder.control_ids)
         self.requests = RequestBuilder(self.manifest, self.text)
         self._vision = load_graph(bundle, names.VISION_ENCODER, settings)
@@ -194,7 +195,7 @@ class Model:
         inputs = [image.model_input for image in images]
         used = [images[part] for part in parts if isinstance(part, int)]
         ids = prompt_ids(parts, inputs)
-        embeds = np.empty((1, len(ids), spec.hidden_size), np.float32)
+        embeds = np.empty((1, len(ids), spec.hidden_size), self._dtype)
         literal = ids != FEATURE
         if literal.any():
             outputs = self._embed.run({names.INPUT_IDS: ids[literal][None]})
@@ -205,7 +206,8 @@ class Model:
         deepstack = None
         if layers := spec.deepstack_layers:
             added = [image.deepstack for image in used if image.deepstack is not None]
-            deepstack = spread_features(ids, added, (layers, spec.hidden_size))
+            shape = (layers, spec.hidden_size)
+            deepstack = spread_features(ids, added, shape, self._dtype)
         return PromptChunk(embeds, positions, following, deepstack)
 
     def attend(
