@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from carve_runtime.prompt.chunk import PromptChunk
 from carve_runtime.usage import Counts, Stopwatch
 
 Array = NDArray[np.float32]
+#: Arrays one by one, or the rows of one.
+Arrays: TypeAlias = "Sequence[Array] | Array"
 
 #: In half precision, how far the graphs may be from float32, relative to PyTorch's half precision.
 HALF_MARGIN = 1.2
@@ -187,9 +190,9 @@ def _rows(reference: Reference) -> Array:
 
 
 def _measure(
-    actual: Sequence[Array],
-    exact: Sequence[Array],
-    baseline: tuple[Sequence[Array], Sequence[Array]] | None,
+    actual: Arrays,
+    exact: Arrays,
+    baseline: tuple[Arrays, Arrays] | None,
     tolerance: float,
     scale: float | None = None,
 ) -> tuple[float, float, float]:
@@ -214,7 +217,7 @@ def _measure(
     return _relative_error(actual, exact), _relative_error(half, wide), HALF_MARGIN
 
 
-def _relative_error(actual: Sequence[Array], exact: Sequence[Array]) -> float:
+def _relative_error(actual: Arrays, exact: Arrays) -> float:
     """Return the norm of the error relative to that of the exact result, root mean square."""
     errors = [
         np.linalg.norm(left.astype(np.float64) - right) / np.linalg.norm(right)
@@ -223,5 +226,5 @@ def _relative_error(actual: Sequence[Array], exact: Sequence[Array]) -> float:
     return float(np.sqrt(np.square(errors).mean()))
 
 
-def _pairs(left: Sequence[Array], right: Sequence[Array]) -> Iterator[tuple[Array, Array]]:
+def _pairs(left: Arrays, right: Arrays) -> Iterator[tuple[Array, Array]]:
     return zip(left, right, strict=True)

@@ -65,7 +65,7 @@ class Rotary:
         return rotated[0], rotated[1]
 
     def _tables_of(self, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return rows of the tables, (B, S), and the tables, (B * S, D / 2); once for all layers."""
+        """Return row numbers, (B, S), and two tables, (B * S, D / 2); once for all layers."""
         if id(cos) not in self._tables:
             batch, length, width = cos.shape
             rows = torch.arange(batch * length).view(batch, length)
