@@ -13,15 +13,16 @@ types:
 	mypy
 
 test:
-	pytest
+	pytest -n auto --dist loadfile
 
 # The page with the default model, served on this machine.
-demo: runtime/js/node_modules
+demo: runtime/js/node_modules/.package-lock.json
 	cd runtime/js && npm run demo
 
-runtime/js/node_modules: runtime/js/package-lock.json
-	cd runtime/js && ONNXRUNTIME_NODE_INSTALL=skip npm ci --no-audit --no-fund
-	touch $@
+# npm writes its own copy of the lock last, so an interrupted installation starts again.
+# The install script of onnxruntime-node would fetch GPU libraries: they are not needed.
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && ONNXRUNTIME_NODE_INSTALL=skip npm ci --no-audit --no-fund
 
 # Train the default model from nothing: about 70 minutes on two cores, then
 # half an hour to choose the settings and as long to measure; goes on if interrupted.

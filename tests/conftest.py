@@ -1,26 +1,32 @@
-"""Exports and bundles, made once for the whole run."""
+"""Exports and bundles, made once for the whole run, however many processes it has."""
 
 from __future__ import annotations
 
+import os
+import pickle
+import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
 import pytest
-import torch
+from filelock import FileLock
 
-from carve_export import ExportOptions, ExportReport, export_bundle
 from carve_models.manifest import Profile
 from carve_runtime import Carve
 from carve_runtime.bundle import open_bundle
-from tests.checkpoints import MAKERS
 from tests.support import CASES, POCKET
 
-torch.set_num_threads(1)  # the models are tiny: threads would only wait for each other
+# PyTorch takes longer to import than many tests to run: fixtures import it when they need it.
+if TYPE_CHECKING:
+    from carve_export import ExportReport
 
-CheckpointOf = Callable[[str], Path]
-ExportOf = Callable[[str, Profile], ExportReport]
+T = TypeVar("T")
+Once: TypeAlias = Callable[[str, Callable[[Path], T]], T]
+CheckpointOf: TypeAlias = Callable[[str], Path]
+ExportOf: TypeAlias = "Callable[[str, Profile], ExportReport]"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,41 +44,78 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_collection_finish() -> None:
+    """Keep PyTorch to one thread where a test's module has imported it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
-def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> CheckpointOf:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once[T]:
+    """Fill a folder of that name, unless another process of this run has; return what that gave."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def fill(name: str, make: Callable[[Path], T]) -> T:
+        folder, result = shared / name, shared / f"{name}.pickle"
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(shared / f"{name}.lock"):
+            if not result.exists():
+                result.write_bytes(pickle.dumps(make(folder)))
+            return pickle.loads(result.read_bytes())  # type: ignore[no-any-return]
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> None:
+    """Keep PyTorch to one thread: the models are tiny, threads would only wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of(once: Once[Path], one_thread: None) -> CheckpointOf:
     """Write a case's checkpoint, once."""
+    from tests.checkpoints import MAKERS
 
     @cache
     def make(name: str) -> Path:
         case = CASES[name]
-        return MAKERS[case.family](case.recipe, tmp_path_factory.mktemp("checkpoint") / name)
+        return once(f"checkpoints/{name}", partial(MAKERS[case.family], case.recipe))
 
     return make
 
 
 @pytest.fixture(scope="session")
-def export_of(tmp_path_factory: pytest.TempPathFactory, checkpoint_of: CheckpointOf) -> ExportOf:
+def export_of(once: Once[ExportReport], checkpoint_of: CheckpointOf) -> ExportOf:
     """Export a case in a profile, once."""
+    from carve_export import ExportOptions, export_bundle
 
     @cache
     def export(name: str, profile: Profile) -> ExportReport:
-        case = CASES[name]
-        out = tmp_path_factory.mktemp("bundle") / f"{name}-{profile}"
+        case, checkpoint = CASES[name], str(checkpoint_of(name))
         options = ExportOptions(profile=profile, layers=case.layers, tolerance=case.tolerance)
-        return export_bundle(str(checkpoint_of(name)), out, options)
+        return once(
+            f"bundles/{name}-{profile}", lambda out: export_bundle(checkpoint, out, options)
+        )
 
     return export
 
 
 @pytest.fixture(scope="session")
-def pocket_portable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pocket_portable(once: Once[ExportReport], one_thread: None) -> Path:
     """Export pocket in the profile ``portable``, once."""
+    from carve_export import ExportOptions, export_bundle
+
     settings = msgspec.json.decode((POCKET / "settings.json").read_bytes())
-    out = tmp_path_factory.mktemp("bundle") / "pocket-portable"
     layers = open_bundle(POCKET).manifest.decoder.tapped_layers
     options = ExportOptions(profile="portable", layers=layers, **settings)
-    export_bundle(str(POCKET / "checkpoint"), out, options)
-    return out
+    checkpoint = str(POCKET / "checkpoint")
+    return once(
+        "bundles/pocket-portable", lambda out: export_bundle(checkpoint, out, options)
+    ).folder
 
 
 @pytest.fixture(scope="session")

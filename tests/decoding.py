@@ -11,6 +11,7 @@ from carve_runtime.decoder.cache import Cache
 from carve_runtime.decoder.decoder import Decoder, Step
 from carve_runtime.prompt.chunk import PromptChunk
 from carve_runtime.usage import Counts
+from tests.comparing import assert_close
 
 
 def embeddings(width: int, seed: int = 0, length: int = 90) -> Any:
@@ -40,5 +41,5 @@ def run(decoder: Decoder, embeds: Any, stops: Sequence[int], cache: Cache) -> li
 def assert_equal(found: Step, wanted: Step, tolerance: float = 1e-5) -> None:
     """Compare logits and attention; the tolerance is relative to the scale of the logits."""
     scale = max(1.0, float(np.abs(wanted.logits).max()))
-    np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=tolerance * scale)
-    np.testing.assert_allclose(found.attention, wanted.attention, rtol=0, atol=tolerance)
+    assert_close(found.logits, wanted.logits, atol=tolerance * scale)
+    assert_close(found.attention, wanted.attention, atol=tolerance)

@@ -6,11 +6,15 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
+from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support import ROOT
 from tools.checks.readme_command import command
@@ -23,22 +27,92 @@ FORBIDDEN = {
 }
 
 
+PACKAGES = {
+    "carve_models": ROOT / "models" / "carve_models",
+    "carve_runtime": ROOT / "runtime" / "carve_runtime",
+    "carve_export": ROOT / "export" / "carve_export",
+    "tools": ROOT / "tools",
+}
+#: The runtime's rooms, from arrays to the command line: each imports those before it alone.
+ROOMS = ("method", "images", "prompt", "backends", "decoder", "session", "carve", "cli")
+METHOD_IMPORTS = {
+    *("numpy", "numpy.typing", "PIL", "cc3d"),
+    *("carve_models.errors", "carve_models.settings"),
+}
+MOST_MODULES = 15  # of one folder
+FOLDERS = ("models", "runtime", "export", "tests", "tools", "docs")
+
+
+@cache
+def modules(package: str) -> dict[str, Path]:
+    """Return a package's modules by dotted name, ``__init__`` by its folder's."""
+    folder = PACKAGES[package]
+    names = {}
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder.parent).with_suffix("").parts
+        names[".".join(parts).removesuffix(".__init__")] = path
+    return names
+
+
+@cache
 def imports(path: Path) -> set[str]:
-    found = set()
+    """Return the dotted names of what a file imports, wherever in it the import stands."""
+    ours = {name for package in PACKAGES for name in modules(package)}
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.split(".")[0])
-    return found
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{path}: relative import"
+            members = [f"{node.module}.{alias.name}" for alias in node.names]
+            names |= {member if member in ours else node.module for member in members}
+    return names
+
+
+def room(module: str) -> str:
+    """Return the room that a module stands in; one beside the rooms is a room of its own."""
+    return ".".join(module.split(".")[:2])
 
 
 @pytest.mark.parametrize("folder", FORBIDDEN)
 def test_data_flows_one_way(folder: str) -> None:
-    modules = sorted((ROOT / folder).rglob("*.py"))
-    assert modules
-    for module in modules:
-        assert not imports(module) & FORBIDDEN[folder], module
+    for module in modules(Path(folder).name).values():
+        assert not {name.split(".")[0] for name in imports(module)} & FORBIDDEN[folder], module
+
+
+def test_the_runtimes_rooms_import_those_before_them() -> None:
+    package = PACKAGES["carve_runtime"]
+    folders = {path.name for path in package.iterdir() if list(path.glob("*.py"))}
+    assert folders <= set(ROOMS)
+    for name, path in modules("carve_runtime").items():
+        here = room(name).removeprefix("carve_runtime.")
+        if here in ROOMS:
+            behind = {f"carve_runtime.{later}" for later in ROOMS[ROOMS.index(here) + 1 :]}
+            assert not behind & set(map(room, imports(path))), name
+
+
+def test_the_method_is_arrays_alone() -> None:
+    own = "carve_runtime.method"
+    for name, path in modules("carve_runtime").items():
+        if room(name) == own:
+            for module in imports(path):
+                standard = module.split(".")[0] in sys.stdlib_module_names
+                assert standard or room(module) == own or module in METHOD_IMPORTS, name
+
+
+@pytest.mark.parametrize("part", [str, room], ids=["modules", "rooms"])
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_run_in_no_circle(package: str, part: Callable[[str], str]) -> None:
+    graph: dict[str, set[str]] = {}
+    for name, path in modules(package).items():
+        graph.setdefault(part(name), set()).update(map(part, imports(path)))
+    TopologicalSorter({name: uses - {name} for name, uses in graph.items()}).prepare()
+
+
+def test_folders_stay_small_enough_to_read() -> None:
+    for package in PACKAGES.values():
+        for folder in {path.parent for path in package.rglob("*.py")}:
+            assert len(list(folder.glob("*.py"))) <= MOST_MODULES, folder
 
 
 def others_behind(module: str, seen: set[str]) -> set[str]:
@@ -98,9 +172,28 @@ def test_the_support_table_is_made_from_the_cases() -> None:
 def test_ci_runs_the_commands_of_the_readme() -> None:
     assert "carve-run ask default" in command("quickstart")
     assert "export" not in command("quickstart")
-    assert command("test").rstrip().endswith("pytest")
+    assert command("test").startswith("tests/setup.sh && .venv/bin/pytest ")
     script = (ROOT / ".ci" / "run").read_text()
     assert "quickstart test" in script
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    steps = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
+    assert ".ci/run" in steps
+
+
+def pages() -> list[Path]:
+    below = [page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md")]
+    return [*ROOT.glob("*.md"), *(page for page in below if "node_modules" not in page.parts)]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_paths_that_a_page_names_exist(page: Path) -> None:
+    """Links, and paths from the top or from the page; NAME and * stand for any name."""
+    text = page.read_text()
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (page.parent / link).exists(), link
+    for path in re.findall(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./*-]*[\w*/]", text):
+        pattern = path.replace("NAME", "*")
+        assert any(list(folder.glob(pattern)) for folder in (ROOT, page.parent)), path
 
 
 def test_the_readme_names_what_was_not_run() -> None:

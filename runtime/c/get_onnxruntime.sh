@@ -2,26 +2,37 @@
 # Put ONNX Runtime's C headers and library under FOLDER: include/onnxruntime_c_api.h and
 # lib/libonnxruntime.so. Usage: get_onnxruntime.sh FOLDER [PYTHON]
 #
-# The headers are those of Debian 13's libonnxruntime-dev (API 21: libraries of that version and
-# later serve them), fetched with a private package list, so that neither the machine's sources nor
-# its packages change; the archive's address and keys are those of the machine's own sources. The
-# library is that of PYTHON's onnxruntime wheel, which has no headers.
+# The headers are those of libonnxruntime-dev in Debian 13 (API 21: libraries of that version and
+# later serve them) or Ubuntu 26.04 (API 23), on older systems of either kind too. They are fetched
+# with a private package list, so that neither the machine's sources nor its packages change; the
+# archive's address and keys are those of the machine's own sources. The library is that of PYTHON's
+# onnxruntime wheel, which has no headers.
 set -euo pipefail
 
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 python=${2:-python3}
-suite=trixie
 package=libonnxruntime-dev
 
-archive=$(grep -rshoE '^[^#]*https?://[^ ]+/debian/?( |$)' --include='*.list' --include='*.sources' \
-    /etc/apt | grep -oE 'https?://[^ ]+' | head -n 1) || true
-[ -n "$archive" ] || { echo "no Debian archive among this machine's apt sources" >&2; exit 1; }
+fail() {
+    echo "get_onnxruntime.sh: $1" >&2
+    exit 1
+}
 
 if [ ! -f "$folder/include/onnxruntime_c_api.h" ]; then
+    system=$(. /etc/os-release && echo "$ID")
+    case $system in
+        debian) suite="trixie main" ;;
+        ubuntu) suite="resolute universe" ;;
+        *) fail "neither Debian nor Ubuntu: put ONNX Runtime's headers into $folder/include yourself" ;;
+    esac
+    archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' |
+        grep -E '^mirror|/(debian|ubuntu|ubuntu-ports)/?$' | grep -v //security -m 1) ||
+        fail "no archive of $system among this machine's apt sources"
+
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
     mkdir -p "$scratch/lists/partial" "$scratch/cache/archives/partial"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $suite main" \
+    echo "deb [signed-by=/usr/share/keyrings/$system-archive-keyring.gpg] $archive $suite" \
         >"$scratch/sources.list"
     touch "$scratch/status"
     options=(
@@ -33,7 +44,7 @@ if [ ! -f "$folder/include/onnxruntime_c_api.h" ]; then
     (cd "$scratch" && apt-get "${options[@]}" -qq download "$package")
     dpkg -x "$scratch/$package"_*.deb "$scratch/root"
     header=$(find "$scratch/root" -name onnxruntime_c_api.h -print -quit)
-    [ -n "$header" ] || { echo "$package has no onnxruntime_c_api.h" >&2; exit 1; }
+    [ -n "$header" ] || fail "$package has no onnxruntime_c_api.h"
     mkdir -p "$folder/include"
     cp "$(dirname "$header")"/*.h "$folder/include/"
 fi

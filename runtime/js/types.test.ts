@@ -11,7 +11,7 @@ export async function use(image: ImageData): Promise<string> {
   const session = await vlm.open(image);
   const result: CarveResult = await session.ask("What is it?", options);
   const [x0] = (await session.refineAgain(result, { maxRegions: x_regions() })).bbox;
-  // @ts-expect-error: there is no such choice
+  // @ts-expect-error: not a choice
   await vlm.ask(image, "What is it?", { steps: "some" });
   await (await loadFolder("bundle", { verify: false })).release();
   const web = await loadUrl("bundle/", { ort, onProgress: (loaded, total) => loaded / total });

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,9 @@ from typing import Any
 import pytest
 
 from carve_runtime.bundle import sha256
+from tests.consumers.cases import copied_pocket
 from tests.consumers.libcarve import LibcarveError
-from tests.support import POCKET, ROOT
+from tests.support import ROOT
 
 SOURCE = ROOT / "runtime" / "c"
 QUESTION = "What word is on the purple square?"
@@ -41,7 +41,7 @@ def harness(name: str, onnxruntime: Path, folder: Path, *flags: str) -> Path:
 
 def edited(folder: Path, name: str, edit: Any) -> Path:
     """Return a copy of pocket with one JSON file changed, and its manifest to match."""
-    shutil.copytree(POCKET, folder, ignore=shutil.ignore_patterns("checkpoint"))
+    copied_pocket(folder)
     document = json.loads((folder / name).read_text())
     edit(document)
     (folder / name).write_text(json.dumps(document))

@@ -97,8 +97,8 @@ class Library:
             raise LibcarveError(status)
         assert status.message == b""
 
-    def made(self, name: str, *arguments: Any) -> c.c_void_p:
-        """Return the handle that a call makes; a failed call must have set it to NULL."""
+    def create(self, name: str, *arguments: Any) -> c.c_void_p:
+        """Return the handle that a call creates; a failed call must have set it to NULL."""
         handle = c.c_void_p(1)
         try:
             self.call(name, *arguments, c.byref(handle))
@@ -109,14 +109,14 @@ class Library:
 
     def open(self, folder: Path, **options: Any) -> c.c_void_p:
         given = OpenOptions(c.sizeof(OpenOptions), **options)
-        return self.made("open", str(folder).encode(), c.byref(given))
+        return self.create("open", str(folder).encode(), c.byref(given))
 
     def look(self, model: c.c_void_p, picture: Any, **changes: Any) -> c.c_void_p:
         height, width, _ = picture.shape
         image = Image(picture.ctypes.data, width, height, picture.strides[0])
         for name, value in changes.items():
             setattr(image, name, value)
-        return self.made("look", model, c.byref(image))
+        return self.create("look", model, c.byref(image))
 
     def options(self, model: c.c_void_p, **changes: Any) -> AskOptions:
         options = AskOptions(c.sizeof(AskOptions))
@@ -127,7 +127,7 @@ class Library:
 
     def ask(self, view: c.c_void_p, question: str, options: AskOptions | None = None) -> Any:
         given = c.byref(options) if options is not None else None
-        return self.made("ask", view, question.encode("utf-8", "surrogateescape"), given)
+        return self.create("ask", view, question.encode("utf-8", "surrogateescape"), given)
 
     def read(self, result: c.c_void_p) -> Reading:
         reading = Reading(c.sizeof(Reading))

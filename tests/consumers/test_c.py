@@ -12,24 +12,19 @@ import pytest
 
 from carve_export.precision.agreement import mask_overlap
 from carve_export.questions import write_questions
+from carve_models.settings import AUTO, Settings
 from carve_runtime import Carve, load_image
 from tests.consumers import libcarve
 from tests.consumers.building import QUESTION, edited, harness, refused
-from tests.consumers.conftest import Pair, random_texts
+from tests.consumers.cases import CHANGES, Changes, Pair, answered, random_texts
 from tests.consumers.libcarve import Library, array
 from tests.support import POCKET
+from tools.checks.settings_table.table import offered_settings
 
 IOU = 0.99
 
-AUTOMATIC = {"auto": libcarve.AUTO}
-ENUMS = {
-    "steps": ("first", "all", "last"),
-    "strategy": ("attention_sum", "size", "remove_small"),
-    "rule": ("released", "paper"),
-    "geometry": ("input", "released"),
-    "final_prompt": ("pair", "refined"),
-    "contrast": ("on", "off", "auto"),
-}
+#: The values of each choice, in the order of carve.h's enumerators.
+CHOICES = {choice.name: choice.values for choice in offered_settings()[0]}
 
 
 def text(value: bytes | None) -> str | None:
@@ -38,22 +33,41 @@ def text(value: bytes | None) -> str | None:
 
 def compare(library: Library, view: c.c_void_p, pair: Pair, options: Any = None) -> None:
     """Ask in C and compare everything with Python's result."""
-    wanted = pair.result
+    expected = pair.result
     handle = library.ask(view, pair.question, options)
-    got = library.read(handle)
-    assert (text(got.answer), text(got.plain_answer)) == (wanted.answer, wanted.plain_answer)
-    assert tuple(got.ids[: got.id_count]) == wanted.token_ids
-    assert tuple(got.plain_ids[: got.plain_id_count]) == wanted.plain_token_ids
-    shape = got.height, got.width
-    assert shape == wanted.mask.shape
-    mask = array(got.mask, *shape).astype(bool)
-    assert mask_overlap(mask, wanted.mask) >= IOU
-    np.testing.assert_allclose(array(got.saliency, *shape), wanted.saliency, rtol=1e-4)
-    assert tuple(got.box) == wanted.bbox
-    refined = array(got.refined, got.refined_height, got.refined_width, 3)
-    np.testing.assert_array_equal(refined, wanted.refined_image)
-    assert bool(got.refined_limited) == wanted.refined_limited
+    actual = library.read(handle)
+    assert text(actual.answer) == expected.answer
+    assert text(actual.plain_answer) == expected.plain_answer
+    assert tuple(actual.ids[: actual.id_count]) == expected.token_ids
+    assert tuple(actual.plain_ids[: actual.plain_id_count]) == expected.plain_token_ids
+    shape = actual.height, actual.width
+    assert shape == expected.mask.shape
+    assert mask_overlap(array(actual.mask, *shape).astype(bool), expected.mask) >= IOU
+    saliency = array(actual.saliency, *shape)
+    seen = np.isfinite(expected.saliency)  # NaN where the model saw nothing, there alone
+    np.testing.assert_array_equal(np.isnan(saliency), ~seen)
+    np.testing.assert_allclose(saliency[seen], expected.saliency[seen], rtol=1e-4, equal_nan=False)
+    assert tuple(actual.box) == expected.bbox
+    refined = array(actual.refined, actual.refined_height, actual.refined_width, 3)
+    np.testing.assert_array_equal(refined, expected.refined_image)
+    assert bool(actual.refined_limited) == expected.refined_limited
     library.c.carve_result_free(handle)
+
+
+def c_options(library: Library, model: c.c_void_p, changes: Changes) -> Any:
+    """Return a bundle's options with settings changed."""
+
+    def value(name: str, value: Any) -> Any:
+        if name in CHOICES:
+            return CHOICES[name].index(value)
+        return libcarve.AUTO if value == AUTO else value
+
+    numbers = {name: value(name, given) for name, given in changes.items() if name != "layers"}
+    options = library.options(model, **numbers)
+    if "layers" in changes:
+        layers = (c.c_int32 * len(changes["layers"]))(*changes["layers"])
+        options.layers, options.layer_count = layers, len(layers)
+    return options
 
 
 def test_the_same_answers_as_python(library: Library, model: c.c_void_p, pairs: list[Pair]) -> None:
@@ -63,34 +77,23 @@ def test_the_same_answers_as_python(library: Library, model: c.c_void_p, pairs: 
         library.c.carve_view_free(view)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"steps": "all", "strategy": "size", "rule": "released", "mask_top_p": 0.3},
-        {"steps": "last", "strategy": "remove_small", "outlier_percent": 5.0},
-        {"final_prompt": "refined", "max_regions": 3, "geometry": "released"},
-        {"layers": (0, 2, 3), "max_refined_pixels": 5000, "max_new_tokens": 2},
-        {"contrast": "off"},
-        {"contrast": "auto", "layers": (1,)},
-        {"contrast": "auto", "layers": (2, 3), "steps": "all"},
-        {"regularizer": "auto", "mask_top_p": "auto", "steps": "all", "layers": (0, 1, 2)},
-    ],
-)
+@pytest.mark.parametrize("index", range(len(CHANGES)), ids=map(str, CHANGES))
 def test_settings(
-    changes: dict[str, Any], library: Library, view: c.c_void_p, model: c.c_void_p, pocket: Carve
+    index: int, library: Library, model: c.c_void_p, changed_pairs: list[Pair]
 ) -> None:
-    image = POCKET / "example.jpg"
-    pair = Pair(image, QUESTION, pocket.ask(image, QUESTION, **changes))
-    given = {
-        name: ENUMS[name].index(value) if name in ENUMS else AUTOMATIC.get(value, value)
-        for name, value in changes.items()
-        if name != "layers"
-    }
-    options = library.options(model, **given)
-    if "layers" in changes:
-        layers = (c.c_int32 * len(changes["layers"]))(*changes["layers"])
-        options.layers, options.layer_count = layers, len(layers)
-    compare(library, view, pair, options)
+    pair = changed_pairs[index]
+    view = library.look(model, load_image(pair.image))
+    compare(library, view, pair, c_options(library, model, pair.changes))
+    library.c.carve_view_free(view)
+
+
+def test_a_model_that_sees_a_part(library: Library, cropped_pairs: list[Pair]) -> None:
+    model = library.open(cropped_pairs[0].bundle)
+    for pair in cropped_pairs:
+        view = library.look(model, load_image(pair.image))
+        compare(library, view, pair, c_options(library, model, pair.changes))
+        library.c.carve_view_free(view)
+    library.c.carve_model_free(model)
 
 
 def test_default_settings(library: Library, pocket: Carve, tmp_path: Path) -> None:
@@ -103,17 +106,36 @@ def test_default_settings(library: Library, pocket: Carve, tmp_path: Path) -> No
     model = library.open(edited(tmp_path / "bundle", "carve.json", edit))
     options = library.options(model)
     assert (options.mask_top_p, options.regularizer) == (libcarve.AUTO, libcarve.AUTO)
-    assert options.contrast == ENUMS["contrast"].index("auto")
+    assert options.contrast == CHOICES["contrast"].index("auto")
     assert options.max_refined_pixels == 5000
     library.c.carve_model_free(model)
 
 
+def test_settings_that_a_manifest_leaves_out(library: Library, tmp_path: Path) -> None:
+    """They are those of Python's Settings."""
+
+    def edit(manifest: dict[str, Any]) -> None:
+        manifest["defaults"] = {"layers": [2]}
+
+    model = library.open(edited(tmp_path / "bundle", "carve.json", edit))
+    options = library.options(model)
+    expected = Settings(layers=(2,))
+    for name, values in CHOICES.items():
+        assert values[getattr(options, name)] == getattr(expected, name)
+    for name in ("mask_top_p", "outlier_percent", "regularizer", "max_regions", "max_new_tokens"):
+        assert getattr(options, name) == getattr(expected, name)
+    assert options.max_refined_pixels == 0
+    library.c.carve_model_free(model)
+
+
 def test_a_plain_answer(library: Library, view: c.c_void_p, pocket: Carve) -> None:
-    result = library.made("plain", view, QUESTION.encode(), 0)
-    got = library.read(result)
-    assert text(got.answer) == pocket.plain(POCKET / "example.jpg", QUESTION).answer
-    assert got.plain_answer is None
-    assert not got.mask
+    result = library.create("plain", view, QUESTION.encode(), 0)
+    actual = library.read(result)
+    expected = pocket.plain(POCKET / "example.jpg", QUESTION)
+    assert text(actual.answer) == expected.answer
+    assert tuple(actual.ids[: actual.id_count]) == expected.token_ids
+    assert actual.plain_answer is None
+    assert not actual.mask
     library.c.carve_result_free(result)
 
 
@@ -145,7 +167,7 @@ def test_text_and_ids_are_pythons(onnxruntime: Path, pocket: Carve, tmp_path: Pa
     done = subprocess.run([program, POCKET, "decode"], input=given, capture_output=True, check=True)
     answers = done.stdout.decode().split("\0")[:-1]
     for ids, answer in zip(lists, answers, strict=True):
-        assert answer.strip() == encoder.decode(ids), ids
+        assert answer == encoder.decode(ids), ids
 
 
 def test_questions_encoded_beforehand(
@@ -157,8 +179,7 @@ def test_questions_encoded_beforehand(
     write_questions(bundle, [QUESTION], questions)
     model = library.open(bundle, prompts=str(questions).encode())
     opened = library.look(model, load_image(POCKET / "example.jpg"))
-    image = POCKET / "example.jpg"
-    compare(library, opened, Pair(image, QUESTION, pocket.ask(image, QUESTION)))
+    compare(library, opened, answered(pocket, POCKET, POCKET / "example.jpg", QUESTION))
     with refused(libcarve.UNSUPPORTED, "it adds tokens that are not special"):
         library.ask(opened, "Another question?")
     library.c.carve_view_free(opened)

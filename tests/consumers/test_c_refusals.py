@@ -77,7 +77,7 @@ def test_damaged_bundles(damage: Any, message: str, library: Library, tmp_path: 
         (lambda m: m["decoder"].update(hidden_size=127), libcarve.BUNDLE, "another type or shape"),
     ],
 )
-def test_other_manifests(
+def test_unusable_manifests(
     edit: Any, code: int, message: str, library: Library, tmp_path: Path
 ) -> None:
     folder = edited(tmp_path / "bundle", "carve.json", edit)
@@ -95,11 +95,11 @@ def test_providers(library: Library) -> None:
 def test_wrong_arguments(library: Library, model: c.c_void_p, view: c.c_void_p) -> None:
     pixels = np.zeros((20, 30, 3), np.uint8)
     with refused(libcarve.INVALID, "The folder is NULL"):
-        library.made("open", None, None)
+        library.create("open", None, None)
     with refused(libcarve.INVALID, "The model's address is NULL"):
         library.call("open", b"", None, None)
     with refused(libcarve.INVALID, "struct_size 3"):
-        library.made("open", str(POCKET).encode(), c.byref(libcarve.OpenOptions(3)))
+        library.create("open", str(POCKET).encode(), c.byref(libcarve.OpenOptions(3)))
     with refused(libcarve.INVALID, "The model is NULL"):
         library.look(c.c_void_p(), pixels)
     with refused(libcarve.INVALID, "image->pixels is NULL"):
@@ -114,7 +114,7 @@ def test_wrong_arguments(library: Library, model: c.c_void_p, view: c.c_void_p) 
     with refused(libcarve.INVALID, "The view is NULL"):
         library.ask(c.c_void_p(), QUESTION)
     with refused(libcarve.INVALID, "The question is NULL"):
-        library.made("ask", view, None, None)
+        library.create("ask", view, None, None)
     with refused(libcarve.INVALID, "The result is NULL"):
         library.read(c.c_void_p())
     with refused(libcarve.PROMPT, "not valid UTF-8"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,18 @@ def checkpoint(checkpoint_of: CheckpointOf) -> Path:
 
 
 @pytest.fixture
-def traced(monkeypatch: pytest.MonkeyPatch, export_of: ExportOf) -> None:
-    """Save the time of tracing: put the graphs of the same checkpoint's earlier export there."""
-    graphs = export_of(NAME, "ort").folder / "onnx"
+def trace_from(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Save the time of tracing: the next exports take the graphs of an earlier one."""
 
-    def copy(checkpoint: object, manifest: object, folder: Path, on_stage: object) -> None:
-        shutil.copytree(graphs, folder / "onnx")
+    def replace(bundle: Path) -> None:
+        def copy(checkpoint: object, manifest: object, folder: Path, on_stage: object) -> None:
+            shutil.copytree(bundle / "onnx", folder / "onnx")
 
-    monkeypatch.setattr(exporter, "_trace", copy)
+        monkeypatch.setattr(exporter, "_trace", copy)
+
+    return replace
+
+
+@pytest.fixture
+def traced(trace_from: Callable[[Path], None], export_of: ExportOf) -> None:
+    trace_from(export_of(NAME, "ort").folder)

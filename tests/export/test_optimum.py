@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from optimum.commands.optimum_cli import main as optimum_cli
 
 from carve_export.cli.main import main as carve_export
 from carve_runtime.bundle import open_bundle
-from tests.conftest import CheckpointOf
+from tests.conftest import CheckpointOf, ExportOf
 from tests.support import CASES
 
 CASE = "llava-multi-layer-features"
@@ -34,8 +35,13 @@ def optimum(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 
 def test_a_bundle(
-    checkpoint_of: CheckpointOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    export_of: ExportOf,
+    trace_from: Callable[[Path], None],
+    checkpoint_of: CheckpointOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    trace_from(export_of(CASE, "portable").folder)
     layers = ",".join(map(str, CASES[CASE].layers))
     options = ["--profile", "portable", "--layers", layers]
     out = tmp_path / "bundle"

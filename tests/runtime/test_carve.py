@@ -6,19 +6,24 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from transformers import PreTrainedTokenizerFast
 
 from carve_models.settings import VARIANTS, FinalPrompt, Variant
-from carve_runtime import Carve, SettingsError, Token, load_image
+from carve_runtime import Carve, SettingsError, Token, attention_entropy, load_image
+from carve_runtime.bundle import Bundle, open_bundle
+from tests.comparing import assert_close
+from tests.runtime.by_hand import answer_by_hand, prompt_ids
 from tests.support import POCKET, SCENES
 
 SCENE = SCENES / "scene-01.jpg"
 QUESTION = "What letter is on the yellow square?"
+INSTRUCTION = "Write a general description of the image."
+EQUAL = 1e-5
 ENTRIES = json.loads((SCENES / "questions.json").read_text())
 
 
@@ -36,10 +41,54 @@ def test_carve_answers_what_the_plain_pass_cannot_read(pocket: Carve) -> None:
     assert plain <= right / 2
 
 
-def prompt_tokens(text: str) -> int:
+@pytest.mark.parametrize("final_prompt", ["pair", "refined"])
+@pytest.mark.parametrize(("question", "limit"), [(QUESTION, 9), (INSTRUCTION, 5)])
+def test_all_passes_are_those_of_the_bare_graphs(
+    pocket: Carve, question: str, limit: int, final_prompt: FinalPrompt
+) -> None:
+    """With every layer and step; the first question ends by itself, the other at the limit."""
+    prompts, image = pocket.manifest.prompts, load_image(SCENE)
+    settings: Any = {"layers": list(range(pocket.manifest.decoder.layers)), "variant": "v4"}
+    settings |= {"max_new_tokens": limit, "final_prompt": final_prompt}
+    result = pocket.ask(SCENE, question, **settings)
+    plain = answer_by_hand(prompts.single, question, [image], limit)
+    steps = len(plain.attention)
+    assert (len(plain.ids) == limit) == (question == INSTRUCTION)
+    assert result.plain_token_ids == plain.ids
+    assert result.plain_probability == pytest.approx(plain.probability, rel=1e-4)
+    assert_close(result.question_attention, plain.attention, atol=EQUAL)
+    general = answer_by_hand(prompts.single, INSTRUCTION, [image], steps)
+    assert_close(result.general_attention, general.attention, atol=EQUAL)
+    pair = final_prompt == "pair"
+    pictures = [image, result.refined_image] if pair else [result.refined_image]
+    final = answer_by_hand(prompts.pair if pair else prompts.single, question, pictures, limit)
+    assert result.token_ids == final.ids
+    assert result.entropy == pytest.approx(attention_entropy(plain.attention[-1]), rel=1e-4)
+
+
+def test_every_end_of_sequence_ends_an_answer() -> None:
+    bundle = open_bundle(POCKET)
+    ids = Carve(bundle).plain(SCENE, INSTRUCTION).token_ids
+    asked = prompt_ids(prompt_text(INSTRUCTION))
+    end = next(token for token in ids[1:] if token not in (*asked, ids[0]))
+    decoder = bundle.manifest.decoder
+    ends = replace(decoder, eos_token_ids=(*decoder.eos_token_ids, end))
+    stopped = Carve(Bundle(bundle.folder, replace(bundle.manifest, decoder=ends)))
+    assert stopped.plain(SCENE, INSTRUCTION).token_ids == ids[: ids.index(end)]
+
+
+def test_rows_are_those_of_the_tapped_layers(pocket: Carve) -> None:
+    spec = replace(pocket.manifest.decoder, tapped_layers=(0, 2, 3))
+    assert spec.rows([3, 0, 2]) == [2, 0, 1]
+
+
+def prompt_text(question: str) -> str:
+    return f"\nUSER: {question}\nASSISTANT:"
+
+
+def prompt_tokens(question: str) -> int:
     """Length of a prompt after the image, by the checkpoint's own tokenizer."""
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(POCKET / "checkpoint")
-    return len(tokenizer(f"\nUSER: {text}\nASSISTANT:", add_special_tokens=False).input_ids)
+    return len(prompt_ids(prompt_text(question)))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -82,7 +131,7 @@ def test_a_session_runs_more_general_steps_when_they_are_needed(pocket: Carve) -
         for variant, limit in (("v3", 8), ("v4", 4), ("v4", 8), ("v4", 3)):
             result = session.ask(instruction, variant=variant, max_new_tokens=limit)  # type: ignore[arg-type]
             alone = pocket.ask(SCENE, instruction, variant=variant, max_new_tokens=limit)  # type: ignore[arg-type]
-            np.testing.assert_array_equal(result.general_attention, alone.general_attention)
+            assert_close(result.general_attention, alone.general_attention)
             assert result.token_ids == alone.token_ids
 
 

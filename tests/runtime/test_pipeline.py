@@ -116,10 +116,11 @@ def check_pair(
 
     attention = wanted.question.attention[:, list(settings.layers)]
     general_attention = wanted.general.attention[: len(result.general_attention)]
-    difference = max(
-        np.abs(result.question_attention - attention).max(),
-        np.abs(result.general_attention - general_attention[:, list(settings.layers)]).max(),
+    differences = (
+        result.question_attention - attention,
+        result.general_attention - general_attention[:, list(settings.layers)],
     )
+    difference = np.max([np.abs(each).max() for each in differences])  # NaN stays NaN
     overlap = (result.mask & wanted.mask).sum() / (result.mask | wanted.mask).sum()
     print(
         f"{path.name} {question!r}: attention {difference:.1e}, mask IoU {overlap:.5f}, "

@@ -3,21 +3,27 @@
 python -m tools.bench                 # everything; figures.json, figures.md, plots in build/bench
 python -m tools.bench --only carve    # one line
 python -m tools.bench --quick         # a smoke test on pocket
+python -m tools.bench --write         # everything, and fill the pages that quote the figures
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tools.bench.context import Context
-from tools.bench.figures import Figure, save, show
 from tools.bench.lines import LINES
+from tools.bench.lines.scaling import SCALING_PLOT
+from tools.checks.figures import IMAGES, publish
+from tools.shared.figures import Figure, SpeedReport, tabulate
+from tools.shared.files import write_json
+from tools.shared.machine import this_machine
+from tools.shared.progress import progress_bars
+from tools.shared.tables import open_console
 
-_WIDTH = 160
+_COMMAND = "python -m tools.bench"
 
 
 @click.command(context_settings={"show_default": True})
@@ -25,29 +31,32 @@ _WIDTH = 160
 @click.option("--only", type=click.Choice(list(LINES)), multiple=True, help="Lines to measure.")
 @click.option("--rounds", default=9, help="Rounds of each measurement.")
 @click.option("--quick", is_flag=True, help="A smoke test: pocket, shortest cases, one round.")
-def main(out: Path, only: tuple[str, ...], rounds: int, quick: bool) -> None:
+@click.option("--write", is_flag=True, help="Put figures and plot into the documentation.")
+def main(out: Path, only: tuple[str, ...], rounds: int, quick: bool, write: bool) -> None:
     """Measure speed and memory; nothing else should run on the machine meanwhile."""
+    if write and (only or quick):
+        raise click.UsageError("--write is for all lines together")
     out.mkdir(parents=True, exist_ok=True)
     context = Context(out, 1 if quick else rounds, quick)
-    console = Console()
+    console = open_console()
     figures: list[Figure] = []
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
     chosen = only or tuple(LINES)
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("measure", total=len(chosen))
+    with progress_bars(console) as bars:
+        task = bars.add_task("measure", total=len(chosen))
         for name in chosen:
-            progress.update(task, description=name)
+            bars.update(task, description=name)
             for figure in LINES[name](context):
                 figures.append(figure)
-                save(figures, out)
-            progress.advance(task)
-    show(figures, console if console.is_terminal else Console(width=_WIDTH))
+                report = SpeedReport(f"{_COMMAND} --rounds {rounds}", this_machine(), figures)
+                write_json(out / "figures.json", report)
+            bars.advance(task)
+    table = tabulate(figures)
+    (out / "figures.md").write_text(table.markdown())
+    table.show(console)
     click.echo(f"{out}/figures.json, {out}/figures.md")
+    if write:
+        publish("speed", report)
+        shutil.copyfile(out / SCALING_PLOT, IMAGES / SCALING_PLOT)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from carve_export import ExportOptions, export_bundle
-from carve_runtime.bundle import default_bundle
-from tools.bench.subjects import Subject, write_once
+from tools.bench.subjects import Subject
+from tools.shared.files import write_once
 
 #: SmolLM2-135M's shape; three sections of rotary positions.
 _TEXT = {
@@ -42,6 +43,8 @@ FULL_TOKENS = 1280
 _FEWEST_TOKENS = 4
 _PHOTO = (4000, 3000)
 _SEED = 0
+#: Of pocket's tokenizer.
+_END = "</s>"
 _SPECIAL = {
     "image_token_id": "<|image_pad|>",
     "video_token_id": "<|video_pad|>",
@@ -70,28 +73,26 @@ def native_proportions(work: Path) -> Subject:
 
 
 def _write_checkpoint(folder: Path) -> None:
-    import torch
-    from transformers import (
-        AutoTokenizer,
-        GenerationConfig,
-        Qwen2_5_VLConfig,
-        Qwen2_5_VLForConditionalGeneration,
-    )
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
         Qwen2VLImageProcessorPil,
     )
 
-    tokenizer = AutoTokenizer.from_pretrained(default_bundle() / "checkpoint")
-    tokenizer.add_special_tokens({"additional_special_tokens": list(_SPECIAL.values())})
-    tokenizer.image_token, tokenizer.chat_template = _SPECIAL["image_token_id"], _TEMPLATE
-    ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in _SPECIAL.items()}
-    end = tokenizer.eos_token_id
-    text = _TEXT | {"eos_token_id": end, "bos_token_id": None}
-    torch.manual_seed(_SEED)
-    config = Qwen2_5_VLConfig(vision_config=_TOWER, text_config=text, **ids)
-    model = Qwen2_5_VLForConditionalGeneration(config).eval()
-    model.generation_config = GenerationConfig(eos_token_id=end)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    from tools.shared.models.random_checkpoint import RandomModel, write_checkpoint
+
+    def config(token_id: Callable[[str], int]) -> Qwen2_5_VLConfig:
+        ids = {name: token_id(token) for name, token in _SPECIAL.items()}
+        text = _TEXT | {"eos_token_id": token_id(_END), "bos_token_id": None}
+        return Qwen2_5_VLConfig(vision_config=_TOWER, text_config=text, **ids)
+
     fewest, most = _FEWEST_TOKENS * TOKEN_PIXELS, FULL_TOKENS * TOKEN_PIXELS
-    Qwen2VLImageProcessorPil(min_pixels=fewest, max_pixels=most).save_pretrained(folder)
+    model = RandomModel(
+        model=Qwen2_5_VLForConditionalGeneration,
+        config=config,
+        image_processor=Qwen2VLImageProcessorPil(min_pixels=fewest, max_pixels=most),
+        end=_END,
+        tokens=list(_SPECIAL.values()),
+        chat_template=_TEMPLATE,
+        depths=("num_hidden_layers", "depth"),
+    )
+    write_checkpoint(model, folder)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,13 @@ from carve_models.manifest import Profile
 from carve_runtime import Carve
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, default_bundle, open_bundle
-from tools.research.pocket_l.language_model import IMAGE_TOKEN, load_language_model, smollm2_file
+from tools.shared.files import write_once
+from tools.shared.models.language_model import (
+    REAL_TOLERANCE,
+    llava,
+    load_language_model,
+    smollm2_file,
+)
 
 #: CLIP's base tower at LLaVA-1.5's resolution: 24 x 24 image tokens.
 _TOWER = {
@@ -28,8 +32,6 @@ _TOWER = {
     "patch_size": 14,
 }
 _SEED = 0
-#: Real statistics have outliers: differences grow with depth beyond the usual tolerance.
-REAL_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -89,47 +91,18 @@ def real_proportions(work: Path, profile: Profile = "ort") -> Subject:
     )
 
 
-def write_once(folder: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder aside and rename it, unless it is there."""
-    if folder.exists():
-        return
-    aside = folder.with_name(f".{folder.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    write(aside)
-    aside.rename(folder)
-
-
 def _write_checkpoint(folder: Path) -> None:
     import torch
-    from transformers import (
-        CLIPVisionConfig,
-        GenerationConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-    )
+    from transformers import CLIPVisionConfig
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     language = load_language_model(smollm2_file())
-    tokenizer, decoder = language.tokenizer, language.model
     torch.manual_seed(_SEED)
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(**_TOWER),
-        text_config=decoder.config,
-        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
-        vision_feature_layer=-2,
-        vision_feature_select_strategy="default",
-    )
-    model = LlavaForConditionalGeneration(config).eval()
-    model.model.language_model.load_state_dict(decoder.model.state_dict())
-    model.lm_head.load_state_dict(decoder.lm_head.state_dict())
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id
-    )
+    model = llava(language, vision_config=CLIPVisionConfig(**_TOWER), vision_feature_layer=-2)
     side = _TOWER["image_size"]
     processor = CLIPImageProcessorPil(
         size={"shortest_edge": side}, crop_size={"height": side, "width": side}
     )
-    model.float().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+    language.tokenizer.save_pretrained(folder)
     processor.save_pretrained(folder)

@@ -1,6 +1,6 @@
 """Make the README's support table from the cases that the tests run.
 
-Usage: python tools/checks/support_table.py [--write]
+Usage: python -m tools.checks.support_table [--write]
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 import yaml
+
+from tools.checks.blocks import fill
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- support table: begin -->", "<!-- support table: end -->"
@@ -29,9 +31,7 @@ def support_table() -> str:
 
 def with_table(readme: str) -> str:
     """Return the README's text with the table between its marks replaced."""
-    head, rest = readme.split(BEGIN)
-    _, tail = rest.split(END)
-    return f"{head}{BEGIN}\n{support_table()}\n{END}{tail}"
+    return fill(readme, BEGIN, END, support_table())
 
 
 @click.command()

@@ -10,16 +10,12 @@ interrupted one stopped, asks nothing that is answered, and prints the tables.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
-import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from carve_models.cli import ErrorCommand
 from carve_models.names import MANIFEST_FILE
@@ -28,18 +24,19 @@ from carve_runtime.bundle import Bundle, open_bundle, sha256
 from carve_runtime.carve import Carve
 from carve_runtime.cli.backend_options import backend_options
 from tools.eval.answers import AnswerFile, identify
-from tools.eval.benchmark import Benchmark
-from tools.eval.figures import Figures, evaluate
-from tools.eval.files import digest, require_complete
-from tools.eval.registry import BENCHMARKS
+from tools.eval.benchmarks import BENCHMARKS
+from tools.eval.benchmarks.benchmark import Benchmark
+from tools.eval.benchmarks.files import digest, require_complete
+from tools.eval.figures import evaluate
 from tools.eval.runner import Run, ask, by_image, open_questions
 from tools.eval.setting import DEFAULT, Changes, Setting, parse_changes
-from tools.eval.tables import print_tables
+from tools.eval.tables import tables
+from tools.shared.files import write_json
+from tools.shared.progress import progress_bars
+from tools.shared.tables import open_console
 
 _FIGURES_FILE = "figures.json"
 _INTERRUPTED = 130
-#: Of tables that do not go to a terminal, in characters.
-_WIDTH = 120
 
 
 def _folder_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -79,21 +76,22 @@ def main(
 ) -> None:
     """Run benchmarks with BUNDLE, a folder or "default"; answers and figures go to OUT."""
     opened = open_bundle(None if bundle == DEFAULT else bundle, verify=not no_verify)
-    settings = [one.apply(opened.manifest.defaults) for one in changes]
-    given = [(one, folders[one.name.replace("-", "_")]) for one in BENCHMARKS]
+    settings = [change.apply(opened.manifest.defaults) for change in changes]
+    given = [(benchmark, folders[benchmark.name.replace("-", "_")]) for benchmark in BENCHMARKS]
     groups = [
         _runs(benchmark, folder, opened, settings, out) for benchmark, folder in given if folder
     ]
     if not groups:
-        names = ", ".join(f"--{one.name}" for one in BENCHMARKS)
+        names = ", ".join(f"--{benchmark.name}" for benchmark in BENCHMARKS)
         raise click.UsageError(f"No benchmark is given. Give a folder with {names}.")
-    console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
+    console = open_console()
     if any(_open(runs, limit) for runs in groups):
         _ask_all(Carve(opened, backend), groups, limit, console)
-    figures = [one for runs in groups for run in runs for one in evaluate(run)]
+    figures = [row for runs in groups for run in runs for row in evaluate(run)]
     if figures:
-        _write(figures, out / _FIGURES_FILE)
-        print_tables(console, figures)
+        write_json(out / _FIGURES_FILE, figures)  # what is undefined is null
+        for table in tables(figures):
+            table.show(console)
 
 
 def _runs(
@@ -121,17 +119,11 @@ def _ask_all(
     vlm: Carve, groups: Sequence[Sequence[Run]], limit: int | None, console: Console
 ) -> None:
     """Ask whatever is open, with a bar for each benchmark."""
-    columns: tuple[Any, ...] = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with progress_bars(console) as bars:
         try:
             for runs in groups:
-                bar = progress.add_task(runs[0].benchmark.title, total=_open(runs, limit))
-                ask(vlm, runs, limit=limit, on_answer=partial(progress.advance, bar))
+                bar = bars.add_task(runs[0].benchmark.title, total=_open(runs, limit))
+                ask(vlm, runs, limit=limit, on_answer=partial(bars.advance, bar))
         except KeyboardInterrupt:
             console.print("Interrupted. What was answered is kept: the same command goes on.")
             raise SystemExit(_INTERRUPTED) from None
@@ -141,14 +133,6 @@ def _open(runs: Sequence[Run], limit: int | None) -> int:
     """Return how many answers are still to be had."""
     chosen = by_image(runs[0].questions, limit).values()
     return sum(len(open_questions(runs, questions)) for questions in chosen)
-
-
-def _write(figures: Sequence[Figures], path: Path) -> None:
-    """Write the figures as JSON, completely or not at all; what is undefined is null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    aside.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
-    aside.replace(path)
 
 
 if __name__ == "__main__":

@@ -118,8 +118,8 @@ class AnswerFile:
                 "delete the line, or the file to start again",
             ) from error
 
-    def _compare(self, found: Identity) -> None:
-        theirs, mine = _flat(found), _flat(self._identity)
+    def _compare(self, identity: Identity) -> None:
+        theirs, mine = _flat(identity), _flat(self._identity)
         differences = [
             f"{name} {theirs.get(name)!r} instead of {mine.get(name)!r}"
             for name in mine | theirs

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.eval.benchmark import Benchmark, Question
+from tools.eval.benchmarks.benchmark import Benchmark, Question
 from tools.eval.runner import Run
 from tools.shared.statistics import Interval, bootstrap_interval, paired_p_value, wilson_interval
 
@@ -53,10 +53,11 @@ def evaluate(run: Run) -> list[Figures]:
     """Return the figures of a run, then those of its groups; nothing if nothing was answered."""
     groups = dict.fromkeys(question.group for question in run.questions if question.group)
     parts = [("", list(run.questions))] + [
-        (group, [one for one in run.questions if one.group == group]) for group in groups
+        (group, [question for question in run.questions if question.group == group])
+        for group in groups
     ]
-    figures = (_figures(run, group, questions) for group, questions in parts)
-    return [one for one in figures if one is not None]
+    rows = (_figures(run, group, questions) for group, questions in parts)
+    return [row for row in rows if row is not None]
 
 
 def _figures(run: Run, group: str, questions: Sequence[Question]) -> Figures | None:

@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from carve_models.settings import Settings
 from carve_runtime import Carve, ImageSession
 from tools.eval.answers import Answer, AnswerFile
-from tools.eval.benchmark import Benchmark, Question
+from tools.eval.benchmarks.benchmark import Benchmark, Question
 from tools.eval.setting import Setting
 
 #: Of the order in which images are asked.
@@ -92,6 +92,6 @@ def by_image(questions: Sequence[Question], limit: int | None) -> dict[Path, lis
     order = list(images)
     random.Random(_SEED).shuffle(order)
     chosen: dict[Path, list[Question]] = {}
-    for question in islice((one for image in order for one in images[image]), limit):
+    for question in islice(chain.from_iterable(images[image] for image in order), limit):
         chosen.setdefault(question.image, []).append(question)
     return chosen

@@ -50,7 +50,7 @@ def parse_changes(
     context: click.Context, parameter: click.Parameter, values: Sequence[str]
 ) -> tuple[Changes, ...]:
     """Read ``"default"`` or ``"variant=v4 mask_top_p=0.4 layers=20-25"``; a click callback."""
-    found = []
+    parsed = []
     for value in values:
         label = " ".join(value.split())
         changes: dict[str, Any] = {}
@@ -62,10 +62,10 @@ def parse_changes(
                 )
             layers = name == "layers"
             changes[name] = parse_layers(context, parameter, text) if layers else _number(text)
-        found.append(Changes(label or DEFAULT, changes))
-    if len({one.label for one in found}) < len(found):
+        parsed.append(Changes(label or DEFAULT, changes))
+    if len({entry.label for entry in parsed}) < len(parsed):
         raise click.BadParameter("the same setting is given twice.")
-    return tuple(found)
+    return tuple(parsed)
 
 
 def _number(text: str) -> Any:

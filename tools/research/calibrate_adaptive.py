@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
 
 import click
 import numpy as np
-from rich.progress import track
 
 from carve_runtime import Carve
-from tools.research.pocket.cases import GROUPS, cases
+from tools.research.pocket.world.cases import GROUPS, cases
+from tools.shared.files import write_json
+from tools.shared.progress import progress
 
 _QUANTILES = np.linspace(0, 1, 21)
 _PROBABILITY, _ENTROPY = "sure_probability", "focused_entropy"
@@ -56,7 +57,7 @@ class Thresholds:
 def main(bundle: Path | None, pictures: int, settings: Path) -> None:
     """Ask the split, choose the thresholds that skip most without losing a right answer."""
     asked = list(_ask(Carve.load(bundle), pictures))
-    carve = float(np.mean([one.carve for one in asked]))
+    carve = float(np.mean([question.carve for question in asked]))
     chosen = choose(asked)
     click.echo(
         f"of {len(asked)} questions: CARVE {carve:.1%} right, adaptive {chosen.accuracy:.1%}, "
@@ -65,21 +66,18 @@ def main(bundle: Path | None, pictures: int, settings: Path) -> None:
     )
     document = json.loads(settings.read_text())
     document["defaults"] |= {_PROBABILITY: chosen.probability, _ENTROPY: chosen.entropy}
-    aside = settings.with_name(f".{settings.name}.partial")
-    aside.write_text(json.dumps(document, indent=2) + "\n")
-    aside.replace(settings)
+    write_json(settings, document)
 
 
 def choose(asked: list[Asked]) -> Thresholds:
     """Return the pair that skips the most questions at no less accuracy than CARVE for all.
 
-    Candidates are quantiles of what was seen. Where no pair qualifies but the one that skips
+    Candidates are quantiles of both. Where no pair qualifies but the one that skips
     nothing, that one is returned.
     """
-    probability, entropy = (
-        np.array([getattr(one, name) for one in asked]) for name in ("probability", "entropy")
+    probability, entropy, plain, carve = (
+        np.array([getattr(question, field.name) for question in asked]) for field in fields(Asked)
     )
-    plain, carve = (np.array([getattr(one, name) for one in asked]) for name in ("plain", "carve"))
     best = Thresholds(1.0, 0.0, 0.0, float(carve.mean()))
     for sure, focused in product(
         np.quantile(probability, _QUANTILES), np.quantile(entropy, _QUANTILES)
@@ -93,8 +91,8 @@ def choose(asked: list[Asked]) -> Thresholds:
 
 
 def _ask(vlm: Carve, pictures: int) -> Iterator[Asked]:
-    found = [case for group in GROUPS for case in cases("dev", group, pictures)]
-    for case in track(found, "development split"):
+    split = [case for group in GROUPS for case in cases("dev", group, pictures)]
+    for case in progress(split, "development split"):
         result = vlm.ask(case.image, case.question)
         if result.plain_probability is not None:
             yield Asked(

@@ -26,6 +26,11 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    @property
+    def percent(self) -> Interval:
+        """The same in percent."""
+        return Interval(*(100 * value for value in self))
+
 
 @dataclass(frozen=True)
 class McNemar:
@@ -110,14 +115,14 @@ def ratio_interval(
     Raises:
         ValueError: the lengths differ, or the second mean is 0.
     """
-    one, other = _vector(first), _vector(second)
-    if one.shape != other.shape or not other.mean():
+    numerator, denominator = _vector(first), _vector(second)
+    if numerator.shape != denominator.shape or not denominator.mean():
         raise ValueError("a ratio needs paired scores whose second mean is not 0")
-    names = range(len(one)) if clusters is None else clusters
+    names = range(len(numerator)) if clusters is None else clusters
     low, high = _resample(
-        _by_cluster(one, names)[0], _by_cluster(other, names)[0], confidence, seed
+        _by_cluster(numerator, names)[0], _by_cluster(denominator, names)[0], confidence, seed
     )
-    return Interval(float(one.mean() / other.mean()), low, high)
+    return Interval(float(numerator.mean() / denominator.mean()), low, high)
 
 
 def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
@@ -130,13 +135,13 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     Raises:
         ValueError: the lengths differ, or a score is neither right nor wrong.
     """
-    one, other = _vector(first), _vector(second)
-    if one.shape != other.shape:
-        raise ValueError(f"{len(one)} and {len(other)} answers cannot be paired")
-    if not (_is_binary(one) and _is_binary(other)):
+    left, right = _vector(first), _vector(second)
+    if left.shape != right.shape:
+        raise ValueError(f"{len(left)} and {len(right)} answers cannot be paired")
+    if not (_is_binary(left) and _is_binary(right)):
         raise ValueError("graded scores have no McNemar test; use sign_flip_test")
-    only_first = int(((one == 1) & (other == 0)).sum())
-    only_second = int(((one == 0) & (other == 1)).sum())
+    only_first = int(((left == 1) & (right == 0)).sum())
+    only_second = int(((left == 0) & (right == 1)).sum())
     unequal = only_first + only_second
     p_value = float(stats.binomtest(only_first, unequal).pvalue) if unequal else 1.0
     return McNemar(only_first, only_second, p_value)
@@ -157,16 +162,16 @@ def sign_flip_test(differences: ArrayLike, *, seed: int = 0) -> float:
     values = values[values != 0]
     if len(values) < 2:
         return 1.0  # both signs of one difference are as far from 0
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (values,),
-        lambda one, axis: one.mean(axis),
+        lambda sample, axis: sample.mean(axis),
         permutation_type="samples",
         vectorized=True,
         n_resamples=_RESAMPLES,
         batch=_BATCH,
         rng=np.random.default_rng(seed),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def paired_p_value(first: ArrayLike, second: ArrayLike) -> float:
@@ -179,10 +184,10 @@ def paired_p_value(first: ArrayLike, second: ArrayLike) -> float:
     Raises:
         ValueError: the lengths differ.
     """
-    one, other = _vector(first), _vector(second)
-    if one.shape != other.shape or (_is_binary(one) and _is_binary(other)):
-        return mcnemar(one, other).p_value
-    return sign_flip_test(other - one)
+    left, right = _vector(first), _vector(second)
+    if left.shape != right.shape or (_is_binary(left) and _is_binary(right)):
+        return mcnemar(left, right).p_value
+    return sign_flip_test(right - left)
 
 
 def _vector(scores: ArrayLike) -> NDArray[np.float64]:
@@ -209,13 +214,16 @@ def _by_cluster(
 
 
 def _resample(
-    sums: NDArray[np.float64], others: NDArray[np.float64], confidence: float, seed: int
+    numerators: NDArray[np.float64],
+    denominators: NDArray[np.float64],
+    confidence: float,
+    seed: int,
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of a ratio of sums over clusters."""
-    if len(sums) == 1:  # one cluster says nothing about another
+    if len(numerators) == 1:  # one cluster says nothing about another
         return -np.inf, np.inf
-    found = stats.bootstrap(
-        (sums, others),
+    interval = stats.bootstrap(
+        (numerators, denominators),
         _ratio_of_sums,
         paired=True,
         vectorized=True,
@@ -224,11 +232,10 @@ def _resample(
         confidence_level=confidence,
         method="percentile",
         rng=np.random.default_rng(seed),
-    )
-    ends = found.confidence_interval
-    return float(ends.low), float(ends.high)
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
-def _ratio_of_sums(sums: Any, counts: Any, axis: int) -> Any:
+def _ratio_of_sums(numerators: Any, denominators: Any, axis: int) -> Any:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return sums.sum(axis) / counts.sum(axis)
+        return numerators.sum(axis) / denominators.sum(axis)

@@ -35,7 +35,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     if (read_picture(argv[2], &image) != 0) {
-        fprintf(stderr, "%s is no PPM or PNG picture that can be read\n", argv[2]);
+        fprintf(stderr, "%s is not a readable PPM or PNG picture\n", argv[2]);
         return 1;
     }
     carve_status status = carve_open(argv[1], NULL, &model);

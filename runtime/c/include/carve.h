@@ -14,9 +14,9 @@
  *
  * Ownership. A handle that a call returns through its last argument is the caller's, who frees it
  * with the function of its name; free functions take NULL. What a reading points to belongs to
- * the result and lives as long. What a caller passes in stays the caller's and is not kept beyond
- * the call; pixels are copied.
- * A model may be freed before its views: it goes with the last of them.
+ * the result and lives as long as it. What a caller passes in stays the caller's and is not kept
+ * beyond the call; pixels are copied.
+ * A model may be freed before its views: its memory is released with the last of them.
  *
  * Threads. There is no global state. A model and its views are used by one thread at a time;
  * different models by different threads at once.
@@ -24,7 +24,7 @@
  * Versions. Structures begin with struct_size, which the caller sets to sizeof the structure; a
  * size that this version does not know is CARVE_INVALID_ARGUMENT. New fields come at the end.
  *
- * On failure a call returns a code other than CARVE_OK, a message that says what was found and
+ * On failure a call returns a code other than CARVE_OK, a message that says what is wrong and
  * what to do, and sets the handle that it would have returned to NULL.
  */
 #ifndef CARVE_H
@@ -55,7 +55,7 @@ typedef enum carve_code {
     CARVE_IMAGE_ERROR = 3,      /* a side below 2 pixels, or too thin */
     CARVE_PROMPT_ERROR = 4,     /* empty, too long, not UTF-8, or control tokens in it */
     CARVE_SETTINGS_ERROR = 5,   /* a value out of range, a layer that is not exposed */
-    CARVE_PROVIDER_ERROR = 6,   /* this ONNX Runtime has no such provider, or cannot start it */
+    CARVE_PROVIDER_ERROR = 6,   /* this ONNX Runtime lacks the provider, or cannot start it */
     CARVE_RUN_ERROR = 7,        /* ONNX Runtime failed */
     CARVE_UNSUPPORTED = 8,      /* a bundle of a kind that this library does not run */
     CARVE_NO_MEMORY = 9
@@ -67,19 +67,22 @@ typedef struct carve_status {
 } carve_status;
 
 typedef struct carve_model carve_model;   /* a loaded bundle */
-typedef struct carve_view carve_view;     /* an image that the model has looked at */
+typedef struct carve_view carve_view;     /* an image that the model has encoded */
 typedef struct carve_result carve_result; /* an answer with what led to it */
 
 /* How to open a bundle. Zero and NULL choose the default. */
 typedef struct carve_open_options {
     size_t struct_size;
     const char *provider; /* ONNX Runtime's name; "CPUExecutionProvider" by default */
-    int32_t device;       /* the device's number, for providers that have several */
-    int32_t threads;      /* of one operator; 0 lets ONNX Runtime choose */
+    int32_t device;       /* the device's number, where a provider has several */
+    int32_t threads;      /* for one operator; 0 lets ONNX Runtime choose */
     int32_t sizes_only;   /* 1: compare the files' sizes, not their SHA-256 sums */
     const char *prompts;  /* path of a file made by `carve-export prompt`, or NULL */
 } carve_open_options;
 
+/* Settings with named values, as in docs/method.md. CARVE_CONTRAST_OFF leaves the question's
+ * attention as it is. Numbers never change; new values are appended. */
+/* settings: begin (`python -m tools.checks.settings_table --write`) */
 typedef enum carve_steps {
     CARVE_STEPS_FIRST = 0,
     CARVE_STEPS_ALL = 1,
@@ -92,7 +95,16 @@ typedef enum carve_strategy {
     CARVE_STRATEGY_REMOVE_SMALL = 2
 } carve_strategy;
 
-typedef enum carve_rule { CARVE_RULE_RELEASED = 0, CARVE_RULE_PAPER = 1 } carve_rule;
+typedef enum carve_rule {
+    CARVE_RULE_RELEASED = 0,
+    CARVE_RULE_PAPER = 1
+} carve_rule;
+
+typedef enum carve_contrast {
+    CARVE_CONTRAST_ON = 0,
+    CARVE_CONTRAST_OFF = 1,
+    CARVE_CONTRAST_AUTO = 2
+} carve_contrast;
 
 typedef enum carve_geometry {
     CARVE_GEOMETRY_INPUT = 0,
@@ -103,14 +115,9 @@ typedef enum carve_final_prompt {
     CARVE_FINAL_PAIR = 0,
     CARVE_FINAL_REFINED = 1
 } carve_final_prompt;
+/* settings: end */
 
-typedef enum carve_contrast {
-    CARVE_CONTRAST_ON = 0,
-    CARVE_CONTRAST_OFF = 1, /* the question's attention as it is */
-    CARVE_CONTRAST_AUTO = 2
-} carve_contrast;
-
-/* For mask_top_p and regularizer: to follow from each question's attention. */
+/* For mask_top_p and regularizer: derive the value from each question's attention. */
 #define CARVE_AUTO (-1.0)
 
 /* Settings of one question, as in docs/method.md; carve_defaults fills in the bundle's. */
@@ -168,7 +175,7 @@ CARVE_API carve_status carve_open(const char *folder, const carve_open_options *
  * points to belong to the model. */
 CARVE_API carve_status carve_defaults(const carve_model *model, carve_ask_options *options);
 
-/* Look at an image, to ask about it: what depends on it alone is computed once. */
+/* Encode an image, to ask about it: what depends on it alone is computed once. */
 CARVE_API carve_status carve_look(carve_model *model, const carve_image *image, carve_view **view);
 
 /* Ask through CARVE. options may be NULL. */

@@ -10,13 +10,16 @@ static double mean_of(const float *values, size_t count) {
     return sum / (double)count;
 }
 
-static double covariance(const float *one, const float *other, size_t count) {
-    double first = mean_of(one, count), second = mean_of(other, count), sum = 0;
-    for (size_t i = 0; i < count; i++) sum += (one[i] - first) * (other[i] - second);
+static double covariance(const float *left, const float *right, size_t count) {
+    double left_mean = mean_of(left, count), right_mean = mean_of(right, count), sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += (left[i] - left_mean) * (right[i] - right_mean);
+    }
     return sum / (double)count;
 }
 
-/* How much of one map's variance the other explains; 0 where they are not alike. */
+/* The share of one map's variance that the other explains: the squared correlation, 0 if it is
+ * negative. */
 static double shared_variance(const float *question, const float *general, size_t count) {
     double norms = sqrt(covariance(question, question, count) * covariance(general, general, count));
     double correlation = norms > 0 ? covariance(question, general, count) / norms : 0;
@@ -58,14 +61,14 @@ carve_status automatic_divisor(scope *owner, const manifest *m, const carve_ask_
 }
 
 double automatic_share(const float *saliency, size_t count) {
-    double largest = 0, sum = 0, squares = 0, seen = 0;
+    double largest = 0, sum = 0, squares = 0, pixels = 0;
     for (size_t i = 0; i < count; i++) largest = fmax(largest, saliency[i]);
     for (size_t i = 0; i < count; i++) {
         if (isnan(saliency[i])) continue;
         double level = largest > 0 ? saliency[i] / largest : 1; /* squares neither overflow nor vanish */
         sum += level;
         squares += level * level;
-        seen++;
+        pixels++;
     }
-    return sum * sum / squares / seen;
+    return sum * sum / squares / pixels;
 }

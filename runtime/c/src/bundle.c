@@ -1,19 +1,14 @@
 /* carve.json: read it, check it, check every file that it lists. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "handles.h"
 
-enum { SCHEMA_VERSION = 2, MANIFEST_LIMIT = 1 << 26 };
-
 static const char *const graph_names[GRAPH_COUNT] = {
-    [GRAPH_PREPROCESS] = "preprocess",
-    [GRAPH_VISION] = "vision_encoder",
-    [GRAPH_EMBED] = "embed_tokens",
-    [GRAPH_DECODER] = "decoder_model_merged",
-    [GRAPH_REFINE] = "carve_refine",
+    [GRAPH_PREPROCESS] = NAME_PREPROCESS, [GRAPH_VISION] = NAME_VISION_ENCODER,
+    [GRAPH_EMBED] = NAME_EMBED_TOKENS,    [GRAPH_DECODER] = NAME_DECODER,
+    [GRAPH_REFINE] = NAME_CARVE_REFINE,
 };
 
 int64_t image_tokens(const manifest *m) { return m->grid[0] * m->grid[1]; }
@@ -43,13 +38,13 @@ static carve_status path_in(scope *owner, const char *folder, const char *name, 
 
 static carve_status check_file(scope *owner, const char *folder, const cJSON *entry,
                                bool sizes_only) {
-    const char *path, *wanted;
+    const char *path, *expected;
     int64_t size;
-    char found[65];
+    char actual[65];
     struct stat facts;
     TRY(path_in(owner, folder, entry->string ? entry->string : "", &path));
     TRY(json_int(entry, "size", 0, INT64_C(1) << 53, &size));
-    TRY(json_text(entry, "sha256", &wanted));
+    TRY(json_text(entry, "sha256", &expected));
     if (stat(path, &facts) != 0 || !S_ISREG(facts.st_mode)) {
         return failure(CARVE_BUNDLE_ERROR, "%s is missing. Copy the whole bundle.", path);
     }
@@ -59,8 +54,8 @@ static carve_status check_file(scope *owner, const char *folder, const cJSON *en
                        (long long)facts.st_size, (long long)size);
     }
     if (sizes_only) return carve_ok;
-    TRY(file_sha256(path, found));
-    if (strcmp(found, wanted) != 0) {
+    TRY(file_sha256(path, actual));
+    if (strcmp(actual, expected) != 0) {
         return failure(CARVE_BUNDLE_ERROR,
                        "%s is not the file that the manifest describes (its SHA-256 differs). "
                        "Copy the bundle again.",
@@ -74,7 +69,7 @@ static carve_status read_segment(scope *owner, const cJSON *json, int64_t vocab,
                 *text = json_optional(json, "text");
     if (!cJSON_IsObject(json) || !!ids + !!image + !!text != 1) {
         return failure(CARVE_BUNDLE_ERROR,
-                       "A prompt's segment has not exactly one of ids, image and text. "
+                       "A prompt's segment does not have exactly one of ids, image and text. "
                        "Export the checkpoint again.");
     }
     if (ids) return json_ints(owner, json, "ids", 0, vocab - 1, &out->ids, &out->count);
@@ -85,33 +80,33 @@ static carve_status read_segment(scope *owner, const cJSON *json, int64_t vocab,
     return carve_ok;
 }
 
-static bool is_image(const segment *s) { return !s->ids && !s->text; }
+bool segment_is_image(const segment *s) { return !s->ids && !s->text; }
 
 /* Read a prompt that shows images 0 .. images - 1 in order, and the text once. */
 static carve_status read_prompt(scope *owner, const cJSON *prompts, const char *name, int images,
                                 int64_t vocab, prompt *out) {
     const cJSON *array, *json;
-    int seen = 0, texts = 0;
+    int next_image = 0, texts = 0;
     TRY(json_array(prompts, name, &array));
     out->segments = scope_alloc(owner, (size_t)cJSON_GetArraySize(array), sizeof *out->segments);
     if (!out->segments) return no_memory();
     cJSON_ArrayForEach(json, array) {
         segment *s = &out->segments[out->count++];
         TRY(read_segment(owner, json, vocab, s));
-        if (is_image(s) && s->image != seen++) seen = images + 1;
+        if (segment_is_image(s) && s->image != next_image++) next_image = images + 1;
         if (s->text) texts += strstr(s->text, "{text}") ? 1 : 2;
     }
-    if (seen == images && texts == 1) return carve_ok;
+    if (next_image == images && texts == 1) return carve_ok;
     return failure(CARVE_BUNDLE_ERROR,
                    "The prompt '%s' does not show %d image(s) in order and {text} once. "
                    "Export the checkpoint again.",
                    name, images);
 }
 
-static bool same_segment(const segment *a, const segment *b) {
-    if (is_image(a) && is_image(b)) return a->image == b->image;
-    return a->ids && b->ids && a->count == b->count &&
-           memcmp(a->ids, b->ids, a->count * sizeof *a->ids) == 0;
+static bool same_segment(const segment *left, const segment *right) {
+    if (segment_is_image(left) && segment_is_image(right)) return left->image == right->image;
+    return left->ids && right->ids && left->count == right->count &&
+           memcmp(left->ids, right->ids, left->count * sizeof *left->ids) == 0;
 }
 
 static carve_status read_prompts(scope *owner, const cJSON *json, manifest *m) {
@@ -123,7 +118,7 @@ static carve_status read_prompts(scope *owner, const cJSON *json, manifest *m) {
     TRY(json_text(prompts, "general", &m->general));
     for (size_t i = 0; i < m->single.count && i < m->pair.count; i++) {
         if (!same_segment(&m->single.segments[i], &m->pair.segments[i])) break;
-        if (is_image(&m->single.segments[i])) {
+        if (segment_is_image(&m->single.segments[i])) {
             m->prefix = i + 1;
             return carve_ok;
         }
@@ -135,7 +130,6 @@ static carve_status read_prompts(scope *owner, const cJSON *json, manifest *m) {
 static carve_status read_decoder(scope *owner, const cJSON *json, manifest *m) {
     const int64_t most = INT64_C(1) << 24;
     const cJSON *decoder;
-    const int64_t *tapped;
     TRY(json_object(json, "decoder", &decoder));
     TRY(json_int(decoder, "layers", 1, 10000, &m->layers));
     TRY(json_int(decoder, "key_value_heads", 1, most, &m->key_value_heads));
@@ -145,19 +139,15 @@ static carve_status read_decoder(scope *owner, const cJSON *json, manifest *m) {
     TRY(json_int(decoder, "context_length", 1, most, &m->context_length));
     TRY(json_int(decoder, "image_token_id", 0, INT64_C(1) << 32, &m->image_token));
     TRY(json_ints(owner, decoder, "eos_token_ids", 0, INT64_C(1) << 32, &m->eos, &m->eos_count));
-    TRY(json_ints(owner, decoder, "tapped_layers", 0, m->layers - 1, &tapped, &m->tapped_count));
+    TRY(json_layers(owner, decoder, "tapped_layers", m->layers, &m->tapped, &m->tapped_count));
     if (!m->tapped_count || !m->eos_count) {
-        return failure(CARVE_BUNDLE_ERROR, "The manifest taps no layer or ends no answer. "
-                                           "Export the checkpoint again.");
+        return failure(CARVE_BUNDLE_ERROR, "The manifest names no tapped layer or no "
+                                           "end-of-sequence id. Export the checkpoint again.");
     }
-    int32_t *narrow = scope_alloc(owner, m->tapped_count, sizeof *narrow);
-    if (!narrow) return no_memory();
-    for (size_t i = 0; i < m->tapped_count; i++) narrow[i] = (int32_t)tapped[i];
-    m->tapped = narrow;
     return carve_ok;
 }
 
-/* Refuse decoders with other inputs than ours: positions in three dimensions, half precision. */
+/* Refuse decoders whose inputs differ: positions in three dimensions, half precision. */
 static carve_status check_decoder_inputs(const cJSON *graph, const manifest *m) {
     const cJSON *inputs, *input;
     int64_t count = 0;
@@ -169,7 +159,7 @@ static carve_status check_decoder_inputs(const cJSON *graph, const manifest *m) 
         TRY(json_text(input, "name", &name));
         TRY(json_text(input, "dtype", &dtype));
         TRY(json_array(input, "shape", &shape));
-        bool integers = strcmp(name, "attention_mask") == 0 || strcmp(name, "position_ids") == 0;
+        bool integers = strcmp(name, NAME_ATTENTION_MASK) == 0 || strcmp(name, NAME_POSITION_IDS) == 0;
         known = known && strcmp(dtype, integers ? "int64" : "float32") == 0 &&
                 (!integers || cJSON_GetArraySize(shape) == 2);
         count++;
@@ -212,32 +202,18 @@ static carve_status read_image(const cJSON *json, manifest *m) {
     }
     TRY(json_array(image, "grid", &grid));
     for (int i = 0; i < 2; i++) TRY(json_int_of(cJSON_GetArrayItem(grid, i), 1, most, &m->grid[i]));
-    m->max_aspect_ratio = 200;
+    m->max_aspect_ratio = DEFAULT_MAX_ASPECT_RATIO;
     if (json_optional(image, "max_aspect_ratio")) {
         TRY(json_number(image, "max_aspect_ratio", &m->max_aspect_ratio));
     }
     return carve_ok;
 }
 
-static void release_json(void *json, const void *context) {
-    (void)context;
-    cJSON_Delete(json);
-}
-
-carve_status json_open(scope *owner, const char *path, const cJSON **out) {
-    char *data;
-    size_t size;
-    TRY(read_file(owner, path, MANIFEST_LIMIT, &data, &size));
-    cJSON *json = cJSON_ParseWithLength(data, size);
-    if (!json) {
-        return failure(CARVE_BUNDLE_ERROR, "%s is not JSON. Copy or export it again.", path);
-    }
-    TRY(scope_own(owner, json, release_json, NULL));
-    if (!cJSON_IsObject(json)) {
-        return failure(CARVE_BUNDLE_ERROR, "%s is no JSON object. Copy or export it again.", path);
-    }
-    *out = json;
-    return carve_ok;
+/* Refuse a file that the manifest does not list: it would not have been checked. */
+static carve_status require_listed(const cJSON *files, const char *folder, const char *path) {
+    const char *name = path + strlen(folder) + 1;
+    if (cJSON_GetObjectItemCaseSensitive(files, name)) return carve_ok;
+    return failure(CARVE_BUNDLE_ERROR, "The manifest does not list %s. Export again.", name);
 }
 
 carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, manifest *m) {
@@ -246,7 +222,7 @@ carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, ma
     int64_t version;
     m->folder = scope_copy(owner, folder);
     if (!m->folder) return no_memory();
-    TRY(path_in(owner, folder, "carve.json", &path));
+    TRY(path_in(owner, folder, NAME_MANIFEST_FILE, &path));
     TRY(json_open(owner, path, &json));
     TRY(json_int(json, "schema_version", 0, INT32_MAX, &version));
     if (version != SCHEMA_VERSION) {
@@ -260,16 +236,10 @@ carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, ma
     TRY(read_graphs(owner, json, m));
     TRY(read_prompts(owner, json, m));
     TRY(settings_read(owner, json, m));
-    TRY(path_in(owner, folder, "tokenizer.json", &m->tokenizer));
+    TRY(path_in(owner, folder, NAME_TOKENIZER_FILE, &m->tokenizer));
     TRY(json_object(json, "files", &files));
     cJSON_ArrayForEach(entry, files) { TRY(check_file(owner, folder, entry, sizes_only)); }
-    const char *const needed[] = {m->tokenizer,        m->graphs[0], m->graphs[1],
-                                  m->graphs[2],        m->graphs[3], m->graphs[4]};
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
-        const char *name = needed[i] + strlen(folder) + 1;
-        if (!cJSON_GetObjectItemCaseSensitive(files, name)) {
-            return failure(CARVE_BUNDLE_ERROR, "The manifest does not list %s. Export again.", name);
-        }
-    }
+    TRY(require_listed(files, folder, m->tokenizer));
+    for (int i = 0; i < GRAPH_COUNT; i++) TRY(require_listed(files, folder, m->graphs[i]));
     return carve_ok;
 }

@@ -14,18 +14,6 @@ static void release_user(carve_model *model) {
     free(model);
 }
 
-static carve_status load(carve_model *model, const char *folder,
-                         const carve_open_options *options) {
-    scope *owner = &model->memory;
-    model->engine.bundle = &model->bundle;
-    model->engine.ort = &model->ort;
-    TRY(manifest_open(owner, folder, options->sizes_only == 1, &model->bundle));
-    TRY(tokenizer_open(owner, &model->bundle, options->prompts, &model->text));
-    model->engine.text = model->text;
-    TRY(runtime_open(owner, &model->ort));
-    return engine_open(owner, &model->engine, options);
-}
-
 carve_status carve_open(const char *folder, const carve_open_options *options,
                         carve_model **model) {
     carve_open_options defaults = {sizeof defaults, NULL, 0, 0, 0, NULL};
@@ -33,21 +21,21 @@ carve_status carve_open(const char *folder, const carve_open_options *options,
     *model = NULL;
     if (!folder) return missing("The folder");
     if (!options) options = &defaults;
-    TRY(check_size("carve_open_options", options->struct_size, sizeof *options));
+    TRY(check_struct_size("carve_open_options", options->struct_size, sizeof *options));
     if (options->threads < 0 || options->device < 0 || options->sizes_only < 0 ||
         options->sizes_only > 1) {
         return failure(CARVE_SETTINGS_ERROR, "threads is %d, device %d, sizes_only %d. Give 0 or "
                                              "more, and 0 or 1.",
                        (int)options->threads, (int)options->device, (int)options->sizes_only);
     }
-    carve_model *made = calloc(1, sizeof *made);
-    if (!made) return no_memory();
-    made->users = 1;
-    carve_status status = load(made, folder, options);
+    carve_model *opened = calloc(1, sizeof *opened);
+    if (!opened) return no_memory();
+    opened->users = 1;
+    carve_status status = model_open(opened, folder, options);
     if (status.code == CARVE_OK) {
-        *model = made;
+        *model = opened;
     } else {
-        release_user(made);
+        release_user(opened);
     }
     return status;
 }
@@ -59,7 +47,7 @@ void carve_model_free(carve_model *model) {
 carve_status carve_defaults(const carve_model *model, carve_ask_options *options) {
     if (!model) return missing("The model");
     if (!options) return missing("The options' address");
-    TRY(check_size("carve_ask_options", options->struct_size, sizeof *options));
+    TRY(check_struct_size("carve_ask_options", options->struct_size, sizeof *options));
     *options = model->bundle.defaults;
     return carve_ok;
 }
@@ -88,8 +76,7 @@ static carve_status check_image(const manifest *m, const carve_image *image) {
     return carve_ok;
 }
 
-static carve_status look(carve_view *view, const carve_image *image) {
-    const engine *e = &view->model->engine;
+static carve_status view_open(carve_view *view, const carve_image *image) {
     size_t row = 3 * (size_t)image->width, stride = image->row_bytes ? image->row_bytes : row;
     view->height = image->height;
     view->width = image->width;
@@ -98,8 +85,9 @@ static carve_status look(carve_view *view, const carve_image *image) {
     for (size_t y = 0; y < (size_t)image->height; y++) {
         memcpy(view->pixels + y * row, image->pixels + y * stride, row);
     }
-    TRY(engine_see(&view->memory, e, view->pixels, view->height, view->width, &view->seen));
-    return engine_prefix(e, view->seen.features, &view->prefix);
+    TRY(encode_image(&view->memory, view->model, view->pixels, view->height, view->width,
+                     &view->encoded));
+    return prefill(view->model, view->encoded.features, &view->prefix);
 }
 
 carve_status carve_look(carve_model *model, const carve_image *image, carve_view **view) {
@@ -107,15 +95,15 @@ carve_status carve_look(carve_model *model, const carve_image *image, carve_view
     *view = NULL;
     if (!model) return missing("The model");
     TRY(check_image(&model->bundle, image));
-    carve_view *made = calloc(1, sizeof *made);
-    if (!made) return no_memory();
-    made->model = model;
+    carve_view *opened = calloc(1, sizeof *opened);
+    if (!opened) return no_memory();
+    opened->model = model;
     model->users++;
-    carve_status status = look(made, image);
+    carve_status status = view_open(opened, image);
     if (status.code == CARVE_OK) {
-        *view = made;
+        *view = opened;
     } else {
-        carve_view_free(made);
+        carve_view_free(opened);
     }
     return status;
 }
@@ -132,11 +120,11 @@ void carve_view_free(carve_view *view) {
 /* ---- questions ---- */
 
 /* Hand a finished result over, or free it. */
-static carve_status deliver(carve_status status, carve_result *made, carve_result **result) {
+static carve_status deliver(carve_status status, carve_result *answered, carve_result **result) {
     if (status.code == CARVE_OK) {
-        *result = made;
+        *result = answered;
     } else {
-        carve_result_free(made);
+        carve_result_free(answered);
     }
     return status;
 }
@@ -148,12 +136,12 @@ carve_status carve_ask(carve_view *view, const char *question, const carve_ask_o
     if (!view) return missing("The view");
     if (!options) options = &view->model->bundle.defaults;
     TRY(settings_check(&view->model->bundle, options));
-    carve_result *made = calloc(1, sizeof *made);
-    if (!made) return no_memory();
+    carve_result *answered = calloc(1, sizeof *answered);
+    if (!answered) return no_memory();
     scope temporary = {NULL};
-    carve_status status = method_ask(view, &temporary, question, options, made);
+    carve_status status = method_ask(view, &temporary, question, options, answered);
     scope_release(&temporary);
-    return deliver(status, made, result);
+    return deliver(status, answered, result);
 }
 
 carve_status carve_plain(carve_view *view, const char *question, int32_t max_new_tokens,
@@ -167,18 +155,18 @@ carve_status carve_plain(carve_view *view, const char *question, int32_t max_new
                        (int)max_new_tokens);
     }
     if (!max_new_tokens) max_new_tokens = view->model->bundle.defaults.max_new_tokens;
-    carve_result *made = calloc(1, sizeof *made);
-    if (!made) return no_memory();
+    carve_result *answered = calloc(1, sizeof *answered);
+    if (!answered) return no_memory();
     scope temporary = {NULL};
-    carve_status status = method_plain(view, &temporary, question, max_new_tokens, made);
+    carve_status status = method_plain(view, &temporary, question, max_new_tokens, answered);
     scope_release(&temporary);
-    return deliver(status, made, result);
+    return deliver(status, answered, result);
 }
 
 carve_status carve_read(const carve_result *result, carve_reading *reading) {
     if (!result) return missing("The result");
     if (!reading) return missing("The reading's address");
-    TRY(check_size("carve_reading", reading->struct_size, sizeof *reading));
+    TRY(check_struct_size("carve_reading", reading->struct_size, sizeof *reading));
     *reading = result->reading;
     reading->struct_size = sizeof *reading;
     return carve_ok;

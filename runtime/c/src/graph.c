@@ -4,6 +4,8 @@
 
 #include "internal.h"
 
+enum { MOST_DIMENSIONS = 8 };
+
 static const char cpu[] = "CPUExecutionProvider";
 
 /* Turn a status of ONNX Runtime into ours; it is released. */
@@ -55,58 +57,58 @@ carve_status runtime_open(scope *owner, runtime *r) {
 static carve_status require_provider(const runtime *r, const char *provider) {
     char **names;
     int count;
-    bool found = false;
+    bool available = false;
     ORT(GetAvailableProviders(&names, &count), CARVE_PROVIDER_ERROR, "Providers are not listed");
-    for (int i = 0; i < count; i++) found = found || strcmp(names[i], provider) == 0;
+    for (int i = 0; i < count; i++) available = available || strcmp(names[i], provider) == 0;
     ORT(ReleaseAvailableProviders(names, count), CARVE_PROVIDER_ERROR, "Providers are not listed");
-    if (found) return carve_ok;
+    if (available) return carve_ok;
     return failure(CARVE_PROVIDER_ERROR,
                    "This ONNX Runtime has no %.100s. Use a build that has it, or another provider.",
                    provider);
 }
 
-static carve_status append_provider(scope *owner, const runtime *r, OrtSessionOptions *options,
-                                    const carve_open_options *wanted) {
+static carve_status append_provider(scope *owner, const runtime *r, OrtSessionOptions *session,
+                                    const carve_open_options *options) {
     static const char suffix[] = "ExecutionProvider";
     const char *const key = "device_id";
     char device[16], name[64];
     const char *const value = device;
-    TRY(require_provider(r, wanted->provider));
-    snprintf(device, sizeof device, "%d", (int)wanted->device);
-    if (strcmp(wanted->provider, "CUDAExecutionProvider") == 0) {
+    TRY(require_provider(r, options->provider));
+    snprintf(device, sizeof device, "%d", (int)options->device);
+    if (strcmp(options->provider, "CUDAExecutionProvider") == 0) {
         OrtCUDAProviderOptionsV2 *cuda;
         ORT(CreateCUDAProviderOptions(&cuda), CARVE_PROVIDER_ERROR, "CUDA cannot be used");
         TRY(scope_own(owner, cuda, release_cuda_options, r->api));
         ORT(UpdateCUDAProviderOptions(cuda, &key, &value, 1), CARVE_PROVIDER_ERROR,
             "CUDA refuses the device");
-        ORT(SessionOptionsAppendExecutionProvider_CUDA_V2(options, cuda), CARVE_PROVIDER_ERROR,
+        ORT(SessionOptionsAppendExecutionProvider_CUDA_V2(session, cuda), CARVE_PROVIDER_ERROR,
             "CUDA cannot be started");
         return carve_ok;
     }
-    /* The general function takes short names, and no device where there is but one. */
-    size_t length = strlen(wanted->provider);
+    /* The general function takes short names, and refuses a device where there is only one. */
+    size_t length = strlen(options->provider);
     if (length > sizeof suffix - 1 && length - (sizeof suffix - 1) < sizeof name &&
-        strcmp(wanted->provider + length - (sizeof suffix - 1), suffix) == 0) {
+        strcmp(options->provider + length - (sizeof suffix - 1), suffix) == 0) {
         length -= sizeof suffix - 1;
     }
-    snprintf(name, sizeof name, "%.*s", (int)length, wanted->provider);
-    ORT(SessionOptionsAppendExecutionProvider(options, name, &key, &value, wanted->device ? 1 : 0),
+    snprintf(name, sizeof name, "%.*s", (int)length, options->provider);
+    ORT(SessionOptionsAppendExecutionProvider(session, name, &key, &value, options->device ? 1 : 0),
         CARVE_PROVIDER_ERROR, "The provider cannot be started");
     return carve_ok;
 }
 
 carve_status session_open(scope *owner, const runtime *r, const char *path,
-                          const carve_open_options *wanted, OrtSession **out) {
-    OrtSessionOptions *options;
-    ORT(CreateSessionOptions(&options), CARVE_NO_MEMORY, "ONNX Runtime has no memory");
-    TRY(scope_own(owner, options, release_session_options, r->api));
-    if (wanted->threads > 0) {
-        ORT(SetIntraOpNumThreads(options, wanted->threads), CARVE_SETTINGS_ERROR, "threads");
+                          const carve_open_options *options, OrtSession **out) {
+    OrtSessionOptions *session;
+    ORT(CreateSessionOptions(&session), CARVE_NO_MEMORY, "ONNX Runtime has no memory");
+    TRY(scope_own(owner, session, release_session_options, r->api));
+    if (options->threads > 0) {
+        ORT(SetIntraOpNumThreads(session, options->threads), CARVE_SETTINGS_ERROR, "threads");
     }
-    if (wanted->provider && strcmp(wanted->provider, cpu) != 0) {
-        TRY(append_provider(owner, r, options, wanted));
+    if (options->provider && strcmp(options->provider, cpu) != 0) {
+        TRY(append_provider(owner, r, session, options));
     }
-    ORT(CreateSession(r->env, path, options, out), CARVE_BUNDLE_ERROR, path);
+    ORT(CreateSession(r->env, path, session, out), CARVE_BUNDLE_ERROR, path);
     return scope_own(owner, *out, release_session, r->api);
 }
 
@@ -117,7 +119,7 @@ static size_t element_size(ONNXTensorElementDataType type) {
             return 1;
         case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT:
             return sizeof(float);
-        default: /* int64 and double, there are no others */
+        default: /* int64 and double: no other type is used */
             return sizeof(int64_t);
     }
 }
@@ -156,13 +158,13 @@ carve_status tensor_read(const runtime *r, const OrtValue *value, const char *na
                          ONNXTensorElementDataType type, int64_t *shape, size_t rank,
                          const void **data) {
     OrtTensorTypeAndShapeInfo *info;
-    ONNXTensorElementDataType found;
-    size_t found_rank;
-    int64_t sizes[8];
+    ONNXTensorElementDataType actual_type;
+    size_t actual_rank;
+    int64_t sizes[MOST_DIMENSIONS];
     ORT(GetTensorTypeAndShape(value, &info), CARVE_RUN_ERROR, name);
-    OrtStatus *status = r->api->GetTensorElementType(info, &found);
-    if (!status) status = r->api->GetDimensionsCount(info, &found_rank);
-    bool fits = !status && found == type && found_rank == rank && rank <= 8;
+    OrtStatus *status = r->api->GetTensorElementType(info, &actual_type);
+    if (!status) status = r->api->GetDimensionsCount(info, &actual_rank);
+    bool fits = !status && actual_type == type && actual_rank == rank && rank <= MOST_DIMENSIONS;
     if (fits) status = r->api->GetDimensions(info, sizes, rank);
     r->api->ReleaseTensorTypeAndShapeInfo(info);
     TRY(convert(r->api, status, CARVE_RUN_ERROR, name));

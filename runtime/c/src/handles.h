@@ -1,25 +1,52 @@
-/* What is behind the public handles. */
+/* What the public handles hold, and the functions that work on a loaded model. */
 #ifndef CARVE_HANDLES_H
 #define CARVE_HANDLES_H
 
 #include "internal.h"
 #include "json.h"
 
+/* Outputs of the decoder; the caches follow these. */
+enum { OUTPUT_LOGITS, OUTPUT_LAST_ROW, OUTPUT_PRESENT };
+
 struct carve_model {
     scope memory;
     int users; /* the caller and the views */
     manifest bundle;
     runtime ort;
-    engine engine;
     tokenizer *text;
+    OrtSession *sessions[GRAPH_COUNT];
+    size_t cache_count;        /* tensors of a key/value cache */
+    const char **past_names;   /* of the caches that go into the decoder */
+    const char **output_names; /* of everything that comes out of it */
 };
+
+/* An image behind the vision encoder. */
+typedef struct encoded_image {
+    const float *features; /* image tokens * hidden */
+    double window[4];      /* the part of the image that the tokens cover: x0, y0, x1, y1 */
+} encoded_image;
+
+/* A key/value cache, and how many positions it holds. */
+typedef struct cache {
+    scope memory;
+    const OrtValue **values;
+    int64_t length;
+} cache;
+
+/* One greedy answer. */
+typedef struct pass {
+    int64_t *ids;
+    size_t id_count;
+    float *attention; /* steps * tapped layers * image tokens */
+    size_t steps;
+} pass;
 
 struct carve_view {
     scope memory;
     carve_model *model;
     uint8_t *pixels; /* height * width * 3 */
     int64_t height, width;
-    seen seen;
+    encoded_image encoded;
     cache prefix;
     pass general; /* the general instruction's attention, in `general_memory` */
     scope general_memory;
@@ -31,10 +58,40 @@ struct carve_result {
     carve_reading reading;
 };
 
+/* ---- model.c ---- */
+
+/* Load a bundle into zeroed memory. */
+carve_status model_open(carve_model *model, const char *folder, const carve_open_options *options);
+
+/* ---- image.c ---- */
+
+/* Preprocess an image, rows without gaps, and encode it. */
+carve_status encode_image(scope *owner, const carve_model *model, const uint8_t *pixels,
+                          int64_t height, int64_t width, encoded_image *out);
+
+/* ---- prompt.c ---- */
+
+/* Refuse a question that does not fit into the model's context, before any graph runs. */
+carve_status check_context_budget(const carve_model *model, const prompt *p, const char *text,
+                                  int32_t max_new_tokens);
+/* Embeddings of ids, copied to out (count * hidden). */
+carve_status embed_ids(const carve_model *model, const int64_t *ids, size_t count, float *out);
+/* Embeddings of segments first .. stop - 1; images[i] are the features of image i. */
+carve_status embed_prompt(scope *owner, const carve_model *model, const prompt *p, size_t first,
+                          size_t stop, const char *text, const float *const images[2],
+                          float **out, int64_t *length);
+
+/* ---- decoder.c ---- */
+
+/* Run the prompt up to and including the first image. */
+carve_status prefill(const carve_model *model, const float *features, cache *out);
+/* Answer greedily after the prefix; images[i] are the features of image i. */
+carve_status generate(scope *owner, const carve_model *model, const cache *prefix, const prompt *p,
+                      const char *text, const float *const images[2], int32_t max_new_tokens,
+                      pass *out);
+
 /* ---- settings.c ---- */
 
-carve_status missing(const char *what);
-carve_status check_size(const char *what, size_t found, size_t wanted);
 /* Read the manifest's default settings. */
 carve_status settings_read(scope *owner, const cJSON *json, manifest *m);
 carve_status settings_check(const manifest *m, const carve_ask_options *o);
@@ -49,6 +106,12 @@ carve_status automatic_divisor(scope *owner, const manifest *m, const carve_ask_
                                const double *layer_weights, pass *divisor, double *added);
 /* The share of the pixels that hold the saliency; those that are NaN do not count. */
 double automatic_share(const float *saliency, size_t count);
+
+/* ---- refine.c ---- */
+
+/* Steps 3 to 7 of the method, by carve_refine.onnx, into the result. */
+carve_status refine(scope *temporary, const carve_view *view, const pass *question,
+                    const carve_ask_options *o, carve_result *result);
 
 /* ---- method.c ---- */
 

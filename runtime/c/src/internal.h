@@ -8,9 +8,15 @@
 
 #include <onnxruntime_c_api.h>
 
+#include "bundle_format.h"
 #include "carve.h"
 
-/* ---- status.c: statuses, and memory that goes all at once ---- */
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* What Python's str.strip() removes, of ASCII. */
+#define WHITE_SPACE " \t\n\v\f\r\x1c\x1d\x1e\x1f"
+
+/* ---- status.c: statuses, and memory that is released all at once ---- */
 
 extern const carve_status carve_ok;
 
@@ -20,6 +26,9 @@ carve_status failure(carve_code code, const char *format, ...)
 #endif
     ;
 carve_status no_memory(void);
+/* An argument that must not be NULL. */
+carve_status missing(const char *what);
+carve_status check_struct_size(const char *what, size_t actual, size_t expected);
 
 /* Return a failure to the caller. */
 #define TRY(call)                                                                                  \
@@ -38,19 +47,22 @@ typedef void (*release_function)(void *thing, const void *context);
 /* Zeroed memory for count elements, NULL if there is none. */
 void *scope_alloc(scope *owner, size_t count, size_t size);
 char *scope_copy(scope *owner, const char *text);
-/* Take a thing over; if that fails, the thing is released at once. */
+/* Make the scope the owner of a thing; if that fails, the thing is released at once. */
 carve_status scope_own(scope *owner, void *thing, release_function release, const void *context);
 void scope_release(scope *owner);
 
 /* The whole of a file, with a zero byte after it. */
 carve_status read_file(scope *owner, const char *path, size_t limit, char **data, size_t *size);
 
+/* SHA-256 of a file as 64 hexadecimal digits and a zero byte. */
+carve_status file_sha256(const char *path, char digest[65]);
+
 /* ---- bundle.c: the manifest ---- */
 
 typedef struct segment {
     const int64_t *ids; /* literal tokens, or NULL */
     size_t count;
-    const char *text; /* with {text} in it, or NULL; an image if both are NULL */
+    const char *text; /* with {text} in it, or NULL; the segment is an image if both are NULL */
     int image;
 } segment;
 
@@ -82,8 +94,7 @@ typedef struct manifest {
 /* Read carve.json and check every file that it lists. */
 carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, manifest *out);
 int64_t image_tokens(const manifest *m);
-/* SHA-256 of a file as 64 hexadecimal digits and a zero byte. */
-carve_status file_sha256(const char *path, char digest[65]);
+bool segment_is_image(const segment *s);
 
 /* ---- tokenizer.c ---- */
 
@@ -91,7 +102,7 @@ typedef struct tokenizer tokenizer;
 
 carve_status tokenizer_open(scope *owner, const manifest *m, const char *prompts_file,
                             tokenizer **out);
-/* Ids of a stretch of text in which special tokens are plain characters. */
+/* Ids of a text in which special tokens are plain characters. */
 carve_status tokenizer_encode(scope *owner, const tokenizer *t, const char *text, int64_t **ids,
                               size_t *count);
 /* Text of an answer, outer white space stripped; NULL if this kind cannot be decoded. */
@@ -120,7 +131,7 @@ typedef struct feed {
 carve_status runtime_open(scope *owner, runtime *out);
 carve_status session_open(scope *owner, const runtime *r, const char *path,
                           const carve_open_options *options, OrtSession **out);
-/* A tensor over memory that must outlive it. */
+/* A tensor that uses memory without copying it: the memory must outlive it. */
 carve_status tensor_over(scope *owner, const runtime *r, ONNXTensorElementDataType type,
                          const void *data, const int64_t *shape, size_t rank, OrtValue **out);
 carve_status session_run(scope *owner, const runtime *r, OrtSession *session, const char *name,
@@ -130,47 +141,5 @@ carve_status session_run(scope *owner, const runtime *r, OrtSession *session, co
 carve_status tensor_read(const runtime *r, const OrtValue *value, const char *name,
                          ONNXTensorElementDataType type, int64_t *shape, size_t rank,
                          const void **data);
-
-/* ---- engine.c: the passes ---- */
-
-typedef struct cache {
-    scope memory;
-    const OrtValue **values;
-    int64_t length;
-} cache;
-
-typedef struct engine {
-    const manifest *bundle;
-    const runtime *ort;
-    const tokenizer *text;
-    OrtSession *sessions[GRAPH_COUNT];
-    const char **past_names, **output_names;
-} engine;
-
-typedef struct pass {
-    int64_t *ids;
-    size_t id_count;
-    float *attention; /* steps * tapped layers * image tokens */
-    size_t steps;
-} pass;
-
-typedef struct seen {
-    const float *features; /* image tokens * hidden */
-    double window[4];
-} seen;
-
-carve_status engine_open(scope *owner, engine *e, const carve_open_options *options);
-/* Preprocess an image, rows without gaps, and encode it. */
-carve_status engine_see(scope *owner, const engine *e, const uint8_t *pixels, int64_t height,
-                        int64_t width, seen *out);
-/* Run the prompt up to and including the first image. */
-carve_status engine_prefix(const engine *e, const float *features, cache *out);
-/* Refuse a question that does not fit, before any graph runs. */
-carve_status engine_require_room(const engine *e, const prompt *p, const char *text,
-                                 int32_t max_new_tokens);
-/* Answer greedily after the prefix; images[i] are the features of image i. */
-carve_status engine_answer(scope *owner, const engine *e, const cache *prefix, const prompt *p,
-                           const char *text, const float *const images[2], int32_t max_new_tokens,
-                           pass *out);
 
 #endif

@@ -3,9 +3,33 @@
 
 #include <math.h>
 
-static carve_status malformed(const char *key, const char *wanted) {
+enum { LARGEST_FILE = 1 << 26 };
+
+static carve_status malformed(const char *key, const char *expected) {
     return failure(CARVE_BUNDLE_ERROR, "'%s' is not %s. Copy the file again, or export again.", key,
-                   wanted);
+                   expected);
+}
+
+static void release_json(void *json, const void *context) {
+    (void)context;
+    cJSON_Delete(json);
+}
+
+carve_status json_open(scope *owner, const char *path, const cJSON **out) {
+    char *data;
+    size_t size;
+    TRY(read_file(owner, path, LARGEST_FILE, &data, &size));
+    cJSON *json = cJSON_ParseWithLength(data, size);
+    if (!json) {
+        return failure(CARVE_BUNDLE_ERROR, "%s is not JSON. Copy or export it again.", path);
+    }
+    TRY(scope_own(owner, json, release_json, NULL));
+    if (!cJSON_IsObject(json)) {
+        return failure(CARVE_BUNDLE_ERROR, "%s is not a JSON object. Copy or export it again.",
+                       path);
+    }
+    *out = json;
+    return carve_ok;
 }
 
 const cJSON *json_optional(const cJSON *object, const char *key) {
@@ -68,5 +92,16 @@ carve_status json_ints(scope *owner, const cJSON *object, const char *key, int64
         if (!is_whole(item, low, high)) return malformed(key, "a list of whole numbers in range");
         numbers[(*count)++] = (int64_t)item->valuedouble;
     }
+    return carve_ok;
+}
+
+carve_status json_layers(scope *owner, const cJSON *object, const char *key, int64_t depth,
+                         const int32_t **out, size_t *count) {
+    const int64_t *layers;
+    TRY(json_ints(owner, object, key, 0, depth - 1, &layers, count));
+    int32_t *narrow = scope_alloc(owner, *count, sizeof *narrow);
+    if (!narrow) return no_memory();
+    for (size_t i = 0; i < *count; i++) narrow[i] = (int32_t)layers[i];
+    *out = narrow;
     return carve_ok;
 }

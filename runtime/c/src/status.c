@@ -22,6 +22,18 @@ carve_status no_memory(void) {
     return failure(CARVE_NO_MEMORY, "There is no memory left. Free some, or use a smaller image.");
 }
 
+carve_status missing(const char *what) {
+    return failure(CARVE_INVALID_ARGUMENT, "%s is NULL. Pass one.", what);
+}
+
+carve_status check_struct_size(const char *what, size_t actual, size_t expected) {
+    if (actual == expected) return carve_ok;
+    return failure(CARVE_INVALID_ARGUMENT,
+                   "%s has struct_size %zu, this library knows %zu. Set it to sizeof the structure, "
+                   "and use the header of this library.",
+                   what, actual, expected);
+}
+
 struct owned {
     struct owned *before;
     void *thing;
@@ -76,7 +88,7 @@ carve_status read_file(scope *owner, const char *path, size_t limit, char **data
     long length = fseek(stream, 0, SEEK_END) == 0 ? ftell(stream) : -1;
     carve_status status = carve_ok;
     if (length < 0 || (size_t)length > limit || fseek(stream, 0, SEEK_SET) != 0) {
-        status = failure(CARVE_BUNDLE_ERROR, "%s is no file of at most %zu bytes. Copy it again.",
+        status = failure(CARVE_BUNDLE_ERROR, "%s is not a file of at most %zu bytes. Copy it again.",
                          path, limit);
     } else if (!(*data = scope_alloc(owner, (size_t)length + 1, 1))) {
         status = no_memory();

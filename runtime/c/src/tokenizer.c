@@ -45,9 +45,9 @@ int by_pair(const void *a, const void *b) {
 }
 
 int64_t id_of(const tokenizer *t, const char *name) {
-    named_id wanted = {name, 0};
-    const named_id *found = bsearch(&wanted, t->names, t->name_count, sizeof wanted, by_name);
-    return found ? found->id : -1;
+    named_id key = {name, 0};
+    const named_id *entry = bsearch(&key, t->names, t->name_count, sizeof key, by_name);
+    return entry ? entry->id : -1;
 }
 
 /* ---- text to ids ---- */
@@ -59,10 +59,10 @@ static size_t merge_word(const tokenizer *t, int64_t *ids, size_t count) {
         size_t at = 0;
         for (size_t i = 0; i + 1 < count; i++) {
             merge pair = {ids[i], ids[i + 1], 0, 0};
-            const merge *found =
+            const merge *known =
                 bsearch(&pair, t->merges, t->merge_count, sizeof pair, by_pair);
-            if (found && (!best || found->rank < best->rank)) {
-                best = found;
+            if (known && (!best || known->rank < best->rank)) {
+                best = known;
                 at = i;
             }
         }
@@ -96,7 +96,7 @@ static size_t encode_word(const tokenizer *t, const char *word, size_t size, int
     size_t count = 0;
     for (size_t i = 0; i < size; i++) {
         int64_t id = t->byte_ids[(unsigned char)word[i]];
-        if (id >= 0) ids[count++] = id; /* like tokenizers, which drops what has no token */
+        if (id >= 0) ids[count++] = id; /* a byte without a token is dropped, as in tokenizers */
     }
     return merge_word(t, ids, count);
 }
@@ -107,14 +107,14 @@ static carve_status encode_words(const tokenizer *t, pcre2_match_data *match, co
     const PCRE2_SIZE *range = pcre2_get_ovector_pointer(match);
     uint32_t options = 0; /* the first match checks the whole text's UTF-8 */
     for (size_t at = 0; at < size; at = range[1]) {
-        int found = pcre2_match(t->splitter, (PCRE2_SPTR)text, size, at, options, match, NULL);
-        if (found < PCRE2_ERROR_NOMATCH && found >= PCRE2_ERROR_UTF8_ERR21) {
+        int matched = pcre2_match(t->splitter, (PCRE2_SPTR)text, size, at, options, match, NULL);
+        if (matched < PCRE2_ERROR_NOMATCH && matched >= PCRE2_ERROR_UTF8_ERR21) {
             return failure(CARVE_PROMPT_ERROR, "The question is not valid UTF-8. Pass UTF-8 text.");
         }
-        if (found < 0 || range[1] <= at) {
+        if (matched < 0 || range[1] <= at) {
             return failure(CARVE_PROMPT_ERROR, "The question cannot be split into words (PCRE2 "
                                                "error %d). Rephrase it.",
-                           found);
+                           matched);
         }
         options = PCRE2_NO_UTF_CHECK;
         *count += encode_word(t, text + range[0], range[1] - range[0], ids + *count);
@@ -127,11 +127,11 @@ static carve_status encoded_beforehand(scope *owner, const tokenizer *t, const c
     const cJSON *entry;
     cJSON_ArrayForEach(entry, t->texts) {
         const char *known;
-        const int64_t *found;
+        const int64_t *encoded;
         TRY(json_text(entry, "text", &known));
         if (strcmp(known, text) != 0) continue;
-        TRY(json_ints(owner, entry, "ids", 0, MOST_TOKENS, &found, count));
-        *ids = (int64_t *)found;
+        TRY(json_ints(owner, entry, "ids", 0, MOST_TOKENS, &encoded, count));
+        *ids = (int64_t *)encoded;
         break;
     }
     return carve_ok;
@@ -180,19 +180,19 @@ carve_status tokenizer_encode(scope *owner, const tokenizer *t, const char *text
 static int character_length(const unsigned char *text, size_t size) {
     unsigned first = text[0];
     if (first < 0x80) return 1;
-    int wanted = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    int length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
     unsigned low = 0x80, high = 0xbf;
     if (first < 0xc2 || first > 0xf4) return -1;
     if (first == 0xe0) low = 0xa0;
     if (first == 0xed) high = 0x9f;
     if (first == 0xf0) low = 0x90;
     if (first == 0xf4) high = 0x8f;
-    for (int i = 1; i < wanted; i++) {
+    for (int i = 1; i < length; i++) {
         if ((size_t)i >= size || text[i] < low || text[i] > high) return -i;
         low = 0x80;
         high = 0xbf;
     }
-    return wanted;
+    return length;
 }
 
 /* Append a token's bytes; a token that is not spelled in byte characters stands for itself. */
@@ -215,7 +215,7 @@ static size_t append_token(const char *token, unsigned char *bytes) {
     return count;
 }
 
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+static bool is_space(char c) { return c && strchr(WHITE_SPACE, c); }
 
 carve_status tokenizer_decode(scope *owner, const tokenizer *t, const int64_t *ids, size_t count,
                               const char **text) {

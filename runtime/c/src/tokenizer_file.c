@@ -15,12 +15,12 @@ static bool is_true(const cJSON *object, const char *key) {
     return cJSON_IsTrue(json_optional(object, key));
 }
 
-static bool has_type(const cJSON *object, const char *wanted) {
+static bool has_type(const cJSON *object, const char *expected) {
     const cJSON *type = object ? json_optional(object, "type") : NULL;
-    return cJSON_IsString(type) && strcmp(type->valuestring, wanted) == 0;
+    return cJSON_IsString(type) && strcmp(type->valuestring, expected) == 0;
 }
 
-static bool is_blank(const cJSON *object, const char *key) {
+static bool is_empty(const cJSON *object, const char *key) {
     const cJSON *item = json_optional(object, key);
     return !item || (cJSON_IsString(item) && !*item->valuestring);
 }
@@ -38,7 +38,7 @@ static const char *refusal(const cJSON *json, const cJSON *model) {
         return "its ByteLevel has other options";
     }
     if (json_optional(model, "dropout") || json_optional(model, "unk_token") ||
-        !is_blank(model, "continuing_subword_prefix") || !is_blank(model, "end_of_word_suffix") ||
+        !is_empty(model, "continuing_subword_prefix") || !is_empty(model, "end_of_word_suffix") ||
         is_true(model, "byte_fallback")) {
         return "its BPE has other options";
     }

@@ -1,6 +1,6 @@
 /** Paint what a result holds on canvases of the picture's size. */
 
-// Stops of a black - violet - orange - yellow scale, those of carve_runtime/pictures.py.
+// Stops of a black - violet - orange - yellow scale, as in the pictures of carve-run.
 const HEAT = [
   [0, 0, 4],
   [66, 10, 104],
@@ -14,7 +14,7 @@ const DIMMED = 0.22;
 const EDGE = [255, 196, 92];
 const LEVELS = 256;
 
-// What each level adds to a pixel: three numbers a level, one after the other.
+// What each level adds to a pixel: three numbers per level.
 const COLORS = new Float32Array(3 * LEVELS);
 for (let level = 0; level < LEVELS; level++) {
   const at = (level / (LEVELS - 1)) * (HEAT.length - 1);
@@ -51,7 +51,7 @@ export function paintRefined(canvas, { data, width, height }) {
   sized(canvas, width, height).putImageData(image, 0, 0);
 }
 
-/** Paint a saliency map, one number a pixel, over the picture. */
+/** Paint a saliency map, one number per pixel, over the picture. */
 export function paintSaliency(canvas, picture, saliency) {
   paintHeat(canvas, picture, levels(saliency));
 }
@@ -60,7 +60,7 @@ export function paintSaliency(canvas, picture, saliency) {
  * Paint attention to the image's tokens over the picture.
  *
  * @param pass `attention` (steps * layers * tokens).
- * @param how `grid` (rows, columns), `window` (what the grid covers, in pixels), `weights` (of
+ * @param options `grid` (rows, columns), `window` (what the grid covers, in pixels), `weights` (of
  *     steps), `layers` (indices among the pass's).
  */
 export function paintAttention(canvas, picture, pass, { grid, window, weights, layers }) {
@@ -105,7 +105,7 @@ export function paintMask(canvas, { data, width, height }, mask) {
   sized(canvas, width, height).putImageData(image, 0, 0);
 }
 
-/** Scale numbers to 0 .. 255, the least to the largest; what is no number to 0. */
+/** Scale numbers to 0 .. 255, from the smallest to the largest; NaN to 0. */
 function levels(values) {
   let low = Infinity;
   let high = -Infinity;

@@ -1,28 +1,28 @@
 /** The page: a picture, a question, and what lies between the two answers. */
 import { Controls } from "./controls.js";
-import { Engine } from "./engine.js";
+import { ModelWorker } from "./model_worker.js";
 import { decode } from "./picture.js";
 import { Views } from "./views.js";
 
-const ASK_AGAIN_AFTER = 500; // ms since a control was moved last
+const ASK_AGAIN_AFTER = 500; // ms after the last move of a control
 
 const $ = (id) => document.getElementById(id);
-const engine = new Engine();
+const worker = new ModelWorker();
 const views = new Views($("views"), $("large"));
 const controls = new Controls($("controls"), moved);
 
 const kind = new URLSearchParams(location.search).get("device") === "webgpu" ? "webgpu" : "wasm";
 let model; // manifest, settings
 let picture; // data, width, height, reduced
-let asked; // the question that result answers
+let asked; // the question that `result` answers
 let result; // what is known of the answer
 
-/** One thing after the other; what goes wrong is shown. */
+/** Run tasks one after the other, and show errors. */
 let last = Promise.resolve();
-function enqueue(work) {
+function enqueue(task) {
   last = last.then(async () => {
     $("error").hidden = true;
-    await work();
+    await task();
   });
   last = last.catch((error) => {
     console.warn(error);
@@ -37,11 +37,11 @@ function say(text) {
   $("status").textContent = text;
 }
 
-/** Load ONNX Runtime and the bundle, with a bar that fills. */
+/** Load ONNX Runtime and the bundle, with a progress bar. */
 async function load() {
-  model = await engine.call("load", [kind], (share) => {
+  model = await worker.call("load", [kind], (share) => {
     if (share < 1) $("progress").value = share;
-    else $("progress").removeAttribute("value"); // what follows has no measure
+    else $("progress").removeAttribute("value"); // how long the rest takes is not known
   });
   $("loading").hidden = true;
   controls.fit(model.manifest, model.settings);
@@ -55,7 +55,7 @@ async function usePicture(blob) {
   views.begin(picture);
   $("plain").textContent = $("answer").textContent = "";
   say("Looking …");
-  await engine.call("look", [picture]);
+  await worker.call("open", [picture]);
   say("Ask something about it");
   await ask($("question").value);
 }
@@ -69,7 +69,7 @@ async function ask(question) {
   $("answers").classList.add("stale");
   let known = {};
   const add = (part) => show((known = { ...known, ...part }));
-  add(await engine.call("ask", [question, controls.changes], add));
+  add(await worker.call("ask", [question, controls.changes], add));
   $("answers").classList.remove("stale");
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
   const size = picture.reduced ? `, picture reduced to ${picture.width} × ${picture.height}` : "";
@@ -85,7 +85,7 @@ function show(known) {
   $("answer").textContent = "answer" in known ? known.answer || "(nothing)" : "";
 }
 
-/** Let the mask follow the controls, from the attention that is there; then ask again. */
+/** Recompute the mask from the attention that is kept when a control moves; then ask again. */
 let following = false;
 let timer;
 function moved() {
@@ -95,7 +95,7 @@ function moved() {
   enqueue(async () => {
     following = false;
     const settings = { ...model.settings, ...controls.changes };
-    const refined = await engine.call("refine", [settings]);
+    const refined = await worker.call("refine", [settings]);
     show({ ...result, ...refined, settings });
     $("answers").classList.add("stale");
     document.dispatchEvent(new CustomEvent("carve-refined", { detail: result }));
@@ -144,7 +144,7 @@ addEventListener("drop", (event) => {
   choose(event.dataTransfer.files);
 });
 
-/** WebGPU is offered where there is one. */
+/** Offer WebGPU where the browser has it. */
 async function offerDevices() {
   const adapter = await navigator.gpu?.requestAdapter();
   $("device").hidden = !adapter && kind === "wasm";

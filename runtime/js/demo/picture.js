@@ -10,7 +10,7 @@ const MOST_PIXELS = 2 ** 20;
  */
 export async function decode(blob) {
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" }).catch((cause) => {
-    throw new Error("This file is no picture that the browser can read. Choose another.", { cause });
+    throw new Error("This file is not a picture that the browser can read. Choose another.", { cause });
   });
   const scale = Math.min(1, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
   const width = Math.max(1, Math.round(bitmap.width * scale));

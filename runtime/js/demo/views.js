@@ -1,19 +1,20 @@
-/** The steps between the answers, small, and one of them large. */
+/** The steps between the answers as small pictures, and the chosen step as a large one. */
+import { stepWeights } from "../src/steps.js";
 import { paintAttention, paintMask, paintPicture, paintRefined, paintSaliency } from "./draw.js";
 
 const DESCRIPTIONS = {
   picture: "The picture",
   question: "Heat over the picture: where the model looks when it is asked the question",
-  general: "Heat over the picture: where it looks when it is asked for a description",
+  general: "Heat over the picture: where it looks when it is asked for a general description",
   contrast: "Heat over the picture: the first divided by the second",
-  mask: "The picture, dark but for the regions that are kept",
+  mask: "The picture, dark except for the regions that are kept",
   refined: "The kept regions, cut out and magnified",
 };
 
 export class Views {
   #large;
   #small = new Map();
-  #painted = new Map(); // from what, by name
+  #painted = new Map(); // what each view was painted from, by name
   #root;
 
   /** `root` holds a radio and a canvas for each step, `large` is the canvas above. */
@@ -26,7 +27,7 @@ export class Views {
     root.addEventListener("change", () => this.#enlarge());
   }
 
-  /** Show a new picture; nothing is known of it. */
+  /** Show a new picture, before anything is known of it. */
   begin(picture) {
     this.#painted.clear();
     for (const canvas of this.#small.values()) {
@@ -48,7 +49,7 @@ export class Views {
   show(picture, result, manifest) {
     const { questionAttention: question, generalAttention: general, settings } = result;
     const common = Math.min(question.steps, general?.steps ?? Infinity);
-    const how = {
+    const options = {
       grid: manifest.image.grid,
       window: settings.geometry === "input" ? result.window : [0, 0, picture.width, picture.height],
       weights: stepWeights(settings.steps, common),
@@ -57,7 +58,7 @@ export class Views {
     const chosen = [settings.steps, common, String(settings.layers)];
     for (const [name, pass] of Object.entries({ question, general })) {
       if (!pass) continue;
-      this.#paint(name, [pass, ...chosen], (canvas) => paintAttention(canvas, picture, pass, how));
+      this.#paint(name, [pass, ...chosen], (canvas) => paintAttention(canvas, picture, pass, options));
     }
     const { saliency, mask, refinedImage } = result;
     if (mask) {
@@ -87,11 +88,4 @@ export class Views {
     this.#large.getContext("2d").drawImage(source, 0, 0);
     this.#large.setAttribute("aria-label", DESCRIPTIONS[name]);
   }
-}
-
-/** Weights of the steps that both passes took, as the method fuses them. */
-function stepWeights(steps, common) {
-  if (steps === "first") return [1];
-  const weights = Array.from({ length: common }, (_, step) => step + 1);
-  return steps === "all" ? weights : weights.map((weight) => Number(weight === common));
 }

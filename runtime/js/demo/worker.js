@@ -1,4 +1,4 @@
-/** The model runs here, so that the page never waits. Messages: see engine.js. */
+/** The model runs here, so that the page never waits. Messages: see model_worker.js. */
 import { loadUrl } from "../src/web.js";
 
 let vlm;
@@ -22,8 +22,8 @@ const methods = {
     return { manifest: vlm.manifest, settings: vlm.settings, threads: ort.env.wasm.numThreads };
   },
 
-  /** Look at an image, to ask about it. */
-  async look(image) {
+  /** Encode an image, to ask about it. */
+  async open(image) {
     session = await vlm.open(image);
   },
 
@@ -33,7 +33,7 @@ const methods = {
     const fresh = (known) =>
       Object.fromEntries(Object.entries(known).filter(([name]) => !sent.has(name) && sent.add(name)));
     result = await session.ask(question, settings, (known) => onPart(fresh(known)));
-    // The controls may want the general instruction's later steps: have them before they do.
+    // The controls may ask for the general instruction's later steps: compute them beforehand.
     session.refineAgain(result, { steps: "all" }).catch(() => {});
     return fresh(result);
   },

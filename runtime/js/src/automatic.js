@@ -6,31 +6,32 @@ const ROUNDING = 2 ** -23; // of a 32-bit number
  * Return what the question's attention is divided by.
  *
  * @param question a pass: `attention` (steps * layers * tokens) and the number of `steps`.
- * @param general the other pass; null where the contrast is off.
- * @param how `contrast`, `regularizer`, `steps` and `layers` (weights, 0 for what is not fused), and
- *     the number of `tokens`.
- * @returns `by`, a pass, and the `regularizer` to add to it.
+ * @param general the general instruction's pass; null where the contrast is off.
+ * @param options `contrast`, `regularizer`, `steps` and `layers` (weights, 0 for what is not fused),
+ *     and the number of `tokens`.
+ * @returns `divisor`, a pass, and the `regularizer` to add to it.
  */
-export function contrasted(question, general, { contrast, regularizer, steps, layers, tokens }) {
+export function divisorOf(question, general, { contrast, regularizer, steps, layers, tokens }) {
   const maps = [];
   for (const [step, weight] of steps.entries()) {
     for (const [layer, fused] of layers.entries()) {
       if (weight && fused) maps.push((step * layers.length + layer) * tokens);
     }
   }
-  const cut = (pass, at) => pass.attention.subarray(at, at + tokens);
-  const shared = (at) => sharedVariance(cut(question, at), cut(general, at));
+  const mapAt = (pass, start) => pass.attention.subarray(start, start + tokens);
+  const shared = (start) => sharedVariance(mapAt(question, start), mapAt(general, start));
   const explained = () => mean(maps.map(shared)) > 0.5;
   if (contrast === "off" || (contrast === "auto" && !explained())) {
-    return { by: { ...question, attention: question.attention.map(() => 1) }, regularizer: 0 };
+    const ones = { ...question, attention: question.attention.map(() => 1) };
+    return { divisor: ones, regularizer: 0 };
   }
-  if (regularizer !== "auto") return { by: general, regularizer };
-  const by = { ...general, attention: Float32Array.from(general.attention) };
-  for (const at of maps) {
-    const added = Math.fround(noise(cut(general, at), shared(at)));
-    cut(by, at).forEach((value, i, values) => (values[i] = value + added));
+  if (regularizer !== "auto") return { divisor: general, regularizer };
+  const divisor = { ...general, attention: Float32Array.from(general.attention) };
+  for (const start of maps) {
+    const lambda = Math.fround(noise(mapAt(general, start), shared(start)));
+    mapAt(divisor, start).forEach((value, i, values) => (values[i] = value + lambda));
   }
-  return { by, regularizer: 0 };
+  return { divisor, regularizer: 0 };
 }
 
 /** Return the share of the pixels that hold the saliency; those that are NaN do not count. */
@@ -55,12 +56,13 @@ export function automaticShare(saliency) {
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-function covariance(one, other) {
-  const [first, second] = [mean(one), mean(other)];
-  return one.reduce((sum, value, i) => sum + (value - first) * (other[i] - second), 0) / one.length;
+function covariance(left, right) {
+  const [leftMean, rightMean] = [mean(left), mean(right)];
+  const product = (sum, value, i) => sum + (value - leftMean) * (right[i] - rightMean);
+  return left.reduce(product, 0) / left.length;
 }
 
-/** How much of one map's variance the other explains; 0 where they are not alike. */
+/** The share of one map's variance that the other explains: the squared correlation, 0 if negative. */
 function sharedVariance(question, general) {
   const norms = Math.sqrt(covariance(question, question) * covariance(general, general));
   const correlation = norms > 0 ? covariance(question, general) / norms : 0;

@@ -1,28 +1,29 @@
 /** Read a bundle's manifest and check every file before it is used. */
-import { CarveError, require } from "./errors.js";
+import * as format from "./bundle_format.js";
+import { CarveError, ensure } from "./errors.js";
 
-const SCHEMA_VERSION = 2;
-export const MANIFEST_FILE = "carve.json";
-export const TOKENIZER_FILE = "tokenizer.json";
+const { MANIFEST_FILE, SCHEMA_VERSION, TOKENIZER_FILE } = format;
+
+/** The graphs that this library runs, by what they do. */
 export const GRAPHS = {
-  preprocess: "preprocess",
-  vision: "vision_encoder",
-  embed: "embed_tokens",
-  decoder: "decoder_model_merged",
-  refine: "carve_refine",
+  preprocess: format.PREPROCESS,
+  vision: format.VISION_ENCODER,
+  embed: format.EMBED_TOKENS,
+  decoder: format.DECODER,
+  refine: format.CARVE_REFINE,
 };
 
 /**
  * Read what the library needs of a bundle.
  *
  * @param source has `read(path, onBytes)`, which resolves to a file's bytes.
- * @param options `verify` (compare SHA-256 sums, not sizes alone) and `onProgress`, which is told
- *     `(loaded, total)` in bytes of all files.
+ * @param options `verify` (compare SHA-256 sums, not sizes alone) and `onProgress`, which is called
+ *     with `(loaded, total)` in bytes, over all files.
  * @returns the manifest, the graphs' bytes by role, and tokenizer.json, parsed.
  */
 export async function readBundle(source, { verify, onProgress = () => {} }) {
   const manifest = parse(MANIFEST_FILE, await source.read(MANIFEST_FILE, () => {}));
-  requireSupported(manifest);
+  ensureSupported(manifest);
   const names = [TOKENIZER_FILE, ...Object.values(GRAPHS).map((name) => manifest.graphs[name].file)];
   const onBytes = counter(names.map((name) => entryOf(manifest, name).size), onProgress);
   const [tokenizer, ...graphs] = await Promise.all(
@@ -53,41 +54,55 @@ function parse(name, bytes) {
   }
 }
 
-function requireSupported(manifest) {
-  require(
+function ensureSupported(manifest) {
+  ensure(
     manifest?.schema_version === SCHEMA_VERSION,
     "unsupported",
     `The manifest has schema version ${manifest?.schema_version}, this library reads ` +
       `${SCHEMA_VERSION}. Upgrade it, or export the checkpoint again.`,
   );
   for (const key of ["graphs", "files", "image", "prompts", "decoder", "defaults"]) {
-    require(
+    ensure(
       typeof manifest[key] === "object" && manifest[key] !== null,
       "bundle",
       `The manifest has no ${key}. Export the checkpoint again.`,
     );
   }
   const { kind, grid } = manifest.image;
-  require(
+  ensure(
     kind === "fixed",
     "unsupported",
     `The bundle's images are of the kind '${kind}', this library reads 'fixed'. ` +
       "Use the Python runtime.",
   );
-  require(Array.isArray(grid), "bundle", "The manifest has no grid. Export the checkpoint again.");
+  ensure(Array.isArray(grid), "bundle", "The manifest has no grid. Export the checkpoint again.");
   const absent = Object.values(GRAPHS).find((name) => !manifest.graphs[name]);
-  require(!absent, "unsupported", `The bundle has no graph ${absent}. Export it again.`);
-  requireDecoder(manifest);
+  ensure(!absent, "unsupported", `The bundle has no graph ${absent}. Export it again.`);
+  ensureDecoderInputs(manifest);
+  sharedPrefixLength(manifest.prompts);
 }
 
-/** Refuse decoders with other inputs than ours: positions in three dimensions, half precision. */
-function requireDecoder({ graphs, decoder }) {
+/** Return how many segments both prompts start with, through the first image. */
+export function sharedPrefixLength({ single, pair }) {
+  const isImage = ({ image }) => image !== null && image !== undefined;
+  const start = Array.isArray(single) ? single.slice(0, single.findIndex(isImage) + 1) : [];
+  const shared = start.every((segment, i) => JSON.stringify(segment) === JSON.stringify(pair?.[i]));
+  ensure(
+    start.length > 0 && shared && start.every(({ text }) => !text),
+    "unsupported",
+    "The prompts do not start alike, with the image before the question. Use the Python runtime.",
+  );
+  return start.length;
+}
+
+/** Refuse decoders whose inputs differ: positions in three dimensions, half precision. */
+function ensureDecoderInputs({ graphs, decoder }) {
   const inputs = graphs[GRAPHS.decoder].inputs ?? [];
-  const integers = ["attention_mask", "position_ids"];
+  const integers = [format.ATTENTION_MASK, format.POSITION_IDS];
   const known = inputs.every(({ name, dtype, shape }) =>
     integers.includes(name) ? dtype === "int64" && shape.length === 2 : dtype === "float32",
   );
-  require(
+  ensure(
     known && inputs.length === 3 + 2 * decoder.layers,
     "unsupported",
     "The decoder has inputs that this library does not feed. Use the Python runtime.",
@@ -96,22 +111,22 @@ function requireDecoder({ graphs, decoder }) {
 
 function entryOf(manifest, name) {
   const inside = typeof name === "string" && !/^\/|\\|:|(^|\/)\.\.(\/|$)/.test(name);
-  require(inside, "bundle", `The manifest names '${name}', outside the bundle. Do not use it.`);
+  ensure(inside, "bundle", `The manifest names '${name}', outside the bundle. Do not use it.`);
   const entry = manifest.files[name];
-  require(entry, "bundle", `The manifest does not list ${name}. Export the checkpoint again.`);
+  ensure(entry, "bundle", `The manifest does not list ${name}. Export the checkpoint again.`);
   return entry;
 }
 
 async function readFile(source, manifest, name, verify, onBytes) {
   const entry = entryOf(manifest, name);
   const bytes = await source.read(name, onBytes);
-  require(
+  ensure(
     bytes.byteLength === entry.size,
     "bundle",
     `${name} has ${bytes.byteLength} bytes, the manifest says ${entry.size}. Copy it again.`,
   );
   if (verify) {
-    require(
+    ensure(
       (await sha256(bytes)) === entry.sha256,
       "bundle",
       `${name} is not the file that the manifest describes (its SHA-256 differs). Copy it again.`,
@@ -122,7 +137,7 @@ async function readFile(source, manifest, name, verify, onBytes) {
 }
 
 async function sha256(bytes) {
-  require(
+  ensure(
     globalThis.crypto?.subtle,
     "unsupported",
     "SHA-256 needs a secure context. Serve the page over HTTPS or from localhost, or pass " +

@@ -1,11 +1,13 @@
 /** Ask a question about an image, plainly and through CARVE (docs/method.md). */
 import { readBundle } from "./bundle.js";
-import { Engine } from "./engine.js";
-import { require } from "./errors.js";
+import { DEFAULT_MAX_ASPECT_RATIO } from "./bundle_format.js";
+import { ensure } from "./errors.js";
+import { Graphs } from "./graphs.js";
+import { toRgb } from "./image.js";
+import { Model } from "./model.js";
 import { ImageSession } from "./session.js";
 import { defaultSettings } from "./settings.js";
 import { Text } from "./text.js";
-import { toRgb } from "./image.js";
 
 /** A loaded bundle. Calls may overlap; they run one after the other. */
 export class Carve {
@@ -23,18 +25,18 @@ export class Carve {
    * @param source has `read(path, onBytes)`, which resolves to a file's bytes.
    * @param options `ort` (onnxruntime-node or onnxruntime-web), `cpu` (the name of its CPU
    *     provider), `providers` (of the model's graphs, best first; the CPU's by default), `verify`
-   *     (compare SHA-256 sums; true by default), `onProgress` (is told `(loaded, total)` in bytes
-   *     of all files).
+   *     (compare SHA-256 sums; true by default), `onProgress` (called with `(loaded, total)` in
+   *     bytes, over all files).
    */
   static async load(source, { ort, cpu, providers, verify = true, onProgress } = {}) {
-    require(ort?.InferenceSession && cpu, "settings", "Pass ort, an ONNX Runtime, and its cpu.");
+    ensure(ort?.InferenceSession && cpu, "settings", "Pass ort, an ONNX Runtime, and its cpu.");
     const bundle = await readBundle(source, { verify, onProgress });
     const { manifest } = bundle;
     const { image_token_id, eos_token_ids } = manifest.decoder;
     const settings = defaultSettings(manifest);
     const text = new Text(bundle.tokenizer, [image_token_id, ...eos_token_ids]);
-    const engine = await Engine.load(ort, bundle, providers ?? [cpu], cpu);
-    return new Carve({ manifest, settings, text, engine });
+    const graphs = await Graphs.load(ort, bundle.graphs, providers ?? [cpu], cpu);
+    return new Carve(new Model({ manifest, settings, text, graphs }));
   }
 
   /** What the bundle says of itself: carve.json. */
@@ -49,9 +51,10 @@ export class Carve {
 
   /** Look at an image once, to ask several questions about it. */
   async open(image) {
-    const pixels = toRgb(image, this.#model.manifest.image.max_aspect_ratio ?? Infinity);
-    const run = (work) => this.#exclusively(work);
-    return run(() => ImageSession.look(this.#model, pixels, run));
+    const { max_aspect_ratio } = this.#model.manifest.image;
+    const pixels = toRgb(image, max_aspect_ratio ?? DEFAULT_MAX_ASPECT_RATIO);
+    const run = (call) => this.#exclusively(call);
+    return run(() => ImageSession.open(this.#model, pixels, run));
   }
 
   /** Answer a question through CARVE; `changes` are settings that replace the bundle's. */
@@ -66,13 +69,13 @@ export class Carve {
 
   /** Free ONNX Runtime's memory; the instance cannot be used afterwards. */
   async release() {
-    this.#released ??= this.#exclusively(() => this.#model.engine.release());
+    this.#released ??= this.#exclusively(() => this.#model.graphs.release());
     await this.#released;
   }
 
   /** A session runs once at a time: wait for what came before. */
-  #exclusively(work) {
-    const done = this.#last.then(work);
+  #exclusively(call) {
+    const done = this.#last.then(call);
     this.#last = done.catch(() => {});
     return done;
   }

@@ -1,5 +1,5 @@
 /**
- * Every error that this library throws on purpose: what was found, and what to do about it.
+ * Every error that this library throws on purpose: what is wrong, and what to do about it.
  * `code` is one of "bundle", "image", "prompt", "settings", "provider", "run", "unsupported".
  */
 export class CarveError extends Error {
@@ -11,6 +11,6 @@ export class CarveError extends Error {
 }
 
 /** Throw a CarveError unless a condition holds. */
-export function require(condition, code, message) {
+export function ensure(condition, code, message) {
   if (!condition) throw new CarveError(code, message);
 }

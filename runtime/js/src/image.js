@@ -1,5 +1,5 @@
 /** Images as bytes: `{ data, width, height }` with 3 or 4 channels, an ImageData among them. */
-import { require } from "./errors.js";
+import { ensure } from "./errors.js";
 
 const SHORTEST_SIDE = 2;
 const WHITE = 255;
@@ -9,13 +9,13 @@ export function toRgb(image, maxAspectRatio) {
   const { data, width, height } = image ?? {};
   const isBytes = data instanceof Uint8Array || data instanceof Uint8ClampedArray;
   const sides = Number.isInteger(width) && Number.isInteger(height);
-  require(
+  ensure(
     isBytes && sides,
     "image",
-    "The image is no { data, width, height } with bytes. Decode it first.",
+    "The image is not { data, width, height } with bytes. Decode it first.",
   );
   const shorter = Math.min(width, height);
-  require(
+  ensure(
     shorter >= SHORTEST_SIDE && Math.max(width, height) / shorter <= maxAspectRatio,
     "image",
     `The image is ${width} x ${height} pixels. Give sides of ${SHORTEST_SIDE} or more, with a ` +
@@ -23,7 +23,7 @@ export function toRgb(image, maxAspectRatio) {
   );
   const pixels = width * height;
   const channels = data.length / pixels;
-  require(
+  ensure(
     channels === 3 || channels === 4,
     "image",
     `The image has ${data.length} bytes for ${pixels} pixels. Give RGB or RGBA.`,

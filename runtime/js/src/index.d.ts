@@ -9,7 +9,7 @@ export type ErrorCode =
   | "run" // ONNX Runtime failed
   | "unsupported"; // a bundle of a kind that this library does not run
 
-/** What was found, and what to do about it. */
+/** What is wrong, and what to do about it. */
 export class CarveError extends Error {
   readonly code: ErrorCode;
 }
@@ -21,24 +21,32 @@ export interface PixelImage {
   height: number;
 }
 
-/** Settings of a question; docs/method.md explains them. */
+/**
+ * Settings of a question; docs/method.md explains them. Where maxRefinedPixels is null, the refined
+ * image has up to four times the image's pixels.
+ */
 export interface Settings {
   layers: number[];
+  // settings: begin (python -m tools.checks.settings_table --write)
   steps: "first" | "all" | "last";
   strategy: "attention_sum" | "size" | "remove_small";
   rule: "released" | "paper";
+  contrast: "on" | "off" | "auto";
   geometry: "input" | "released";
   finalPrompt: "pair" | "refined";
-  contrast: "on" | "off" | "auto";
-  /** Above 0, at most 1. */
+  /** A number above 0, at most 1. */
   maskTopP: number | "auto";
-  /** 0 to 100. */
-  outlierPercent: number;
-  regularizer: number | "auto";
+  /** A whole number of at least 1. */
   maxRegions: number;
+  /** A number from 0 to 100. */
+  outlierPercent: number;
+  /** A number of at least 0. */
+  regularizer: number | "auto";
+  /** A whole number of at least 1. */
   maxNewTokens: number;
-  /** null: four times the image's. */
+  /** A whole number of at least 1. */
   maxRefinedPixels: number | null;
+  // settings: end
 }
 
 export interface PlainResult {
@@ -67,7 +75,7 @@ export interface Refinement {
   bbox: [number, number, number, number];
   /** RGB, what the final pass saw. */
   refinedImage: { data: Uint8Array; width: number; height: number };
-  /** Whether maxRefinedPixels reduced it. */
+  /** Whether maxRefinedPixels reduced its size. */
   refinedLimited: boolean;
   /** null if the contrast is off. */
   generalAttention: Attention | null;
@@ -84,7 +92,7 @@ export interface CarveResult extends PlainResult, Refinement {
 
 /** Where a bundle's files come from. */
 export interface Source {
-  /** Resolve to a file's bytes; `onBytes` may be told how many have arrived. */
+  /** Resolve to a file's bytes; may call `onBytes` with the number that has arrived. */
   read(path: string, onBytes: (loaded: number) => void): Promise<Uint8Array>;
 }
 
@@ -102,7 +110,7 @@ export interface LoadOptions {
   providers?: string[];
   /** Compare SHA-256 sums, not sizes alone; true by default. */
   verify?: boolean;
-  /** Is told of bytes that have arrived, of those of all files. */
+  /** Is called with the bytes that have arrived and the bytes of all files. */
   onProgress?: (loaded: number, total: number) => void;
 }
 
@@ -127,7 +135,7 @@ export class Carve {
 /** One image and any number of questions about it; Carve.open makes one. */
 export class ImageSession {
   private constructor();
-  /** `onPart` is told what is known before all is: after each pass, and once refined. */
+  /** `onPart` is called with all that is known so far: after each pass, and once refined. */
   ask(
     question: string,
     changes?: Partial<Settings>,

@@ -1,24 +1,6 @@
 /** Settings of a question, as in docs/method.md, under their names in JavaScript's spelling. */
-import { require } from "./errors.js";
-
-// The order of strategy and rule is the graph's.
-export const CHOICES = {
-  steps: ["first", "all", "last"],
-  strategy: ["attention_sum", "size", "remove_small"],
-  rule: ["released", "paper"],
-  geometry: ["input", "released"],
-  finalPrompt: ["pair", "refined"],
-  contrast: ["on", "off", "auto"],
-};
-
-const RANGES = {
-  maskTopP: [Number.MIN_VALUE, 1],
-  outlierPercent: [0, 100],
-  regularizer: [0, Infinity],
-};
-
-const AUTOMATIC = ["maskTopP", "regularizer"];
-const COUNTS = ["maxRegions", "maxNewTokens"];
+import { ensure } from "./errors.js";
+import { CHOICES, DEFAULTS, NUMBERS } from "./settings_table.js";
 
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 
@@ -31,24 +13,24 @@ export function defaultSettings(manifest) {
   const given = Object.fromEntries(
     Object.entries(manifest.defaults).map(([name, value]) => [camel(name), value]),
   );
-  require(
+  ensure(
     !given.adaptive,
     "unsupported",
     "The bundle's default is adaptive. Export it without, or use the Python runtime.",
   );
-  const names = ["layers", ...Object.keys(CHOICES), ...Object.keys(RANGES), ...COUNTS];
-  const settings = Object.fromEntries(names.map((name) => [name, given[name]]));
+  const names = ["layers", ...Object.keys(DEFAULTS)];
+  const settings = Object.fromEntries(names.map((name) => [name, given[name] ?? DEFAULTS[name]]));
   const limits = [given.maxRefinedPixels, given.finalPixels].map((limit) => limit ?? Infinity);
-  const most = Math.min(...limits);
-  const maxRefinedPixels = most === Infinity ? null : most;
-  return checked({ ...settings, contrast: given.contrast ?? "on", maxRefinedPixels }, manifest);
+  const least = Math.min(...limits);
+  settings.maxRefinedPixels = least === Infinity ? null : least;
+  return checked(settings, manifest);
 }
 
 /** Return settings with some replaced; undefined keeps what was there. */
 export function changedSettings(settings, changes, manifest) {
   const given = Object.entries(changes).filter(([, value]) => value !== undefined);
   const unknown = given.find(([name]) => !(name in settings));
-  require(
+  ensure(
     !unknown,
     "settings",
     `There is no setting named ${unknown?.[0]}. Choose from ${Object.keys(settings).join(", ")}.`,
@@ -57,39 +39,34 @@ export function changedSettings(settings, changes, manifest) {
 }
 
 function checked(settings, manifest) {
-  const { layers, maxRefinedPixels } = settings;
-  const tapped = manifest.decoder.tapped_layers;
-  const fits = Array.isArray(layers) && layers.length > 0 && new Set(layers).size === layers.length;
-  require(
-    fits && layers.every((layer) => tapped.includes(layer)),
-    "settings",
-    `layers is ${JSON.stringify(layers)}. Name layers once each, of ${tapped.join(", ")}.`,
-  );
-  for (const [name, choices] of Object.entries(CHOICES)) {
-    require(
-      choices.includes(settings[name]),
+  checkLayers(settings.layers, manifest.decoder.tapped_layers);
+  for (const [name, values] of Object.entries(CHOICES)) {
+    ensure(
+      values.includes(settings[name]),
       "settings",
-      `${name} is ${settings[name]}. Choose one of ${choices.join(", ")}.`,
+      `${name} is ${settings[name]}. Choose one of ${values.join(", ")}.`,
     );
   }
-  for (const [name, [low, high]] of Object.entries(RANGES)) {
-    const value = settings[name];
-    const automatic = AUTOMATIC.includes(name);
-    require(
-      (automatic && value === "auto") || (typeof value === "number" && value >= low && value <= high),
-      "settings",
-      `${name} is ${value}. Give a number from ${low} to ${high}${automatic ? ', or "auto"' : ""}.`,
-    );
-  }
-  for (const name of COUNTS) requireCount(name, settings[name]);
-  if (maxRefinedPixels !== null) requireCount("maxRefinedPixels", maxRefinedPixels);
+  for (const [name, limits] of Object.entries(NUMBERS)) checkNumber(name, settings[name], limits);
   return settings;
 }
 
-function requireCount(name, value) {
-  require(
-    Number.isSafeInteger(value) && value >= 1,
+function checkLayers(layers, tapped) {
+  const distinct = Array.isArray(layers) && new Set(layers).size === layers.length;
+  ensure(
+    distinct && layers.length > 0 && layers.every((layer) => tapped.includes(layer)),
     "settings",
-    `${name} is ${value}. Give a whole number, 1 or more.`,
+    `layers is ${JSON.stringify(layers)}. Name layers once each, of ${tapped.join(", ")}.`,
+  );
+}
+
+function checkNumber(name, value, { accepted, low, high = Infinity, above, whole, auto, optional }) {
+  const kind = whole ? Number.isSafeInteger(value) : typeof value === "number";
+  const inRange = kind && (above ? value > low : value >= low) && value <= high;
+  const otherwise = (auto ? ', or "auto"' : "") + (optional ? ", or null" : "");
+  ensure(
+    inRange || (auto && value === "auto") || (optional && value === null),
+    "settings",
+    `${name} is ${value}. Give ${accepted}${otherwise}.`,
   );
 }

@@ -1,7 +1,7 @@
 /** Prompts to token ids and back, with the bundle's tokenizer. */
 import { Tokenizer } from "@huggingface/tokenizers";
 
-import { CarveError, require } from "./errors.js";
+import { CarveError, ensure } from "./errors.js";
 
 const CONFIG = { clean_up_tokenization_spaces: false };
 
@@ -33,7 +33,7 @@ export class Text {
   encode(text) {
     const { ids } = this.#encoder.encode(text, { add_special_tokens: false });
     const control = ids.find((id) => this.#special.has(id));
-    require(
+    ensure(
       control === undefined && ids.every(Number.isInteger),
       "prompt",
       "The text contains what this tokenizer can only read as control. Rephrase the question.",
@@ -48,7 +48,7 @@ export class Text {
   }
 }
 
-/** Text is encoded in stretches that follow other tokens: none of them is the first. */
+/** Text is encoded in parts that follow other tokens: none of them is the first. */
 function withoutPrefix(document) {
   const splitter = document.pre_tokenizer;
   if (splitter?.type !== "Metaspace" || splitter.prepend_scheme !== "first") return document;
@@ -57,8 +57,8 @@ function withoutPrefix(document) {
 
 /** Return what every pass sends: the question, a space and the bundle's suffix, if it has one. */
 export function questionText(question, prompts) {
-  require(typeof question === "string", "prompt", "The question is no text. Pass a string.");
-  require(question.isWellFormed?.() ?? true, "prompt", "The question is not valid Unicode text.");
-  require(question.trim(), "prompt", "The question is empty. Ask something about the image.");
+  ensure(typeof question === "string", "prompt", "The question is not a text. Pass a string.");
+  ensure(question.isWellFormed?.() ?? true, "prompt", "The question is not valid Unicode text.");
+  ensure(question.trim(), "prompt", "The question is empty. Ask something about the image.");
   return prompts.suffix ? `${question} ${prompts.suffix}` : question;
 }

@@ -41,10 +41,10 @@ async function answer(folder, request, response) {
   const { pathname } = new URL(request.url, "http://localhost");
   const inside = normalize(join(sep, decodeURIComponent(pathname)));
   const path = join(folder, inside.endsWith(sep) ? join(inside, "index.html") : inside);
-  const found = await stat(path);
-  if (!found.isFile()) throw new Error(`${path} is no file`);
+  const facts = await stat(path);
+  if (!facts.isFile()) throw new Error(`${path} is not a file`);
   const type = TYPES[extname(path)] ?? "application/octet-stream";
-  const headers = { "Content-Type": type, "Content-Length": found.size, "Cache-Control": "no-cache" };
+  const headers = { "Content-Type": type, "Content-Length": facts.size, "Cache-Control": "no-cache" };
   response.writeHead(200, { ...headers, ...ISOLATED });
   if (request.method === "HEAD") response.end();
   else createReadStream(path).pipe(response);

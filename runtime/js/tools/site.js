@@ -5,7 +5,8 @@ import { cp, mkdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { GRAPHS, MANIFEST_FILE, TOKENIZER_FILE } from "../src/bundle.js";
+import { GRAPHS } from "../src/bundle.js";
+import { MANIFEST_FILE, TOKENIZER_FILE } from "../src/bundle_format.js";
 
 const ROOT = join(import.meta.dirname, "..");
 const PAGE = join(ROOT, "demo");
@@ -61,13 +62,13 @@ async function copyBundle(bundle, folder) {
 
 /** Copy ONNX Runtime's WebAssembly; returns file and size by kind. */
 async function copyRuntimes(folder) {
-  const found = {};
+  const runtimes = {};
   for (const [kind, name] of Object.entries(RUNTIMES)) {
     for (const suffix of [".mjs", ".wasm"]) {
       await cp(join(ORT, name + suffix), join(folder, name + suffix));
     }
     const { size } = await stat(join(folder, `${name}.wasm`));
-    found[kind] = { file: `ort/${name}.wasm`, size };
+    runtimes[kind] = { file: `ort/${name}.wasm`, size };
   }
-  return found;
+  return runtimes;
 }

@@ -88,6 +88,11 @@ const damage = {
     "unsupported",
     /adaptive/,
   ],
+  "prompts that do not start alike": [
+    () => edited(({ prompts }) => prompts.pair.reverse()),
+    "unsupported",
+    /do not start alike/,
+  ],
   "a path that leaves": [
     () => edited(({ graphs }) => (graphs.embed_tokens.file = "../embed_tokens.onnx")),
     "bundle",
@@ -101,7 +106,7 @@ for (const [name, [make, code, message]] of Object.entries(damage)) {
   });
 }
 
-test("a manifest that is no JSON", async () => {
+test("a manifest that is not JSON", async () => {
   const source = { read: async () => new TextEncoder().encode("{") };
   const { Carve } = await import("../../../runtime/js/src/index.js");
   const options = { ort: { InferenceSession: {} }, cpu: "cpu" };
@@ -153,22 +158,29 @@ test("a question that is too long", async () => {
 
 test("defaults that the Python runtime derives or saves time with", async () => {
   const derived = { mask_top_p: "auto", regularizer: "auto", contrast: "auto", early_exit: true };
-  const other = await loadFolder(edited(({ defaults }) => Object.assign(defaults, derived)));
-  const { settings } = await other.ask(image, "What?");
+  const automatic = await loadFolder(edited(({ defaults }) => Object.assign(defaults, derived)));
+  const { settings } = await automatic.ask(image, "What?");
   assert.deepEqual([settings.maskTopP, settings.contrast], ["auto", "auto"]);
-  await other.release();
+  await automatic.release();
+});
+
+test("settings that a manifest leaves out", async () => {
+  const bare = await loadFolder(edited((manifest) => (manifest.defaults = { layers: [2] })));
+  const { steps, maskTopP, maxNewTokens, maxRefinedPixels } = bare.settings;
+  assert.deepEqual([steps, maskTopP, maxNewTokens, maxRefinedPixels], ["all", 0.2, 32, null]);
+  await bare.release();
 });
 
 test("calls out of order", async () => {
-  const other = await loadFolder(POCKET);
-  const session = await other.open(image);
+  const released = await loadFolder(POCKET);
+  const session = await released.open(image);
   const result = await session.ask("What?");
   await assert.rejects(session.refineAgain(undefined, {}), TypeError);
   await assert.rejects(session.refineAgain({}, {}), Error);
-  await Promise.all([other.release(), other.release()]);
+  await Promise.all([released.release(), released.release()]);
   await assert.rejects(session.ask("What?"), refused("run", /disposed/));
   await assert.rejects(session.refineAgain(result, {}), refused("run", /disposed/));
-  await assert.rejects(other.open(image), refused("run", /disposed/));
+  await assert.rejects(released.open(image), refused("run", /disposed/));
 });
 
 const settings = [
@@ -183,6 +195,7 @@ const settings = [
   [{ contrast: "some" }, /contrast is some/],
   [{ maxRegions: 1.5 }, /maxRegions is 1.5/],
   [{ maxNewTokens: "3" }, /maxNewTokens is 3/],
+  [{ maxNewTokens: null }, /maxNewTokens is null/],
   [{ maxRefinedPixels: 0 }, /maxRefinedPixels is 0/],
   [{ mask_top_p: 0.5 }, /no setting named mask_top_p/],
 ];

@@ -24,9 +24,9 @@ for (const { image, prompt, ids } of pairs) {
   test(`${image}: ${prompt}`, async () => {
     const inputs = await processor(await RawImage.read(join(folder, image)), prompt);
     const output = await model.generate({ ...inputs, max_new_tokens: 8, do_sample: false });
-    const found = output.tolist()[0].map(Number).slice(inputs.input_ids.dims[1]);
+    const generated = output.tolist()[0].map(Number).slice(inputs.input_ids.dims[1]);
     assert.deepEqual(
-      found.filter((id) => id !== model.generation_config.eos_token_id),
+      generated.filter((id) => id !== model.generation_config.eos_token_id),
       ids,
     );
   });

@@ -65,6 +65,7 @@ def test_wrong_use(tmp_path: Path) -> None:
         assert re.search(message, result.stderr)
 
 
+@pytest.mark.usefixtures("traced")
 def test_an_unchecked_export_is_verified_later(checkpoint_of: CheckpointOf, tmp_path: Path) -> None:
     options = ExportOptions(layers=CASES[NAME].layers, unchecked=True)
     report = export_bundle(str(checkpoint_of(NAME)), tmp_path / "bundle", options)

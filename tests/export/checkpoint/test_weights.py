@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import onnx
 import pytest
 
-from carve_export import ExportOptions, export_bundle
+from carve_export import ExportOptions, ExportReport, export_bundle
 from carve_export.check.verify import VerifyOptions, verify_bundle
 from carve_models import names
 from carve_models.manifest import Weights
@@ -17,20 +16,36 @@ from tests.conftest import CheckpointOf
 from tests.support import CASES, PHOTOS
 
 SMALL = 8192  # numbers; the exporter widens smaller matrices for good
+KINDS: dict[Weights, int] = {
+    "float16": onnx.TensorProto.FLOAT16,
+    "bfloat16": onnx.TensorProto.BFLOAT16,
+}
+Half = tuple[Weights, str, ExportReport]
 
 
-@pytest.mark.parametrize(
-    ("case", "weights"), [("llava-siglip", "float16"), ("qwen2_5_vl", "bfloat16")]
+@pytest.fixture(
+    scope="module",
+    params=[("llava-siglip", "float16"), ("qwen2_5_vl", "bfloat16")],
+    ids=lambda param: "-".join(param),
 )
-def test_half_precision(
-    case: str, weights: Weights, checkpoint_of: CheckpointOf, tmp_path: Path
-) -> None:
+def half(
+    request: pytest.FixtureRequest,
+    checkpoint_of: CheckpointOf,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Half:
+    """Matrices in half precision: what was asked for, the checkpoint, its export."""
+    case, weights = request.param
     checkpoint = str(checkpoint_of(case))
     options = ExportOptions(weights=weights, layers=CASES[case].layers)
-    report = export_bundle(checkpoint, tmp_path / "bundle", options)
+    out = tmp_path_factory.mktemp("half") / "bundle"
+    return weights, checkpoint, export_bundle(checkpoint, out, options)
+
+
+def test_half_precision(half: Half) -> None:
+    weights, checkpoint, report = half
     assert all(row.passed for row in report.comparisons)
     assert report.manifest.weights == weights
-    kind = onnx.TensorProto.FLOAT16 if weights == "float16" else onnx.TensorProto.BFLOAT16
+    kind = KINDS[weights]
     for name in (names.EMBED_TOKENS, names.DECODER):
         graph = onnx.load(report.folder / names.graph_file(name)).graph
         stored = {
@@ -44,13 +59,10 @@ def test_half_precision(
     assert vlm.ask(PHOTOS / "portrait.jpg", "What is this?", max_new_tokens=2).mask.any()
 
 
-def test_weights_are_widened_right_before_their_use(
-    checkpoint_of: CheckpointOf, tmp_path: Path
-) -> None:
+def test_weights_are_widened_right_before_their_use(half: Half) -> None:
     """ONNX Runtime follows the order of nodes: in another, all weights would be widened at once."""
-    options = ExportOptions(weights="float16", layers=CASES["qwen2_5_vl"].layers, unchecked=True)
-    folder = export_bundle(str(checkpoint_of("qwen2_5_vl")), tmp_path / "bundle", options).folder
-    graph = onnx.load(folder / names.graph_file(names.DECODER)).graph
+    *_, report = half
+    graph = onnx.load(report.folder / names.graph_file(names.DECODER)).graph
     known = {tensor.name for tensor in graph.initializer}
     alone = []
     for node in graph.node:

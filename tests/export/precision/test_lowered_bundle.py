@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -142,7 +143,8 @@ def test_an_export_in_lower_precision(calibration: Path, tmp_path: Path) -> None
     lower = ("--precision", "lm_head=fp16", "--precision", "decoder=int8")
     command = [sys.executable, "-c", "from carve_export.cli.main import main; main()"]
     command += arguments(out, *lower, "--calibration", calibration)
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    wide = {**os.environ, "COLUMNS": "200"}  # no path is broken into two lines
+    done = subprocess.run(command, env=wide, capture_output=True, text=True, check=True)
     assert not done.stderr
     assert "ONNX Runtime against PyTorch" in done.stdout  # the bundle in float32
     assert "against float32" in done.stdout

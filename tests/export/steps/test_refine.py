@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -15,7 +16,7 @@ from carve_models.settings import Rule, Strategy
 from carve_runtime import fuse_contrast, load_image, select_regions
 from carve_runtime.method.refine import refine_pixels
 from tests.export.steps.running import SINGLE_BYTES, Run, onnx_runtime, open_vino
-from tests.support import PHOTOS, POCKET, golden
+from tests.support import PHOTOS, golden
 
 STRATEGIES, RULES = get_args(Strategy), get_args(Rule)
 GOLDEN_CASES = range(10)
@@ -26,8 +27,8 @@ SINGLE_SIDE = 1  # pixels of the refined image's sides: int(w * s) in single pre
 
 
 @pytest.fixture(scope="module")
-def refine() -> Run:
-    return onnx_runtime(POCKET / names.graph_file(names.CARVE_REFINE))
+def refine(built: Path) -> Run:
+    return onnx_runtime(built / names.graph_file(names.CARVE_REFINE))
 
 
 def feeds(question: Any, general: Any, image: Any, **changes: Any) -> dict[str, Any]:
@@ -129,8 +130,8 @@ def test_goldens_in_openvino(index: int, refine_in_openvino: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def refine_in_openvino() -> Run:
-    return open_vino(POCKET / names.graph_file(names.CARVE_REFINE))
+def refine_in_openvino(built: Path) -> Run:
+    return open_vino(built / names.graph_file(names.CARVE_REFINE))
 
 
 @given(data=st.data())

@@ -11,13 +11,13 @@ import onnx
 import onnxruntime
 import pytest
 
-from carve_export.checkpoint.load import decoder_spec, load_checkpoint
+from carve_export.checkpoint.load import load_checkpoint
 from carve_export.trace.decoder import traceable_decoder
 from carve_export.trace.graph import trace_graph
 from carve_models import names
 from carve_models.manifest import DecoderSpec, Profile
 from tests.conftest import CheckpointOf, ExportOf
-from tests.support import CASES, PROFILES
+from tests.support import PROFILES
 
 CASE = "llava-clip-gqa"
 PAST, NEW = 37, 24
@@ -118,16 +118,14 @@ def test_portable_uses_standard_operators_only(profile: Profile, export_of: Expo
     assert domains == ({""} if profile == "portable" else {"", "com.microsoft"})
 
 
-def test_external_data(checkpoint_of: CheckpointOf, tmp_path: Path) -> None:
+def test_external_data(export_of: ExportOf, checkpoint_of: CheckpointOf, tmp_path: Path) -> None:
     """Weights beside the graph give the same logits; shape constants stay inside."""
-    checkpoint = load_checkpoint(str(checkpoint_of(CASE)))
-    spec = decoder_spec(checkpoint, CASES[CASE].layers)
-    graph = traceable_decoder(checkpoint, spec, "ort", spec.parts)
-    inline = trace_graph(graph, tmp_path / "inline", opset=18)
-    outside = trace_graph(graph, tmp_path / "outside", opset=18, external_above=0)
-    path = tmp_path / "outside" / outside.file
+    inline = export_of(CASE, "ort")
+    spec = inline.manifest.decoder
+    decoder = traceable_decoder(load_checkpoint(str(checkpoint_of(CASE))), spec, "ort", spec.parts)
+    outside = trace_graph(decoder, tmp_path, opset=inline.manifest.opset, external_above=0)
+    assert outside == inline.manifest.graphs[names.DECODER]
+    path = tmp_path / outside.file
     assert path.with_name("decoder_model_merged.onnx_data").stat().st_size > path.stat().st_size
-    assert outside == inline
-    actual = run(str(path), spec)
-    expected = run(str(tmp_path / "inline" / inline.file), spec)
+    actual, expected = run(str(path), spec), run(str(inline.folder / outside.file), spec)
     np.testing.assert_array_equal(actual[names.LOGITS], expected[names.LOGITS])

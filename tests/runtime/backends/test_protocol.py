@@ -21,6 +21,7 @@ from carve_runtime.decoder.cache import Cache, Prefix
 from carve_runtime.decoder.decoder import Decoder, Step
 from carve_runtime.usage import Counts
 from tests.backends import backends, session
+from tests.comparing import assert_close
 from tests.conftest import ExportOf
 from tests.decoding import assert_equal, embeddings, run, run_step
 from tests.support import POCKET, SCENES
@@ -89,10 +90,10 @@ def test_an_older_cache_rewinds(decoder: Decoder, spec: DecoderSpec) -> None:
     kept = cache_arrays(first.cache)
     run_step(decoder, other, prefix, Counts())
     again = run_step(decoder, one, prefix, Counts())
-    np.testing.assert_array_equal(again.logits, logits)
-    np.testing.assert_array_equal(again.attention, attention)
+    assert_close(again.logits, logits)
+    assert_close(again.attention, attention)
     for before, after in zip(kept, cache_arrays(first.cache), strict=True):
-        np.testing.assert_array_equal(before, after)
+        assert_close(before, after)
 
 
 def cache_arrays(cache: Cache) -> list[Any]:
@@ -127,15 +128,15 @@ def test_a_run_keeps_no_state(vision: GraphRunner, bundle: Bundle) -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(features, images))
     for first, copy, other in zip(alone, copies, together, strict=True):
-        np.testing.assert_array_equal(first, copy)
-        np.testing.assert_allclose(other, copy, rtol=0, atol=EQUAL)
+        assert_close(first, copy)
+        assert_close(other, copy, atol=EQUAL)
 
 
 def test_values_go_from_run_to_run(vision: GraphRunner, bundle: Bundle) -> None:
     image = pixels(bundle)
     value = vision.value(image)
     assert tuple(value.shape()) == image.shape
-    np.testing.assert_array_equal(value.numpy(), image)
+    assert_close(value.numpy(), image)
     assert vision.value(value) is value
     kept = vision.run({names.PIXEL_VALUES: value}, keep=[names.IMAGE_FEATURES])
     plain = vision.run({names.PIXEL_VALUES: image})
@@ -143,7 +144,7 @@ def test_values_go_from_run_to_run(vision: GraphRunner, bundle: Bundle) -> None:
         features = outputs[names.IMAGE_FEATURES]
         assert tuple(features.shape()) == features.numpy().shape
     one, other = (outputs[names.IMAGE_FEATURES].numpy() for outputs in (kept, plain))
-    np.testing.assert_array_equal(one, other)
+    assert_close(one, other)
 
 
 def test_inputs_that_do_not_fit(vision: GraphRunner, bundle: Bundle) -> None:

@@ -13,6 +13,7 @@ from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.decoder.cache import Prefix
 from carve_runtime.decoder.decoder import Decoder
 from carve_runtime.usage import Counts
+from tests.comparing import assert_close
 from tests.conftest import ExportOf
 from tests.decoding import assert_equal, embeddings, run, run_step
 from tests.support import POCKET, PROFILES
@@ -76,8 +77,8 @@ def test_an_older_cache_rewinds(profile: Profile, bundles: dict[Profile, Bundle]
     logits, attention = first.logits.copy(), first.attention.copy()
     run_step(decoder, other, prefix, Counts())
     again = run_step(decoder, one, prefix, Counts())
-    np.testing.assert_array_equal(again.logits, logits)
-    np.testing.assert_array_equal(again.attention, attention)
+    assert_close(again.logits, logits)
+    assert_close(again.attention, attention)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -99,7 +100,7 @@ def test_a_prefix_serves_passes_that_overlap(
         mine = run_step(decoder, one[:, :10], first, Counts()).cache
         run_step(decoder, other, second, Counts())
         found = run_step(decoder, one[:, 10:], mine, Counts()).logits
-    np.testing.assert_allclose(found, alone, rtol=0, atol=EQUAL * max(1, np.abs(alone).max()))
+    assert_close(found, alone, atol=EQUAL * max(1, np.abs(alone).max()))
     assert counts.bytes_copied == (prefix_bytes(spec) if profile == "ort" else 0)
 
 
@@ -141,17 +142,17 @@ def test_the_upper_half_follows_later(halves: Decoder, spec: DecoderSpec) -> Non
     lower = run_step(halves, embeds, halves.empty(2 * LENGTH), counts, lower=True)
     assert counts.layer_tokens == LENGTH * spec.exit_layers
     rows = sum(layer < spec.exit_layers for layer in spec.tapped_layers)
-    np.testing.assert_array_equal(lower.attention, whole.attention[:rows])
+    assert_close(lower.attention, whole.attention[:rows])
     prefix = Prefix(lower.cache, lower.states, POSITIONS)
     with halves.lend(prefix, 20, counts, lower=True) as cache:
         early = run_step(halves, rest, cache, counts, lower=True)
-    np.testing.assert_array_equal(early.attention, wanted.attention[:rows])
+    assert_close(early.attention, wanted.attention[:rows])
     assert counts.layer_tokens == (LENGTH + 20) * spec.exit_layers
     for _ in range(2):  # the upper half runs over the prefix once
         counts = Counts()
         with halves.lend(prefix, 20, counts) as cache:
             found = run_step(halves, rest, cache, counts)
-    np.testing.assert_array_equal(found.logits, wanted.logits)
-    np.testing.assert_array_equal(found.attention, wanted.attention)
+    assert_close(found.logits, wanted.logits)
+    assert_close(found.attention, wanted.attention)
     assert counts.layer_tokens == 20 * spec.layers
     assert counts.bytes_copied == 0

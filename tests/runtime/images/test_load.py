@@ -49,6 +49,13 @@ def test_strided_arrays_are_read_right() -> None:
     assert flipped.flags.c_contiguous
 
 
+def test_the_callers_array_may_change() -> None:
+    pixels = photo()
+    kept = load_image(pixels)
+    pixels[:] = 0
+    np.testing.assert_array_equal(kept, photo())
+
+
 def bilevel(width: int, height: int, rows: int | None = None) -> bytes:
     """Return a PNG of one bit per pixel, with fewer rows than it claims if asked."""
     row = bytes((width + 7) // 8)

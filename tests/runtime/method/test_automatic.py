@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from carve_models import Settings
 from carve_runtime import SettingsError, fuse_contrast, select_regions
 from carve_runtime.method.automatic import effective_number
+from tests.comparing import assert_close
 
 values = st.integers(0, 10**6).map(lambda number: number / 1000)  # nothing that scales to zero
 weights = arrays.arrays(np.float64, st.integers(1, 40), elements=values)
@@ -71,14 +72,14 @@ def test_the_automatic_regularizer_is_unshared_variance_by_mean(seed: int, steps
         added[where] = (1 - shared) * g[where].var() / g[where].mean()
     wanted = fuse_contrast(q, g + added, steps=steps, regularizer=0.0, **GRID)
     found = fuse_contrast(q, g, steps=steps, regularizer="auto", **GRID)
-    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+    assert_close(found, wanted, rtol=1e-4)
 
 
 def test_what_both_passes_see_is_divided_out_in_full() -> None:
     noise = attention(1)
     question = noise * 0.3
     saliency = fuse_contrast(question, noise, regularizer="auto", **GRID)
-    np.testing.assert_allclose(saliency, saliency[0, 0], rtol=1e-4)
+    assert_close(saliency, saliency[0, 0], rtol=1e-4)
 
 
 @given(seed=st.integers(0, 99), scale=st.sampled_from([2.0**-20, 2.0**-3, 8.0]))
@@ -87,7 +88,7 @@ def test_the_scale_of_the_general_attention_does_not_matter(seed: int, scale: fl
     q, g = attention(seed), attention(seed + 1000)
     found = fuse_contrast(q, g, regularizer="auto", **GRID)
     scaled = fuse_contrast(q, g * np.float32(scale), regularizer="auto", **GRID)
-    np.testing.assert_allclose(scaled * scale, found, rtol=1e-4)
+    assert_close(scaled * scale, found, rtol=1e-4)
 
 
 @given(seed=st.integers(0, 99), steps=st.sampled_from(["first", "all", "last"]))
@@ -96,7 +97,7 @@ def test_without_contrast_the_question_stands_alone(seed: int, steps: Any) -> No
     q = attention(seed)
     wanted = fuse_contrast(q, np.ones_like(q), steps=steps, regularizer=0.0, **GRID)
     found = fuse_contrast(q, None, steps=steps, contrast="off", **GRID)
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert_close(found, wanted, rtol=1e-6)
 
 
 def test_a_contrast_is_taken_where_the_passes_share_their_attention() -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from carve_runtime import SettingsError, attention_entropy, fuse_contrast
+from tests.comparing import assert_close
 
 
 def attention(seed: int, steps: int, layers: int, tokens: int) -> Any:
@@ -54,7 +55,7 @@ def test_fusion_follows_the_method(
     saliency = fuse_contrast(q, g, grid=grid, image_size=size, **options)
     wanted = by_the_book(q, g, grid, size, [2, 0], steps, regularizer)
     assert saliency.shape == (size[1], size[0])
-    np.testing.assert_allclose(saliency, wanted, rtol=1e-5)
+    assert_close(saliency, wanted, rtol=1e-5)
 
 
 def test_a_window_beyond_the_image_keeps_the_scale() -> None:
@@ -64,7 +65,7 @@ def test_a_window_beyond_the_image_keeps_the_scale() -> None:
     padded = fuse_contrast(q, g, image_size=(60, 60), **options)
     window = (0.0, -10.0, 60.0, 50.0)
     image = fuse_contrast(q, g, image_size=(60, 40), window=window, **options)
-    np.testing.assert_allclose(image, padded[10:50], rtol=1e-6)
+    assert_close(image, padded[10:50], rtol=1e-6)
 
 
 @given(
@@ -91,7 +92,7 @@ def test_a_window_may_begin_inside_a_pixel(seed: int, grid: Any, start: Any, tok
         return
     saliency = fuse_contrast(q, g, window=window, regularizer=0.0, **options)
     np.testing.assert_array_equal(np.isfinite(saliency), inside)
-    np.testing.assert_allclose(saliency[inside], wanted[inside], rtol=1e-4, atol=1e-6)
+    assert_close(saliency[inside], wanted[inside], rtol=1e-4, atol=1e-6)
 
 
 def test_the_contrast_removes_what_both_passes_see() -> None:
@@ -101,7 +102,7 @@ def test_the_contrast_removes_what_both_passes_see() -> None:
     options: Any = {"grid": (4, 4), "image_size": (4, 4), "layers": [0], "steps": "first"}
     saliency = fuse_contrast(question, noise, **options)
     assert saliency.argmax() == 5
-    np.testing.assert_allclose(np.delete(saliency.ravel(), 5), 1, rtol=1e-5)
+    assert_close(np.delete(saliency.ravel(), 5), 1, rtol=1e-5)
 
 
 good = attention(0, 2, 3, 16)

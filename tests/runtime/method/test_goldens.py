@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from carve_runtime import fuse_contrast, refine_image, select_regions
+from tests.comparing import assert_close
 from tests.support import golden, stored_goldens
 
 CASES = range(10)
@@ -36,7 +37,7 @@ def test_saliency(index: int) -> None:
     case = golden(index)
     saliency = saliency_of(case)
     assert saliency.dtype == np.float64
-    np.testing.assert_allclose(saliency, case["S"], rtol=RELATIVE)
+    assert_close(saliency, case["S"], rtol=RELATIVE)
 
 
 @pytest.mark.parametrize("index", CASES)

@@ -70,6 +70,14 @@ def test_nan_is_never_kept(strategy: Strategy) -> None:
     assert not mask[:, 18:].any()
 
 
+def test_the_share_is_of_what_was_seen() -> None:
+    saliency = np.random.default_rng(0).random((20, 30)) - 0.5
+    saliency[:, 18:] = np.nan
+    options: Any = {"strategy": "remove_small", "outlier_percent": 0.0}
+    for share in (0.25, 0.75):
+        assert select_regions(saliency, mask_top_p=share, **options).sum() == share * 20 * 18
+
+
 def test_the_two_rules_differ() -> None:
     saliency = np.zeros((8, 8))
     saliency[::2, ::2] = np.arange(1, 17).reshape(4, 4)  # 16 single-pixel regions

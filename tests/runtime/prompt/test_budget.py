@@ -20,6 +20,7 @@ QUESTION = "What word is on the sign?"
 #: Few image tokens, and as many as an image can have: 4 and 60 or near it.
 SMALL, LARGE = (np.full((side, side, 3), 99, np.uint8) for side in (16, 200))
 BETWEEN = 20
+TOO_LARGE = r"before it take (\d+) positions"
 
 Ask = Callable[[Carve, Any], object]
 #: What is asked with an image, and how many images were encoded before the refusal.
@@ -75,6 +76,20 @@ def test_an_image_that_is_too_large_alone(
     watched: Callable[[int], tuple[Carve, list[str]]],
 ) -> None:
     vlm, ran = watched(BETWEEN)
-    with pytest.raises(PromptError, match=r"before it take \d+ positions, .*smaller image"):
+    with pytest.raises(PromptError, match=rf"{TOO_LARGE}, .*smaller image") as caught:
         vlm.open(LARGE)
     assert ran == []
+    taken = re.search(TOO_LARGE, caught.value.cause)
+    assert taken is not None
+    watched(int(taken[1]))[0].open(LARGE)
+    with pytest.raises(PromptError, match=TOO_LARGE):
+        watched(int(taken[1]) - 1)[0].open(LARGE)
+
+
+def test_the_positions_asked_for_are_those_that_are_used(
+    watched: Callable[[int], tuple[Carve, list[str]]],
+) -> None:
+    used = watched(500)[0].plain(SMALL, QUESTION, max_new_tokens=2).counts.decoder_tokens
+    watched(used)[0].plain(SMALL, QUESTION, max_new_tokens=2)
+    with pytest.raises(PromptError, match=rf"need {used} positions, the model has {used - 1}\."):
+        watched(used - 1)[0].plain(SMALL, QUESTION, max_new_tokens=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +27,7 @@ from carve_export.checkpoint.load import Checkpoint
 from carve_export.checkpoint.prompts import resolve_prompts
 from carve_models.families.llava import LLAVA
 from carve_runtime import Carve, PromptError
-from carve_runtime.prompt.text import Text, prompt_parts
+from carve_runtime.prompt.text import Text, prompt_parts, question_text
 from tests.conftest import ExportOf
 from tests.support import POCKET, SCENES
 
@@ -130,6 +131,12 @@ def test_streaming_survives_any_bytes(
     step = Text(path).streamer(parts.append)
     for token in ids:
         step(token)
+
+
+def test_the_suffix_follows_every_question(pocket: Carve) -> None:
+    prompts = replace(pocket.manifest.prompts, suffix="Answer briefly.")
+    assert question_text("Why?", prompts) == "Why? Answer briefly."
+    assert question_text("Why?", replace(prompts, suffix="")) == "Why?"
 
 
 @pytest.mark.parametrize("question", [None, 3, b"what", ["what"], "x\ud800y"])

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from carve_runtime import Carve
 from tools.bench.__main__ import main
 from tools.bench.context import Context
-from tools.bench.figures import Figure
 from tools.bench.lines import released
-from tools.bench.measure import interleave, ratio, spread
 from tools.bench.subjects import pocket
 from tools.bench.torch_model import TorchModel
+from tools.shared.figures import Figure, SpeedReport, tabulate
+from tools.shared.timing import interleave, ratio, spread
 
 
 def test_every_round_runs_every_way() -> None:
     runs: list[str] = []
     ways = {name: lambda n=name: runs.append(n) for name in "abc"}
     seconds = interleave(ways, rounds=5, warm=2)
-    assert {name: len(found) for name, found in seconds.items()} == dict.fromkeys("abc", 5)
+    assert {name: len(values) for name, values in seconds.items()} == dict.fromkeys("abc", 5)
     assert runs[:6] == list("abcabc")
     for start in range(6, len(runs), 3):
         assert sorted(runs[start : start + 3]) == list("abc")
 
 
 def test_ratios_are_taken_round_by_round() -> None:
-    found = ratio([2.0, 40.0, 6.0], [1.0, 10.0, 3.0])
-    assert (found.low, found.median, found.high) == (2.0, 2.0, 3.0)
+    actual = ratio([2.0, 40.0, 6.0], [1.0, 10.0, 3.0])
+    assert (actual.low, actual.median, actual.high) == (2.0, 2.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_one_line_from_end_to_end(tmp_path: Path) -> None:
     arguments = ["--quick", "--only", "refine", "--out", str(tmp_path)]
     done = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert done.exit_code == 0
-    document = json.loads((tmp_path / "figures.json").read_text())
-    assert document["machine"]["cores"]
-    assert [one["value"]["median"] > 0 for one in document["figures"]] == [True, True]
-    assert (tmp_path / "figures.md").read_text().count("\n") == 2 + len(document["figures"])
+    report = msgspec.json.decode((tmp_path / "figures.json").read_bytes(), type=SpeedReport)
+    assert report.machine.cores
+    assert [figure.value.median > 0 for figure in report.figures if figure.value] == [True, True]
+    assert (tmp_path / "figures.md").read_text() == tabulate(report.figures).markdown()
 
 
 def test_the_released_code_runs_with_a_general_pass_of_both_lengths(tmp_path: Path) -> None:
@@ -79,3 +79,17 @@ def test_the_natural_length_ends_where_the_model_does() -> None:
     answer = Carve.load().plain(subject.image, subject.question)
     assert steps == len(answer.token_ids) + 1
     assert model.natural_length([subject.image], subject.question, limit=1) == 1
+
+
+def test_the_table_says_what_is_missed() -> None:
+    figures = [
+        Figure("fast", "a", spread([1.0]), reach=1.1),
+        Figure("slow", "b", spread([1.2]), reach=1.1),
+        Figure("absent", "c", None, note="not measured: no GPU"),
+    ]
+    assert tabulate(figures).rows == [
+        ("fast: a", "1 x (1 .. 1)", "≤ 1.1"),
+        ("slow: b", "1.2 x (1.2 .. 1.2)", "≤ 1.1, missed"),
+        ("absent: c", "not measured: no GPU", ""),
+    ]
+    assert tabulate(figures[2:]).columns == ("what", "measured")

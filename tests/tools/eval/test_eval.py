@@ -20,10 +20,10 @@ from tests.support import POCKET, ROOT
 from tests.tools.eval.layout import lay_out
 from tools.eval.__main__ import main
 from tools.eval.answers import Answer, AnswerFile, AnswersError, identify
-from tools.eval.files import digest
-from tools.eval.pope import Pope
+from tools.eval.benchmarks.files import digest
+from tools.eval.benchmarks.pope import Pope
+from tools.eval.benchmarks.textvqa import TextVQA
 from tools.eval.setting import DEFAULT
-from tools.eval.textvqa import TextVQA
 
 BUNDLE_SUM = sha256(POCKET / "carve.json")
 
@@ -39,8 +39,8 @@ def done(*arguments: object) -> str:
 
 
 def figures(out: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
-    found = json.loads((out / "figures.json").read_text())
-    return {(one["benchmark"], one["setting"], one["group"]): one for one in found}
+    rows = json.loads((out / "figures.json").read_text())
+    return {(row["benchmark"], row["setting"], row["group"]): row for row in rows}
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -66,20 +66,18 @@ def test_every_benchmark_runs_and_the_tables_agree_with_the_answers(tmp_path: Pa
         folders += [f"--{name}", lay_out(name, tmp_path)]
     folders += ["--aokvqa-direct", tmp_path / "aokvqa"]
     printed = done(*folders, "--out", out)
-    found = figures(out)
-    counts = {
-        benchmark: one["questions"] for (benchmark, _, part), one in found.items() if not part
-    }
+    rows = figures(out)
+    counts = {benchmark: row["questions"] for (benchmark, _, part), row in rows.items() if not part}
     assert counts == {"A-OKVQA": 3, "A-OKVQA direct": 2, "POPE": 12, "V*": 3, "TextVQA": 4}
 
-    labels = {one.id: one.references[0] for one in Pope().read(tmp_path / "pope")}
+    labels = {question.id: question.references[0] for question in Pope().read(tmp_path / "pope")}
     header, *answered = lines(out / "pope" / "default.jsonl")
     assert header["bundle"] == BUNDLE_SUM
-    assert {one["id"] for one in answered} == set(labels)
-    assert {one["carve"] for one in answered} == {"yes", "no"}  # so no reading is needed
-    right = sum(one["carve"] == labels[one["id"]] for one in answered)
-    assert found["POPE", DEFAULT, ""]["carve"][0] == pytest.approx(right / 12)
-    plain, carve = (100 * found["POPE", DEFAULT, ""][way][0] for way in ("plain", "carve"))
+    assert {row["id"] for row in answered} == set(labels)
+    assert {row["carve"] for row in answered} == {"yes", "no"}  # so no reading is needed
+    right = sum(row["carve"] == labels[row["id"]] for row in answered)
+    assert rows["POPE", DEFAULT, ""]["carve"][0] == pytest.approx(right / 12)
+    plain, carve = (100 * rows["POPE", DEFAULT, ""][way][0] for way in ("plain", "carve"))
     assert f"{plain:.1f} → {carve:.1f}" in printed
     for title in ("A-OKVQA direct", "V*", "TextVQA", "relative_position", "adversarial", "F1"):
         assert title in printed
@@ -120,13 +118,13 @@ def test_figures_of_textvqa_by_hand(tmp_path: Path, pocket: Carve) -> None:
     answers = {"34602": "t/T", "34603": "I/l", "34604": "s/Two", "34605": "5./s"}
     write_answers(out, TextVQA(), data, pocket.manifest.defaults, answers)
     printed = done("--textvqa", data, "--out", out, "--limit", 0)
-    found = figures(out)["TextVQA", DEFAULT, ""]
+    row = figures(out)["TextVQA", DEFAULT, ""]
     # Plain 1, 0.6, 0.3, 1 and CARVE 1, 1, 0.9, 0.3.
-    assert found["plain"][0] == pytest.approx(2.9 / 4)
-    assert found["carve"][0] == pytest.approx(3.2 / 4)
-    assert (found["only_plain"], found["only_carve"]) == (1, 2)
+    assert row["plain"][0] == pytest.approx(2.9 / 4)
+    assert row["carve"][0] == pytest.approx(3.2 / 4)
+    assert (row["only_plain"], row["only_carve"]) == (1, 2)
     # Flipping the signs of +0.4, +0.6, -0.7: six of eight sums are 0.3 or more from 0.
-    assert found["p_value"] == pytest.approx(1.0)
+    assert row["p_value"] == pytest.approx(1.0)
     assert "72.5 → 80.0" in printed
 
 
@@ -175,9 +173,9 @@ def test_a_limit_asks_some_and_a_larger_one_goes_on(tmp_path: Path) -> None:
 
 def test_settings_are_compared(tmp_path: Path) -> None:
     data, out = lay_out("textvqa", tmp_path), tmp_path / "out"
-    other = "variant=v4 mask_top_p=0.4  layers=0-1"
+    changes = "variant=v4 mask_top_p=0.4  layers=0-1"
     printed = done(
-        "--textvqa", data, "--out", out, "--setting", DEFAULT, "--setting", other, "--limit", 2
+        "--textvqa", data, "--out", out, "--setting", DEFAULT, "--setting", changes, "--limit", 2
     )
     label = "variant=v4 mask_top_p=0.4 layers=0-1"
     assert set(figures(out)) == {("TextVQA", DEFAULT, ""), ("TextVQA", label, "")}
@@ -193,8 +191,8 @@ def test_passes_that_give_no_plain_answer_take_another_one(tmp_path: Path) -> No
     early = "early_exit=true"
     done("--textvqa", data, "--out", out, "--setting", DEFAULT, "--setting", early, "--limit", 2)
     whole, exited = (lines(out / "textvqa" / f"{name}.jsonl")[1:] for name in (DEFAULT, early))
-    assert [one["plain"] for one in exited] == [one["plain"] for one in whole]
-    assert [one["carve"] for one in exited] == [one["carve"] for one in whole]
+    assert [row["plain"] for row in exited] == [row["plain"] for row in whole]
+    assert [row["carve"] for row in exited] == [row["carve"] for row in whole]
 
 
 def test_answers_of_another_run_are_refused(tmp_path: Path, pocket: Carve) -> None:

@@ -18,10 +18,14 @@ QUESTIONS = st.lists(
 def test_no_right_answer_is_lost_on_the_split(asked: list[Asked]) -> None:
     chosen = choose(asked)
     skipped = [
-        one.probability >= chosen.probability and one.entropy <= chosen.entropy for one in asked
+        question.probability >= chosen.probability and question.entropy <= chosen.entropy
+        for question in asked
     ]
-    right = [one.plain if skip else one.carve for one, skip in zip(asked, skipped, strict=True)]
-    assert np.mean(right) >= np.mean([one.carve for one in asked])
+    right = [
+        question.plain if skip else question.carve
+        for question, skip in zip(asked, skipped, strict=True)
+    ]
+    assert np.mean(right) >= np.mean([question.carve for question in asked])
     if chosen.skipped:
         assert np.isclose(np.mean(skipped), chosen.skipped)
         assert np.isclose(np.mean(right), chosen.accuracy)

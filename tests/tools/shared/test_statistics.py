@@ -21,26 +21,26 @@ from tools.shared.statistics import (
 
 def test_wilson_interval_by_hand() -> None:
     """81 of 263: the example of Newcombe (1998, table I), 0.2553 to 0.3662."""
-    found = wilson_interval(81, 263)
-    assert found.estimate == pytest.approx(81 / 263)
-    assert found.low == pytest.approx(0.2553, abs=5e-5)
-    assert found.high == pytest.approx(0.3662, abs=5e-5)
+    actual = wilson_interval(81, 263)
+    assert actual.estimate == pytest.approx(81 / 263)
+    assert actual.low == pytest.approx(0.2553, abs=5e-5)
+    assert actual.high == pytest.approx(0.3662, abs=5e-5)
 
 
 @pytest.mark.parametrize(("right", "total"), [(0, 20), (20, 20)])
 def test_wilson_interval_has_width_at_the_ends(right: int, total: int) -> None:
-    found = wilson_interval(right, total)
-    assert 0 <= found.low < found.high <= 1
+    actual = wilson_interval(right, total)
+    assert 0 <= actual.low < actual.high <= 1
     share = 1.959964**2 / (total + 1.959964**2)
-    assert found.high - found.low == pytest.approx(share, rel=1e-6)
+    assert actual.high - actual.low == pytest.approx(share, rel=1e-6)
 
 
 def test_mcnemar_by_hand() -> None:
     first = [1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0]
-    other = [1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0]
-    found = mcnemar(first, other)
-    assert (found.only_first, found.only_second) == (1, 6)
-    assert found.p_value == pytest.approx(2 * (1 + 7) / 2**7)
+    second = [1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0]
+    actual = mcnemar(first, second)
+    assert (actual.only_first, actual.only_second) == (1, 6)
+    assert actual.p_value == pytest.approx(2 * (1 + 7) / 2**7)
 
 
 def test_equal_answers_differ_in_nothing() -> None:
@@ -53,8 +53,8 @@ def test_equal_answers_differ_in_nothing() -> None:
 @settings(max_examples=50, deadline=None)
 def test_the_sign_flip_of_right_and_wrong_is_mcnemars(differences: list[int]) -> None:
     first = [difference < 0 for difference in differences]
-    other = [difference > 0 for difference in differences]
-    assert sign_flip_test(differences) == pytest.approx(mcnemar(first, other).p_value)
+    second = [difference > 0 for difference in differences]
+    assert sign_flip_test(differences) == pytest.approx(mcnemar(first, second).p_value)
 
 
 def test_sign_flip_of_graded_scores_by_hand() -> None:
@@ -68,14 +68,16 @@ def test_the_paired_test_follows_the_scores() -> None:
     right, wrong = [1.0] * 8, [0.0] * 8
     assert paired_p_value(wrong, right) == pytest.approx(2 / 2**8)
     assert paired_p_value([0.3] * 8, [0.6] * 8) == pytest.approx(2 / 2**8)
+    # Differences of 0.9, 0.6 and -0.3, as above.
+    assert paired_p_value([0.0, 0.3, 0.6], [0.9, 0.9, 0.3]) == pytest.approx(4 / 8)
 
 
 def test_bootstrap_agrees_with_wilson_on_many_answers() -> None:
     scores = np.arange(600) % 3 == 0
-    found, wilson = bootstrap_interval(scores), wilson_interval(200, 600)
-    assert found.estimate == wilson.estimate
-    assert found.low == pytest.approx(wilson.low, abs=0.006)
-    assert found.high == pytest.approx(wilson.high, abs=0.006)
+    actual, wilson = bootstrap_interval(scores), wilson_interval(200, 600)
+    assert actual.estimate == wilson.estimate
+    assert actual.low == pytest.approx(wilson.low, abs=0.006)
+    assert actual.high == pytest.approx(wilson.high, abs=0.006)
 
 
 def test_bootstrap_draws_clusters_together() -> None:
@@ -93,8 +95,8 @@ def test_bootstrap_draws_clusters_together() -> None:
 def test_bootstrap_is_reproducible_and_bounded() -> None:
     scores = [0.0, 0.3, 0.6, 0.9, 1.0, 1.0]
     assert bootstrap_interval(scores) == bootstrap_interval(scores)
-    found = bootstrap_interval(scores)
-    assert 0 <= found.low < found.estimate < found.high <= 1
+    actual = bootstrap_interval(scores)
+    assert 0 <= actual.low < actual.estimate < actual.high <= 1
     assert bootstrap_interval([0.5, 0.5]) == (0.5, 0.5, 0.5)
 
 
@@ -119,9 +121,9 @@ def test_what_cannot_be_compared_is_an_error() -> None:
 
 def test_a_ratio_by_hand_and_its_interval() -> None:
     first, second = [1, 1, 1, 0] * 50, [1, 0, 0, 0] * 50
-    found = ratio_interval(first, second)
-    assert found.estimate == pytest.approx(3.0)
-    assert 1 < found.low < 3 < found.high
+    actual = ratio_interval(first, second)
+    assert actual.estimate == pytest.approx(3.0)
+    assert 1 < actual.low < 3 < actual.high
     same = ratio_interval(second, second)
     assert (same.low, same.high) == (1.0, 1.0)
 

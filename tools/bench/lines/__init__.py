@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tools.bench.context import Context
-from tools.bench.figures import Figure
 from tools.bench.lines import (
     carve,
     cold,
@@ -13,12 +12,12 @@ from tools.bench.lines import (
     options,
     peers,
     refine,
-    refine_graph,
     released,
     scaling,
     scout,
     tap,
 )
+from tools.shared.figures import Figure
 
 Line = Callable[[Context], Iterator[Figure]]
 
@@ -31,7 +30,7 @@ LINES: dict[str, Line] = {
     "options": options.measure,
     "cold": cold.measure,
     "refine": refine.measure,
-    "refine-graph": refine_graph.measure,
+    "refine-graph": refine.measure_graph,
     "memory": memory.measure,
     "scaling": scaling.measure,
 }

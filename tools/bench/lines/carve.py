@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools.bench.context import Context
-from tools.bench.figures import Figure
-from tools.bench.measure import interleave, ratio, spread
 from tools.bench.subjects import Subject
+from tools.shared.figures import Figure
+from tools.shared.timing import interleave, ratio, spread
 
 _SHORT = 4  # tokens: answers up to here have a bound
 _PAIR, _SECOND = 2.2, 1.2

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator
 
 from tools.bench.context import Context
-from tools.bench.figures import Figure
-from tools.bench.measure import interleave, ratio, spread
 from tools.bench.subjects import pocket
+from tools.shared.figures import Figure
+from tools.shared.timing import interleave, ratio, spread
 
 _SECONDS = 0.8
 _IMPORT = 0.3

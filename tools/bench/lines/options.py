@@ -2,57 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import TypeAlias
 
-import onnxruntime
+from onnxruntime import ExecutionMode, GraphOptimizationLevel, SessionOptions
 
 from carve_models.names import DECODER
 from carve_runtime.bundle import open_bundle
 from tools.bench.context import Context
-from tools.bench.figures import Figure
-from tools.bench.measure import interleave, ratio
 from tools.bench.peers.base import PREFILL, PREFIX
 from tools.bench.raw_decoder import RawDecoder
-
-_Options: TypeAlias = onnxruntime.SessionOptions
-
-
-def _no_spinning(options: _Options) -> None:
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-
-
-def _one_thread(options: _Options) -> None:
-    options.intra_op_num_threads = 1
-
-
-def _parallel(options: _Options) -> None:
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
-
-
-def _no_pattern(options: _Options) -> None:
-    options.enable_mem_pattern = False
-
-
-def _no_arena(options: _Options) -> None:
-    options.enable_cpu_mem_arena = False
-
-
-def _basic(options: _Options) -> None:
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-
+from tools.shared.figures import Figure
+from tools.shared.timing import interleave, ratio
 
 _DEFAULT = "default"
-_CHANGES: dict[str, Callable[[_Options], None]] = {
-    _DEFAULT: lambda options: None,
-    "one thread": _one_thread,
-    "no spinning": _no_spinning,
-    "parallel execution": _parallel,
-    "no memory pattern": _no_pattern,
-    "no arena": _no_arena,
-    "basic optimisations only": _basic,
+#: Attributes of the session options, by the change's name.
+_CHANGES: dict[str, dict[str, object]] = {
+    _DEFAULT: {},
+    "one thread": {"intra_op_num_threads": 1},
+    "no spinning": {},
+    "parallel execution": {"execution_mode": ExecutionMode.ORT_PARALLEL},
+    "no memory pattern": {"enable_mem_pattern": False},
+    "no arena": {"enable_cpu_mem_arena": False},
+    "basic optimisations only": {
+        "graph_optimization_level": GraphOptimizationLevel.ORT_ENABLE_BASIC
+    },
 }
+_ENTRIES = {"no spinning": ("session.intra_op.allow_spinning", "0")}
 
 
 def measure(context: Context) -> Iterator[Figure]:
@@ -61,14 +37,18 @@ def measure(context: Context) -> Iterator[Figure]:
     bundle = open_bundle(subject.bundle)
     file, spec = bundle.path(bundle.manifest.graphs[DECODER].file), bundle.manifest.decoder
     sessions = {}
-    for name, change in _CHANGES.items():
-        options = _Options()
-        change(options)
+    for name, attributes in _CHANGES.items():
+        options = SessionOptions()
+        for attribute, value in attributes.items():
+            setattr(options, attribute, value)
+        if name in _ENTRIES:
+            options.add_session_config_entry(*_ENTRIES[name])
         sessions[name] = RawDecoder(file, spec, options)
     for case, new, past in ((f"prefill of {PREFILL}", PREFILL, 0), ("one token", 1, PREFIX)):
         ways = {name: partial(session.run, new, past) for name, session in sessions.items()}
         seconds = interleave(ways, context.rounds)
-        for name, found in seconds.items():
+        for name in seconds:
             if name != _DEFAULT:
-                value = ratio(found, seconds[_DEFAULT])
-                yield Figure(f"session options: {name} / default", f"{subject.name}, {case}", value)
+                relative = ratio(seconds[name], seconds[_DEFAULT])
+                line = f"session options: {name} / default"
+                yield Figure(line, f"{subject.name}, {case}", relative)

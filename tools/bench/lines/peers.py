@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from tools.bench.context import Context
-from tools.bench.figures import Figure
-from tools.bench.measure import interleave, ratio, spread
 from tools.bench.peers import ABSENT, PEERS
 from tools.bench.peers.base import PREFILL, PREFIX, SUFFIX, Peer
-from tools.bench.subjects import Subject
+from tools.shared.figures import Figure
+from tools.shared.timing import interleave, ratio, spread
 
 _OURS = "ours"
-#: Case, method, bound of ours over the best peer.
-_CASES = (
-    (f"prefill of {PREFILL}", "prefill", 1.1),
-    (f"suffix of {SUFFIX} over {PREFIX}", "suffix", 1.0),
-    (f"one token over {PREFIX}", "decode", 1.0),
+#: Case, what a peer does, bound of ours over the best peer.
+_CASES: tuple[tuple[str, Callable[[Peer], object], float], ...] = (
+    (f"prefill of {PREFILL}", lambda peer: peer.prefill(), 1.1),
+    (f"suffix of {SUFFIX} over {PREFIX}", lambda peer: peer.extend(SUFFIX), 1.0),
+    (f"one token over {PREFIX}", lambda peer: peer.extend(1), 1.0),
 )
 
 
@@ -32,18 +32,12 @@ def measure(context: Context) -> Iterator[Figure]:
             yield Figure("plain", f"{subject.name}, {name}", None, note=f"not measured: {reason}")
     for name, reason in ABSENT.items():
         yield Figure("plain", f"{subject.name}, {name}", None, note=f"not measured: {reason}")
-    for case, method, bound in _CASES:
-        yield from _compare(context, subject, peers, case, method, bound)
-
-
-def _compare(
-    context: Context, subject: Subject, peers: dict[str, Peer], case: str, method: str, bound: float
-) -> Iterator[Figure]:
-    ways = {name: getattr(peer, method) for name, peer in peers.items()}
-    seconds = interleave(ways, context.rounds)
-    spreads = {name: spread(found) for name, found in seconds.items()}
-    for name, found in spreads.items():
-        yield Figure(case, f"{subject.name}, {name}", found, "s")
-    best = min((name for name in spreads if name != _OURS), key=lambda name: spreads[name].median)
-    value = ratio(seconds[_OURS], seconds[best])
-    yield Figure(f"{case}: ours / {best}", subject.name, value, reach=bound)
+    for case, run, bound in _CASES:
+        ways = {name: partial(run, peer) for name, peer in peers.items()}
+        seconds = interleave(ways, context.rounds)
+        spreads = {name: spread(values) for name, values in seconds.items()}
+        for name, value in spreads.items():
+            yield Figure(case, f"{subject.name}, {name}", value, "s")
+        best = min(spreads.keys() - {_OURS}, key=lambda name: spreads[name].median)
+        value = ratio(seconds[_OURS], seconds[best])
+        yield Figure(f"{case}: ours / {best}", subject.name, value, reach=bound)

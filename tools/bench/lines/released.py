@@ -19,9 +19,9 @@ from PIL import Image
 from carve_runtime import refine_image, select_regions
 from carve_runtime.prompt.text import question_text
 from tools.bench.context import Context
-from tools.bench.figures import Figure
-from tools.bench.measure import Way, interleave, ratio, spread
 from tools.bench.torch_model import TorchModel
+from tools.shared.figures import Figure
+from tools.shared.timing import Way, interleave, ratio, spread
 
 _LONGEST_GENERAL_PASS = 32  # of the released code
 _ANSWER_TOKENS = 3

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from tools.bench.context import Context
-from tools.bench.figures import Figure
-from tools.bench.measure import Way, interleave, ratio, spread
 from tools.bench.native_subject import FULL_TOKENS, TOKEN_PIXELS, native_proportions
+from tools.shared.figures import Figure
+from tools.shared.timing import Way, interleave, ratio, spread
 
 _TOKENS = 4  # of each answer
 _REACH = 0.6

@@ -9,11 +9,12 @@ from pathlib import Path
 from carve_models.manifest import DecoderSpec
 from carve_runtime.bundle import open_bundle
 from tools.bench.context import Context
-from tools.bench.figures import Figure
-from tools.bench.measure import interleave, ratio, spread
-from tools.bench.memory import peak_of
+from tools.bench.lines.memory import LIBRARIES
 from tools.bench.raw_decoder import RawDecoder
 from tools.bench.untapped import decoder_file, untapped_file
+from tools.shared.figures import Figure
+from tools.shared.memory import peak_of
+from tools.shared.timing import interleave, ratio, spread
 
 _PREFILL = 600
 _TIME, _MEMORY = 1.03, 1.02
@@ -28,14 +29,16 @@ def measure(context: Context) -> Iterator[Figure]:
             "without": untapped_file(subject, context.work),
         }
         decoders = {name: RawDecoder(file, spec) for name, file in files.items()}
-        ways = {name: partial(one.run, _PREFILL) for name, one in decoders.items()}
+        ways = {name: partial(decoder.run, _PREFILL) for name, decoder in decoders.items()}
         seconds = interleave(ways, context.rounds)
         case = f"{subject.name}, prefill {_PREFILL}, {len(spec.tapped_layers)} layers tapped"
         value = ratio(seconds["with"], seconds["without"])
         yield Figure("tap: time with / without", case, value, reach=_TIME)
         # The least of several: loading takes more or less, as the allocator happens to go.
         peaks = {
-            name: min(peak_of(_prefill, file, spec)[0] for _ in range(context.rounds))
+            name: min(
+                peak_of(_prefill, file, spec, imports=LIBRARIES)[0] for _ in range(context.rounds)
+            )
             for name, file in files.items()
         }
         memory = spread([peaks["with"] / peaks["without"]])

@@ -9,13 +9,10 @@ PREFIX, SUFFIX, PREFILL = 576, 20, 600
 
 
 class Peer(Protocol):
-    """A runtime with a decoder loaded, a prefix of ``PREFIX`` positions in its cache."""
+    """A runtime with a decoder loaded, and a prefix of ``PREFIX`` positions in its cache."""
 
-    def prefill(self) -> None:
+    def prefill(self) -> object:
         """Run ``PREFILL`` positions over an empty cache."""
 
-    def suffix(self) -> None:
-        """Run ``SUFFIX`` positions over the prefix; the prefix is there again afterwards."""
-
-    def decode(self) -> None:
-        """Run one position over the prefix; the prefix is there again afterwards."""
+    def extend(self, positions: int) -> object:
+        """Run further positions over the prefix, which is there again afterwards."""

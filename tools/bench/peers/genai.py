@@ -42,21 +42,14 @@ class OnnxRuntimeGenAI:
         generator.append_tokens(self._ids[:positions])
         return generator
 
-    def _continue(self, positions: int) -> None:
-        self._prefix.append_tokens(self._ids[:positions])
-        self._prefix.rewind_to(PREFIX)
-
     def prefill(self) -> None:
         """See :class:`Peer`."""
         self._start(PREFILL)
 
-    def suffix(self) -> None:
+    def extend(self, positions: int) -> None:
         """See :class:`Peer`."""
-        self._continue(SUFFIX)
-
-    def decode(self) -> None:
-        """See :class:`Peer`."""
-        self._continue(1)
+        self._prefix.append_tokens(self._ids[:positions])
+        self._prefix.rewind_to(PREFIX)
 
 
 def _write(folder: Path, subject: Subject, spec: DecoderSpec, decoder_file: Path) -> None:

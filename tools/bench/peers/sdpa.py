@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import DynamicCache
 
-from tools.bench.peers.base import PREFILL, PREFIX, SUFFIX
+from tools.bench.peers.base import PREFILL, PREFIX
 from tools.bench.subjects import Subject
 from tools.bench.torch_model import TorchModel
 
@@ -32,18 +32,11 @@ class TorchSdpa:
                 logits_to_keep=1,
             )
 
-    def _continue(self, positions: int) -> None:
-        self._run(positions, self._cache)
-        self._cache.crop(-positions)
-
     def prefill(self) -> None:
         """See :class:`Peer`."""
         self._run(PREFILL, DynamicCache())
 
-    def suffix(self) -> None:
+    def extend(self, positions: int) -> None:
         """See :class:`Peer`."""
-        self._continue(SUFFIX)
-
-    def decode(self) -> None:
-        """See :class:`Peer`."""
-        self._continue(1)
+        self._run(positions, self._cache)
+        self._cache.crop(-positions)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from carve_models.manifest import DecoderSpec
 from carve_runtime.bundle import open_bundle
 from tools.bench.peers.base import PREFILL, PREFIX, SUFFIX
-from tools.bench.raw_decoder import feeds
 from tools.bench.subjects import Subject
 from tools.bench.untapped import untapped_file
+from tools.shared.models.decoder_inputs import graph_inputs, random_embeds
 
 
 class OpenVino:
@@ -19,14 +18,14 @@ class OpenVino:
     def __init__(self, subject: Subject, work: Path) -> None:
         import openvino
 
-        self._spec: DecoderSpec = open_bundle(subject.bundle).manifest.decoder
+        spec = open_bundle(subject.bundle).manifest.decoder
         core = openvino.Core()
         compiled = core.compile_model(
             str(untapped_file(subject, work)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
         )
         self._request = compiled.create_infer_request()
         self._inputs = {
-            (new, past): feeds(self._spec, new, past)
+            (new, past): graph_inputs(spec, random_embeds(spec, new), past)
             for new, past in ((PREFILL, 0), (SUFFIX, PREFIX), (1, PREFIX))
         }
 
@@ -38,10 +37,6 @@ class OpenVino:
         """See :class:`Peer`."""
         self._run(PREFILL, 0)
 
-    def suffix(self) -> None:
+    def extend(self, positions: int) -> None:
         """See :class:`Peer`."""
-        self._run(SUFFIX, PREFIX)
-
-    def decode(self) -> None:
-        """See :class:`Peer`."""
-        self._run(1, PREFIX)
+        self._run(positions, PREFIX)

@@ -19,9 +19,10 @@ from transformers import (
 )
 from transformers import CLIPImageProcessor as ImageProcessor
 
-from tools.research.pocket.architecture import MEAN, PATCH, SIDE, STD
-from tools.research.pocket.pocket import Pocket
-from tools.research.pocket.tokenizer import build_tokenizer
+from tools.research.pocket.training.architecture import MEAN, STD
+from tools.research.pocket.training.pocket import Pocket
+from tools.research.pocket.training.tokenizer import build_tokenizer
+from tools.research.pocket.world.model_input import INPUT_SIDE, PATCH
 
 _MAX_NEW_TOKENS = 32
 
@@ -51,7 +52,7 @@ def save_checkpoint(model: Pocket, tokenizer: Any, folder: Path) -> None:
 
 def build_processor(tokenizer: Any) -> Any:
     """Return the processor: the image stretched to the input's square, one class token more."""
-    square = {"height": SIDE, "width": SIDE}
+    square = {"height": INPUT_SIDE, "width": INPUT_SIDE}
     images = ImageProcessor(
         size=square,
         crop_size=square,

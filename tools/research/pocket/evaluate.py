@@ -22,13 +22,13 @@ import numpy as np
 from carve_export import ExportOptions, export_bundle
 from carve_models.cli import parse_layers
 from carve_models.settings import AUTO, Auto, Contrast, FinalPrompt, Settings, Steps
-from carve_runtime import fuse_contrast
 from carve_runtime.bundle import open_bundle
-from tools.research.pocket.cases import Group
+from tools.research.pocket.world.cases import Group
 from tools.research.quality.attempts import Carved
-from tools.research.quality.bench import Bench
-from tools.research.quality.looks import Look, fixed_grid
+from tools.research.quality.cached_bundle import CachedBundle
+from tools.research.quality.observations import Observation
 from tools.research.quality.study import Size, Study, percent, plainly_right
+from tools.shared.models.bundles import fixed_grid, map_of_tokens
 from tools.shared.progress import start_log
 
 _LOG = logging.getLogger(__name__)
@@ -71,8 +71,9 @@ def search(
     """Export OUT/checkpoint to OUT/bundle, choose, and write OUT/settings.json for carve-export."""
     start_log(out / "evaluate.log")
     bundle = _export(out / "checkpoint", out / "bundle")
-    study = Study(Bench(open_bundle(bundle), out / "cache"), "dev", Size(pictures, pictures))
-    tapped = study.bench.manifest.decoder.tapped_layers
+    cached = CachedBundle(open_bundle(bundle), out / "cache")
+    study = Study(cached, "dev", Size(pictures, pictures))
+    tapped = study.bundle.manifest.decoder.tapped_layers
     chosen = choose(study, layers or tapped, contrast)
     defaults = {name: value for name, value in vars(chosen).items() if name in _CHOSEN}
     text = json.dumps({"prompts": _PROMPTS, "defaults": defaults}, indent=2)
@@ -108,41 +109,35 @@ def choose(
 def _pointers(study: Study, layers: Sequence[int], contrasts: Sequence[Contrast]) -> list[Settings]:
     """Return the settings that point best: of all, and with each choice of contrast."""
     sets = [(layer,) for layer in layers] + [tuple(p) for p in pairwise(layers)]
-    found: dict[Settings, float] = {}
+    rates: dict[Settings, float] = {}
     for chosen, steps in product(dict.fromkeys([*sets, tuple(layers)]), _STEPS):
         settings = study.defaults.override(layers=chosen, steps=steps, rule="paper")
         ways = [
-            settings.override(contrast=contrast, regularizer=one)
+            settings.override(contrast=contrast, regularizer=regularizer)
             for contrast in contrasts
-            for one in (_REGULARIZERS if contrast == "on" else (AUTO,))
+            for regularizer in (_REGULARIZERS if contrast == "on" else (AUTO,))
         ]
-        for one in ways:
-            found[one] = float(np.mean([_pointing(study, group, one) for group in _WON]))
-            _LOG.info("pointing %.3f: %s", found[one], _spell(one))
-    ranked = sorted(found, key=lambda one: -found[one])
-    first = [next(one for one in ranked if one.contrast == way) for way in contrasts]
+        for way in ways:
+            rates[way] = float(np.mean([_pointing(study, group, way) for group in _WON]))
+            _LOG.info("pointing %.3f: %s", rates[way], _spell(way))
+    ranked = sorted(rates, key=lambda way: -rates[way])
+    first = [next(way for way in ranked if way.contrast == contrast) for contrast in contrasts]
     return list(dict.fromkeys([ranked[0], *first]))
 
 
 def _pointing(study: Study, group: Group, settings: Settings) -> float:
-    return float(np.mean([points_at_target(study, look, settings) for look in study.looks(group)]))
+    observations = study.observations(group)
+    return float(np.mean([points_at_target(study, each, settings) for each in observations]))
 
 
-def points_at_target(study: Study, look: Look, settings: Settings) -> bool:
+def points_at_target(study: Study, observation: Observation, settings: Settings) -> bool:
     """Return whether the strongest token is the target's or next to it."""
-    rows, columns = fixed_grid(study.bench.manifest)
-    saliency = fuse_contrast(
-        look.question,
-        look.general[0],
-        grid=(rows, columns),
-        image_size=(columns, rows),
-        layers=study.bench.manifest.decoder.rows(settings.layers),
-        steps=settings.steps,
-        contrast=settings.contrast,
-        regularizer=settings.regularizer,
-    )
+    rows, columns = fixed_grid(study.bundle.manifest)
+    layers = study.bundle.manifest.decoder.rows(settings.layers)
+    question, general = observation.question[:, layers], observation.general[0][:, layers]
+    saliency = map_of_tokens(question, general, settings, (rows, columns))
     row, column = np.unravel_index(saliency.argmax(), saliency.shape)
-    target, (width, height) = look.case.target, look.case.image.size
+    target, (width, height) = observation.case.target, observation.image.size
     if target is None:
         return False
     across, down = target.x / width * columns, target.y / height * rows
@@ -151,12 +146,12 @@ def points_at_target(study: Study, look: Look, settings: Settings) -> bool:
 
 def _best(study: Study, candidates: Iterable[Settings]) -> Settings:
     """Return the candidate of the highest score; of equal ones the first."""
-    tried = [Carved("", one) for one in dict.fromkeys(candidates)]
+    tried = [Carved("", settings) for settings in dict.fromkeys(candidates)]
     won, kept = _accuracies(study, tried, _WON), _accuracies(study, tried, _KEPT)
-    plain = [percent(plainly_right(study.looks(group))) for group in _KEPT]
+    plain = [percent(plainly_right(study.observations(group))) for group in _KEPT]
     scores = [score(won[:, index], kept[:, index], plain) for index in range(len(tried))]
-    for one, value, gain, rest in zip(tried, scores, won.T, kept.T, strict=True):
-        _LOG.info("score %.1f, %s %s: %s", value, gain, rest, _spell(one.settings))
+    for attempt, value, gain, rest in zip(tried, scores, won.T, kept.T, strict=True):
+        _LOG.info("score %.1f, %s %s: %s", value, gain, rest, _spell(attempt.settings))
     return tried[int(np.argmax(scores))].settings
 
 
@@ -177,7 +172,7 @@ def score(won: Any, kept: Any, plain: Any) -> float:
 def _accuracies(study: Study, tried: Sequence[Carved], groups: Sequence[Group]) -> Any:
     """Return percentages, (groups, candidates)."""
     return np.array(
-        [[percent(one.right) for one in study.outcomes(group, tried)] for group in groups]
+        [[percent(outcome.right) for outcome in study.outcomes(group, tried)] for group in groups]
     )
 
 

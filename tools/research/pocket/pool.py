@@ -12,8 +12,8 @@ from typing import Literal, get_args
 import click
 import numpy as np
 
-from tools.research.pocket.easy import image_paths, load_pair
-from tools.research.pocket.views import (
+from tools.research.pocket.world.easy import image_paths, load_pair
+from tools.research.pocket.world.views import (
     MAX_OBJECTS,
     OBJECT,
     SIDE,
@@ -24,6 +24,7 @@ from tools.research.pocket.views import (
     sample_view,
     whole_view,
 )
+from tools.shared.files import replacing
 from tools.shared.progress import progress, start_log
 
 PoolName = Literal["single", "pair", "easy", "crowd"]
@@ -79,7 +80,7 @@ class Pool:
         shard = int(np.searchsorted(self._ends, index, side="right"))
         row = index - (int(self._ends[shard - 1]) if shard else 0)
         pairs = zip(self._pixels[shard][row], self._objects[shard][row], strict=True)
-        return [View(np.array(pixels), found[found["visible"] > 0]) for pixels, found in pairs]
+        return [View(np.array(pixels), rows[rows["visible"] > 0]) for pixels, rows in pairs]
 
 
 def _sample(name: PoolName, rng: np.random.Generator, index: int) -> list[View]:
@@ -107,9 +108,8 @@ def _render_shard(folder: Path, seed: int, name: PoolName, shard: int, count: in
             pixels[row, column] = view.pixels
             objects[row, column, : len(view.objects)] = view.objects
     np.save(folder / f"{name}-{shard:03d}-objects.npy", objects)
-    unfinished = path.with_suffix(".part.npy")
-    np.save(unfinished, pixels)
-    unfinished.rename(path)
+    with replacing(path) as aside:
+        np.save(aside, pixels)
 
 
 @click.command(context_settings={"show_default": True})

@@ -15,11 +15,11 @@ from pathlib import Path
 import click
 import torch
 
-from tools.research.pocket.grounding import Grounding
-from tools.research.pocket.pocket import Pocket
-from tools.research.pocket.stages import align_projector, train_tower
-from tools.research.pocket.text import TextStage, train_text
-from tools.research.pocket.tokenizer import build_tokenizer
+from tools.research.pocket.training.grounding import Grounding
+from tools.research.pocket.training.pocket import Pocket
+from tools.research.pocket.training.text_stages import TextStage, train_text
+from tools.research.pocket.training.tokenizer import build_tokenizer
+from tools.research.pocket.training.vision_stages import align_projector, train_tower
 from tools.shared.progress import start_log
 
 

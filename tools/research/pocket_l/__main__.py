@@ -11,12 +11,13 @@ from pathlib import Path
 
 import click
 import torch
-from rich.console import Console
 
+from tools.checks.figures import publish
 from tools.research.pocket_l.build import Recipe, build
-from tools.research.pocket_l.language_model import smollm2_file
-from tools.research.pocket_l.measure import Extent, measure
-from tools.research.pocket_l.projector import FitSpec
+from tools.research.pocket_l.fit.projector import FitSpec
+from tools.research.pocket_l.pointing.measure import Extent, measure
+from tools.shared.models.language_model import smollm2_file
+from tools.shared.tables import open_console
 
 _OUT = Path("build/pocket-l")
 _POCKET = Path("models/pocket/checkpoint")
@@ -52,10 +53,13 @@ def build_command(out: Path, pocket: Path, language_model: Path | None, views: i
 @main.command("measure")
 @click.option("--scenes", default=Extent.scenes, help="Scenes of each split.")
 @click.option("--questions", default=Extent.questions, help="Questions about a scene, at most.")
+@click.option("--write", is_flag=True, help="Put the figures into the documentation.")
 @click.pass_obj
-def measure_command(out: Path, scenes: int, questions: int) -> None:
+def measure_command(out: Path, scenes: int, questions: int, write: bool) -> None:
     """Choose on the development split, quote the test split; write OUT/report."""
-    measure(out, Extent(scenes, questions), Console())
+    report = measure(out, Extent(scenes, questions), open_console())
+    if write:
+        publish("pocket_l", report)
 
 
 if __name__ == "__main__":

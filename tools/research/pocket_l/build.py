@@ -1,4 +1,4 @@
-"""Build the checkpoint: load both models, fit the projector, join, write."""
+"""Build the checkpoint: load both models, fit the projector, join, write; and its bundle."""
 
 from __future__ import annotations
 
@@ -12,15 +12,30 @@ import click
 import torch
 from transformers import LlavaForConditionalGeneration
 
+from carve_export import ExportOptions, export_bundle
 from carve_models.errors import CheckpointError
-from carve_runtime.bundle import sha256
+from carve_runtime.bundle import Bundle, open_bundle, sha256
+from tools.research.pocket.world.vocabulary import GENERAL
 from tools.research.pocket_l.checkpoint import PROMPT, join, save
-from tools.research.pocket_l.language_model import load_language_model
-from tools.research.pocket_l.projector import FitSpec, fit_projector
-from tools.research.pocket_l.words import PatchWords
+from tools.research.pocket_l.fit.projector import FitSpec, fit_projector
+from tools.research.pocket_l.fit.words import PatchWords
+from tools.shared.files import write_json, write_once
+from tools.shared.models.language_model import REAL_TOLERANCE, load_language_model
 
 _WEIGHTS = "model.safetensors"
 _RECORD = "build.json"
+#: Where pocket-L points, and how (README.md); the mask is as large as pocket's.
+_POINTING = {
+    "steps": "first",
+    "regularizer": 1e-5,
+    "mask_top_p": 0.08,
+    "max_regions": 1,
+    "rule": "paper",
+    "final_prompt": "refined",
+    "max_new_tokens": 1,
+}
+_LAYER = 24
+_PROMPTS = {"suffix": "", "general": GENERAL}
 
 
 @dataclass(frozen=True)
@@ -58,9 +73,6 @@ def build(out: Path, recipe: Recipe) -> Path:
     language = load_language_model(recipe.language_model)
     fit = fit_projector(tower, layers, PatchWords(language), recipe.fit)
     click.echo(f"ridge strength {fit.strength:g}, explains {fit.explained[fit.strength]:.1%}")
-    unfinished = out / "checkpoint.part"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    save(join(tower, layers, fit.affine, language), language.tokenizer, unfinished)
     record = {
         "identity": identity,
         "pocket": sha256(recipe.pocket / _WEIGHTS),
@@ -69,10 +81,37 @@ def build(out: Path, recipe: Recipe) -> Path:
         "strength": fit.strength,
         "explained": fit.explained,
     }
-    (unfinished / _RECORD).write_text(json.dumps(record, indent=2) + "\n")
+
+    def write(aside: Path) -> None:
+        save(join(tower, layers, fit.affine, language), language.tokenizer, aside)
+        write_json(aside / _RECORD, record)
+
     shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
+    write_once(folder, write)
     return folder
+
+
+def export(out: Path) -> Bundle:
+    """Return the bundle of the checkpoint in ``out``, with every layer exposed and no suffix.
+
+    It is exported once.
+
+    Raises:
+        CheckpointError: there is no checkpoint.
+    """
+    checkpoint, folder = out / "checkpoint", out / f"bundle-{built_identity(out)}"
+    if not folder.exists():
+        layouts = json.loads((checkpoint / "settings.json").read_text())["prompts"]
+        config = json.loads((checkpoint / "config.json").read_text())
+        depth = config["text_config"]["num_hidden_layers"]
+        options = ExportOptions(
+            layers=tuple(range(depth)),
+            prompts={**layouts, **_PROMPTS},
+            defaults=_POINTING | {"layers": (min(_LAYER, depth - 1),)},
+            tolerance=REAL_TOLERANCE,
+        )
+        export_bundle(str(checkpoint), folder, options)
+    return open_bundle(folder)
 
 
 def built_identity(out: Path) -> str:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from tools.research.pocket.checkpoint import build_processor
-from tools.research.pocket_l.language_model import IMAGE_TOKEN, LanguageModel
-from tools.research.pocket_l.ridge import Affine
+from tools.research.pocket_l.fit.ridge import Affine
+from tools.shared.models.language_model import IMAGE_TOKEN, LanguageModel, llava
 
 #: The language model's own chat template, without a system message.
 PROMPT = "<|im_start|>user\n<image>\n{text}<|im_end|>\n<|im_start|>assistant\n"
@@ -29,34 +28,21 @@ def join(tower: Any, layers: Sequence[int], affine: Affine, language: LanguageMo
         affine: the fitted map.
         language: a Llama and its tokenizer, which has an image token.
     """
-    text, tokenizer = language.model, language.tokenizer
-    patches = (tower.config.image_size // tower.config.patch_size) ** 2
-    config = LlavaConfig(
+    model = llava(
+        language,
         vision_config=tower.config,
-        text_config=text.config,
-        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         vision_feature_layer=list(layers),
-        vision_feature_select_strategy="default",
         projector_hidden_act="linear",
-        image_seq_length=patches,
-        tie_word_embeddings=text.config.tie_word_embeddings,
+        image_seq_length=(tower.config.image_size // tower.config.patch_size) ** 2,
     )
-    model = LlavaForConditionalGeneration(config).float()
     model.model.vision_tower.load_state_dict(tower.state_dict())
-    model.model.language_model.load_state_dict(text.model.state_dict())
-    model.lm_head.load_state_dict(text.lm_head.state_dict())
     projector = model.model.multi_modal_projector
     with torch.no_grad():
         projector.linear_1.weight.copy_(torch.from_numpy(affine.weight.T))
         projector.linear_1.bias.copy_(torch.from_numpy(affine.bias))
         torch.nn.init.eye_(projector.linear_2.weight)
         torch.nn.init.zeros_(projector.linear_2.bias)
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return model.eval()
+    return model
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TypeVar
-
-import msgspec
 
 from carve_export.precision.agreement import Outcome, ask_all, measure_quality
 from carve_export.precision.calibration import read_entries
@@ -17,10 +14,16 @@ from carve_models import names
 from carve_models.manifest import Quality
 from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.prompt.text import Text
-from tools.research.precision.looks import LookAgreement, Looks, agreement, look
+from tools.research.precision.attention import (
+    AttentionAgreement,
+    SceneAttention,
+    agreement,
+    attend,
+)
+from tools.research.precision.baselines import Baseline
 from tools.research.precision.pace import Paces, pace
 from tools.research.precision.scoring import Score, score
-from tools.research.precision.subjects import Subject
+from tools.shared.files import kept
 
 OnStage = Callable[[str], None]
 T = TypeVar("T")
@@ -52,13 +55,13 @@ class Language:
         perplexity: of the text.
         next_token: share of its tokens before which the model expects what it does in float32.
         pointing: share of questions whose strongest token is the target's, or beside it.
-        looks: agreement of the attention with that in float32.
+        attention: agreement of the attention with that in float32.
     """
 
     perplexity: float
     next_token: float
     pointing: float
-    looks: LookAgreement
+    attention: AttentionAgreement
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,11 @@ class Row:
 
 
 class Measurer:
-    """Makes the rows of one subject. Bundles and measurements stay in its folder."""
+    """Makes the rows of one table. Bundles and measurements stay in the baseline's folder."""
 
-    def __init__(self, subject: Subject, extent: Extent) -> None:
+    def __init__(self, baseline: Baseline, extent: Extent) -> None:
         """Measure nothing yet."""
-        self._subject, self._extent = subject, extent
+        self._baseline, self._extent = baseline, extent
 
     def row(self, choice: tuple[str, ...], on_stage: OnStage = lambda stage: None) -> Row:
         """Return the row of a choice; lower and measure what is not there yet.
@@ -96,76 +99,77 @@ class Measurer:
         Raises:
             CarveError: the choice cannot be, or not for this bundle.
         """
-        subject, extent = self._subject, self._extent
-        made = self._lowered(choice, on_stage) if choice else subject.bundle
+        baseline, extent = self._baseline, self._extent
+        bundle = self._lowered(choice, on_stage) if choice else baseline.bundle
 
         def once(what: str, kind: type[T], make: Callable[[Bundle], T]) -> T:
             on_stage(what)
-            return kept(subject.work / f"{slug(choice)}.{what}.json", kind, lambda: make(made))
+            file = baseline.work / f"{slug(choice)}.{what}.json"
+            return kept(file, kind, lambda: make(bundle))
 
         paces = language = None
-        quality = made.manifest.quality
-        if _NOT_COMPUTED not in precisions(made):
+        quality = bundle.manifest.quality
+        if _NOT_COMPUTED not in precisions(bundle):
             paces = once(f"times-{extent.positions}-{extent.rounds}", Paces, self._pace)
-        if subject.asked:
+        if baseline.asked:
             quality = once("answers", Quality, self._answers)
-        if subject.text:
+        if baseline.text:
             language = once(f"language-{extent.window}", Language, self._language)
         return Row(choice, quality, paces, language)
 
     def _lowered(self, choice: tuple[str, ...], on_stage: OnStage) -> Bundle:
-        subject = self._subject
-        out = subject.work / slug(choice)
+        baseline = self._baseline
+        out = baseline.work / slug(choice)
         if not (out / names.MANIFEST_FILE).exists():
-            options = LowerOptions(precisions=choice, calibration=subject.calibration)
-            lower_bundle(subject.bundle.folder, out, options, on_stage=on_stage)
+            options = LowerOptions(precisions=choice, calibration=baseline.calibration)
+            lower_bundle(baseline.bundle.folder, out, options, on_stage=on_stage)
         return open_bundle(out)
 
-    def _pace(self, made: Bundle) -> Paces:
-        return pace(self._subject.bundle, made, self._extent.positions, self._extent.rounds)
+    def _pace(self, bundle: Bundle) -> Paces:
+        extent = self._extent
+        return pace(self._baseline.bundle, bundle, extent.positions, extent.rounds)
 
-    def _answers(self, made: Bundle) -> Quality:
+    def _answers(self, bundle: Bundle) -> Quality:
         """Return what a manifest says, measured with other questions."""
-        known = made.manifest.quality
-        if known is None:
-            return measure_quality(self._usual_answers, self._usual_answers, {}, 1.0)
-        with measurable(made, precisions(made)) as bundle:
+        quality = bundle.manifest.quality
+        if quality is None:
+            return measure_quality(self._baseline_answers, self._baseline_answers, {}, 1.0)
+        with measurable(bundle, precisions(bundle)) as copy:
             return measure_quality(
-                self._usual_answers, self._ask(bundle), known.precision, known.size
+                self._baseline_answers, self._ask(copy), quality.precision, quality.size
             )
 
     @cached_property
-    def _usual_answers(self) -> list[Outcome]:
-        return self._ask(self._subject.bundle)
+    def _baseline_answers(self) -> list[Outcome]:
+        return self._ask(self._baseline.bundle)
 
     def _ask(self, bundle: Bundle) -> list[Outcome]:
-        asked = self._subject.asked
+        asked = self._baseline.asked
         return list(ask_all(bundle, read_entries(asked), asked.parent)) if asked else []
 
-    def _language(self, made: Bundle) -> Language:
+    def _language(self, bundle: Bundle) -> Language:
         """Compare a bundle's language model with the one in float32."""
-        if made is self._subject.bundle:
-            found, looks = self._usual
+        baseline_score, baseline_attention = self._baseline_language
+        if bundle is self._baseline.bundle:
+            predicted, attention = self._baseline_language
         else:
-            with measurable(made, precisions(made)) as bundle:
-                found, looks = self._observe(bundle)
-        score_of_usual, looks_of_usual = self._usual
+            with measurable(bundle, precisions(bundle)) as copy:
+                predicted, attention = self._observe(copy)
         return Language(
-            perplexity=found.perplexity,
-            next_token=found.agreement(score_of_usual),
-            pointing=looks.pointing,
-            looks=agreement(looks_of_usual, looks),
+            perplexity=predicted.perplexity,
+            next_token=predicted.agreement(baseline_score),
+            pointing=attention.pointing,
+            attention=agreement(baseline_attention, attention),
         )
 
     @cached_property
-    def _usual(self) -> tuple[Score, Looks]:
-        return self._observe(self._subject.bundle)
+    def _baseline_language(self) -> tuple[Score, SceneAttention]:
+        return self._observe(self._baseline.bundle)
 
-    def _observe(self, bundle: Bundle) -> tuple[Score, Looks]:
-        subject = self._subject
+    def _observe(self, bundle: Bundle) -> tuple[Score, SceneAttention]:
         text = Text(bundle.path(names.TOKENIZER_FILE), bundle.manifest.decoder.control_ids)
-        predicted = score(bundle, text.encode(subject.text), self._extent.window)
-        return predicted, look(bundle, subject.scenes)
+        predicted = score(bundle, text.encode(self._baseline.text), self._extent.window)
+        return predicted, attend(bundle, self._baseline.scenes)
 
 
 def precisions(bundle: Bundle) -> set[str]:
@@ -176,16 +180,4 @@ def precisions(bundle: Bundle) -> set[str]:
 
 def slug(choice: tuple[str, ...]) -> str:
     """Return a choice as the name of a file."""
-    return "-".join(choice).replace("=", "-") or "usual"
-
-
-def kept(file: Path, kind: type[T], make: Callable[[], T]) -> T:
-    """Return what a file holds; what is made is written, complete or not at all."""
-    if file.exists():
-        return msgspec.json.decode(file.read_bytes(), type=kind)
-    made = make()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}")
-    aside.write_bytes(msgspec.json.format(msgspec.json.encode(made)))
-    aside.replace(file)
-    return made
+    return "-".join(choice).replace("=", "-") or "float32"

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from carve_models.manifest import DecoderSpec
-from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle
-from carve_runtime.decoder.decoder import Decoder
-from carve_runtime.prompt.chunk import PromptChunk
-from carve_runtime.usage import Counts
-from tools.bench.measure import Spread, Way, interleave, ratio, spread
-
-_SEED = 0
-#: Of random embeddings: about that of a trained model's.
-_SCALE = np.float32(0.1)
+from tools.shared.models.decoder_steps import DecoderSteps
+from tools.shared.timing import Spread, Way, interleave, ratio, spread
 
 
 @dataclass(frozen=True)
@@ -24,11 +14,11 @@ class Pace:
     """The time of one piece of work.
 
     Attributes:
-        usual: seconds in float32.
+        float32: seconds in float32.
         ratio: of the lowered decoder's time to that, round by round.
     """
 
-    usual: Spread
+    float32: Spread
     ratio: Spread
 
 
@@ -47,45 +37,25 @@ class Paces:
     decode: Pace
 
 
-def pace(usual: Bundle, made: Bundle, positions: int, rounds: int) -> Paces:
+def pace(baseline: Bundle, lowered: Bundle, positions: int, rounds: int) -> Paces:
     """Time two decoders in turn.
 
     Args:
-        usual: in float32; positions are sequential.
-        made: the same in lower precision.
+        baseline: in float32; positions are sequential.
+        lowered: the same in lower precision.
         positions: of the prompt; fewer where the model has no room for them and a token.
         rounds: of each measurement.
     """
-    spec = usual.manifest.decoder
-    positions = min(positions, spec.context_length - 1)
-    decoders = [Decoder(bundle, BackendSettings()) for bundle in (usual, made)]
+    positions = min(positions, baseline.manifest.decoder.context_length - 1)
+    decoders = [DecoderSteps(bundle, positions + 1) for bundle in (baseline, lowered)]
     return Paces(
         positions,
-        _compare([_prefill(one, spec, positions) for one in decoders], rounds),
-        _compare([_decode(one, spec, positions) for one in decoders], rounds),
+        _compare([steps.way(positions) for steps in decoders], rounds),
+        _compare([steps.way(1, positions) for steps in decoders], rounds),
     )
 
 
 def _compare(ways: list[Way], rounds: int) -> Pace:
-    usual, made = interleave(dict(zip(("usual", "made"), ways, strict=True)), rounds).values()
-    return Pace(spread(usual), ratio(made, usual))
-
-
-def _prefill(decoder: Decoder, spec: DecoderSpec, positions: int) -> Way:
-    stretch, counts = _stretch(spec, 0, positions), Counts()
-    return lambda: decoder.step(stretch, decoder.empty(positions), counts)
-
-
-def _decode(decoder: Decoder, spec: DecoderSpec, positions: int) -> Way:
-    counts = Counts()
-    empty = decoder.empty(positions + 1)
-    filled = decoder.step(_stretch(spec, 0, positions), empty, counts).cache
-    token = _stretch(spec, positions, 1)
-    return lambda: decoder.step(token, filled, counts)
-
-
-def _stretch(spec: DecoderSpec, start: int, length: int) -> PromptChunk:
-    random = np.random.default_rng(_SEED)
-    embeds = random.standard_normal((1, length, spec.hidden_size), np.float32) * _SCALE
-    stop = start + length
-    return PromptChunk(embeds, np.arange(start, stop, dtype=np.int64)[None], stop)
+    named = dict(zip(("float32", "lowered"), ways, strict=True))
+    baseline, lowered = interleave(named, rounds).values()
+    return Pace(spread(baseline), ratio(lowered, baseline))

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 from carve_export.onnx_files import save_model
 from carve_models import names
 from carve_models.errors import ExportError
-from carve_models.manifest import DecoderSpec
 from carve_runtime.bundle import Bundle
+from tools.shared.models.decoder_inputs import graph_inputs
 
 _STATES, _HEAD = "states", "head"
 
@@ -39,9 +38,9 @@ class Score:
         """The exponential of the mean loss."""
         return float(np.exp(self.losses.mean()))
 
-    def agreement(self, other: Score) -> float:
+    def agreement(self, baseline: Score) -> float:
         """Return the share of positions at which both hold the same token for the best."""
-        return float((self.best == other.best).mean())
+        return float((self.best == baseline.best).mean())
 
 
 def score(bundle: Bundle, ids: NDArray[np.int64], window: int) -> Score:
@@ -59,16 +58,16 @@ def score(bundle: Bundle, ids: NDArray[np.int64], window: int) -> Score:
     losses: list[float] = []
     best: list[int] = []
     for part in windows(ids, window):
-        for logits, wanted in zip(predictor.logits(part[:-1]), part[1:], strict=True):
+        for logits, token in zip(predictor.logits(part[:-1]), part[1:], strict=True):
             top = int(logits.argmax())
             shifted = logits.astype(np.float64) - float(logits[top])
-            losses.append(float(np.log(np.exp(shifted).sum()) - shifted[wanted]))
+            losses.append(float(np.log(np.exp(shifted).sum()) - shifted[token]))
             best.append(top)
     return Score(np.array(losses), np.array(best))
 
 
 def windows(ids: NDArray[np.int64], window: int) -> Iterator[NDArray[np.int64]]:
-    """Yield stretches of ``window`` tokens, the last one shorter; none is a single token."""
+    """Yield parts of ``window`` tokens, the last one shorter; none is a single token."""
     for start in range(0, len(ids) - 1, window):
         yield ids[start : start + window]
 
@@ -98,7 +97,7 @@ class Predictor:
     def logits(self, ids: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
         """Yield the (V,) logits behind each of (S,) tokens of a text's beginning."""
         (embeds,) = self._embed.run(None, {names.INPUT_IDS: ids[None]})
-        (states,) = self._states.run(None, _beginning(self._spec, embeds))
+        (states,) = self._states.run(None, graph_inputs(self._spec, embeds))
         (taken,) = self._head.get_inputs()
         for position in range(len(ids)):
             (logits,) = self._head.run(None, {taken.name: states[:, position : position + 1]})
@@ -137,18 +136,6 @@ def _choice_of_position(graph: ir.Graph) -> ir.Node | None:
         value = node.inputs[0]
         node = None if value is None else value.producer()
     return node
-
-
-def _beginning(spec: DecoderSpec, embeds: NDArray[np.float32]) -> dict[str, Any]:
-    """Return a decoder's inputs for (1, S, H) embeddings behind no others."""
-    length = embeds.shape[1]
-    nothing = np.empty((1, spec.key_value_heads, 0, spec.head_dim), np.float32)
-    return {
-        names.INPUTS_EMBEDS: embeds,
-        names.ATTENTION_MASK: np.ones((1, length), np.int64),
-        names.POSITION_IDS: np.arange(length, dtype=np.int64)[None],
-        **dict.fromkeys(names.past_names(range(spec.layers)), nothing),
-    }
 
 
 def _session(file: Path) -> onnxruntime.InferenceSession:

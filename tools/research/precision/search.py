@@ -12,10 +12,9 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from onnxruntime.quantization.matmul_nbits_quantizer import (
     KQuantWeightOnlyQuantConfig,
     MatMulNBitsQuantizer,
 )
-from rich.console import Console
 
 from carve_export.precision import body_and_head
 from carve_export.precision.agreement import Outcome, ask_all, measure_quality
@@ -42,10 +40,14 @@ from carve_models import names
 from carve_models.cli import ErrorCommand
 from carve_models.manifest import Quality
 from carve_runtime.bundle import Bundle, open_bundle
-from tools.research.pocket.cases import Case, Group, cases
+from tools.checks.figures import publish
+from tools.research.pocket.world.cases import Group, by_picture, cases
+from tools.research.precision.questions import entry_of, save_picture
 from tools.research.precision.table import ANSWERS, answer_figures
-from tools.shared.tables import Table
+from tools.shared.report import Report
+from tools.shared.tables import Table, open_console
 
+_COMMAND = "python -m tools.research.precision.search"
 #: Pictures to measure on; as many more to calibrate with stand in the second column.
 _PICTURES: dict[Group, tuple[int, int]] = {
     "small": (36, 8),
@@ -55,8 +57,6 @@ _PICTURES: dict[Group, tuple[int, int]] = {
 _VISION, _DECODER = names.VISION_ENCODER, names.DECODER
 #: No error is as large: everything is in 4 bits. None is as small: everything is in 8.
 _ALL_4, _ALL_8 = math.inf, 0.0
-#: Of tables that do not go to a terminal, in characters.
-_WIDTH = 140
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def _library(config: Callable[[FeedSource], Any], block: int = BLOCK) -> Lower:
             algo_config=config(feeds),
         )
         quantizer.process()
-        found: onnx.ModelProto = quantizer.model.model
-        return found
+        quantized: onnx.ModelProto = quantizer.model.model
+        return quantized
 
     return lowered
 
@@ -102,17 +102,21 @@ WAYS = (
     Way("HQQ", _library(lambda feeds: HQQWeightOnlyQuantConfig(block_size=BLOCK))),
     Way("k-quant", _library(lambda feeds: KQuantWeightOnlyQuantConfig())),
     Way(
-        "the library's GPTQ",
+        "ONNX Runtime's GPTQ, lm_head too",
         _library(lambda feeds: GPTQWeightOnlyQuantConfig(Reader(feeds()), block_size=BLOCK)),
     ),
-    Way("GPTQ", _ALONE),
+    Way("GPTQ (int4-only)", _ALONE),
     Way("GPTQ, blocks of 16", partial(_ALONE, block=16)),
     Way("GPTQ, blocks of 64", partial(_ALONE, block=64)),
     Way("GPTQ, decoder", _ALONE, (_DECODER,)),
     Way("GPTQ, vision encoder", _ALONE, (_VISION,)),
     *(
-        Way(f"GPTQ, some in 8 bits, tolerance {tolerance}", partial(to_int4, tolerance=tolerance))
-        for tolerance in (4 * TOLERANCE, 2 * TOLERANCE, TOLERANCE)
+        Way(f"GPTQ, some in 8 bits, tolerance {name}", partial(to_int4, tolerance=tolerance))
+        for name, tolerance in (
+            (f"{4 * TOLERANCE}", 4 * TOLERANCE),
+            (f"{2 * TOLERANCE}", 2 * TOLERANCE),
+            (f"{TOLERANCE} (int4)", TOLERANCE),
+        )
     ),
     Way("GPTQ, all in 8 bits", partial(to_int4, tolerance=_ALL_8)),
     Way("rounded to nearest in 8 bits", _nearest(bits=8)),
@@ -122,8 +126,11 @@ WAYS = (
 @click.command(cls=ErrorCommand)
 @click.option("--only", multiple=True, type=click.Choice([way.name for way in WAYS]))
 @click.option("--pictures", type=click.IntRange(min=1), help="Of each kind, and as many for each.")
-def main(only: tuple[str, ...], pictures: int | None) -> None:
+@click.option("--write", is_flag=True, help="Put the table into the documentation.")
+def main(only: tuple[str, ...], pictures: int | None, write: bool) -> None:
     """Lower the default bundle in every way, ask each result the questions, print a table."""
+    if write and (only or pictures):
+        raise click.UsageError("--write is for the whole table")
     logging.disable(logging.WARNING)
     bundle = open_bundle()
     counts = {
@@ -133,18 +140,20 @@ def main(only: tuple[str, ...], pictures: int | None) -> None:
         folder = Path(work)
         measured, calibration = write_questions(folder, counts)
         recorded = cache(lambda: record(bundle, calibration, folder))
-        usual = list(ask_all(bundle, measured, folder))
+        baseline = list(ask_all(bundle, measured, folder))
         rows = []
         for way in WAYS:
             if not only or way.name in only:
-                quality = _try(bundle, way, recorded, folder, measured, usual)
+                quality = _try(bundle, way, recorded, folder, measured, baseline)
                 rows.append((way.name, f"{quality.size:.2f}", *answer_figures(quality)))
                 click.echo("  ".join(rows[-1]), err=True)
     columns = ("int4", "size", *ANSWERS)
     share = f"{quality.usual_right:.1%}", f"{quality.usual_pointing:.1%}"
     note = f"{len(measured)} questions; in float32 {share[0]} are right, {share[1]} point."
     table = Table("int4", "Ways to 4 bits, against float32", columns, rows, note)
-    table.show(Console(width=_WIDTH))
+    table.show(open_console())
+    if write:
+        publish("precision-search", Report(_COMMAND, [table]))
 
 
 def write_questions(
@@ -162,22 +171,11 @@ def write_questions(
     measured: list[Entry] = []
     calibration: list[Entry] = []
     for group, (many, few) in counts.items():
-        found = cases("dev", group, many + few)
-        for index, (_, asked) in enumerate(groupby(found, key=lambda case: id(case.image))):
+        for index, asked in enumerate(by_picture(cases("dev", group, many + few))):
             name = f"{group}-{index}.png"
-            entries = list(_entries(name, asked, folder))
+            entries = save_picture(folder, name, asked[0].image, map(entry_of, asked))
             (measured if index < many else calibration).extend(entries)
     return measured, calibration
-
-
-def _entries(name: str, asked: Iterator[Case], folder: Path) -> Iterator[Entry]:
-    for case in asked:
-        case.image.save(folder / name)
-        target = case.target
-        if target is not None:
-            half = target.side / 2
-            box = (target.x - half, target.y - half, target.x + half, target.y + half)
-            yield Entry(name, case.question, case.answer, (target.x, target.y), box)
 
 
 def _try(
@@ -186,7 +184,7 @@ def _try(
     recorded: Callable[[], Mapping[str, Feeds]],
     folder: Path,
     measured: Sequence[Entry],
-    usual: Sequence[Outcome],
+    baseline: Sequence[Outcome],
 ) -> Quality:
     def change(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
         if name not in way.parts:
@@ -195,9 +193,9 @@ def _try(
         return way.lower(model, only, lambda: recorded()[name])
 
     with tempfile.TemporaryDirectory() as work:
-        made = rewrite(bundle, Path(work), change)
+        lowered = rewrite(bundle, Path(work), change)
         return measure_quality(
-            usual, ask_all(made, measured, folder), {}, relative_size(made, bundle)
+            baseline, ask_all(lowered, measured, folder), {}, relative_size(lowered, bundle)
         )
 
 

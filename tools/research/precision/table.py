@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from carve_models.manifest import Quality
 from tools.research.precision.measure import Language, Row
+from tools.research.precision.pace import Paces
 from tools.shared.tables import Table
 
-_COST = ("precision", "size", "prefill", "decode")
 ANSWERS = ("answers", "plain answers", "mask IoU", "least", "right", "points")
 _LANGUAGE = (
     "perplexity",
@@ -24,13 +24,12 @@ _LANGUAGE = (
 
 
 def question_table(rows: Sequence[Row]) -> Table:
-    """Return what lower precision does to a bundle's answers; float32's row comes first."""
+    """Return what lower precision does to a bundle's answers; times say nothing of one so small."""
     return Table(
         "pocket",
         "Answers to questions about scenes, against float32",
-        (*_COST, *ANSWERS),
-        [(*_cost(row), *answer_figures(row.quality)) for row in rows],
-        _note(rows[0]),
+        ("precision", "size", *ANSWERS),
+        [(*_size(row), *answer_figures(row.quality)) for row in rows],
     )
 
 
@@ -39,9 +38,9 @@ def language_table(rows: Sequence[Row]) -> Table:
     return Table(
         "smollm2",
         "SmolLM2-135M-Instruct: a text, and where it looks, against float32",
-        (*_COST, *_LANGUAGE),
-        [(*_cost(row), *(_language(row.language) if row.language else ())) for row in rows],
-        _note(rows[0]),
+        ("precision", "size", "prefill", "decode", *_LANGUAGE),
+        [(*_size(row), *_times(row.paces), *_language(row.language)) for row in rows],
+        _note(rows[0].paces),
     )
 
 
@@ -50,13 +49,14 @@ def label(choice: tuple[str, ...]) -> str:
     return ", ".join(choice) or "float32"
 
 
-def _cost(row: Row) -> tuple[str, ...]:
-    size = row.quality.size if row.quality else 1.0
-    times = ("", "")
-    if row.paces:
-        ratios = row.paces.prefill.ratio, row.paces.decode.ratio
-        times = f"{ratios[0].median:.2f}", f"{ratios[1].median:.2f}"
-    return label(row.choice), f"{size:.2f}", *times
+def _size(row: Row) -> tuple[str, str]:
+    return label(row.choice), f"{row.quality.size if row.quality else 1:.2f}"
+
+
+def _times(paces: Paces | None) -> tuple[str, str]:
+    if paces is None:
+        return "", ""
+    return f"{paces.prefill.ratio.median:.2f}", f"{paces.decode.ratio.median:.2f}"
 
 
 def answer_figures(quality: Quality | None) -> tuple[str, ...]:
@@ -77,26 +77,28 @@ def _share(share: float | None) -> str:
     return "" if share is None else f"{share:.1%}"
 
 
-def _language(found: Language) -> tuple[str, ...]:
-    looks = found.looks
+def _language(language: Language | None) -> tuple[str, ...]:
+    if language is None:
+        return ("",) * len(_LANGUAGE)
+    attention = language.attention
     return (
-        f"{found.perplexity:.2f}",
-        f"{found.next_token:.1%}",
-        f"{looks.attention:.3f}",
-        f"{looks.least_layer:.3f}",
-        f"{looks.read_layers:.3f}",
-        f"{looks.strongest:.1%}",
-        f"{looks.mask_overlap:.3f}",
-        f"{looks.least_mask_overlap:.3f}",
-        f"{found.pointing:.1%}",
+        f"{language.perplexity:.2f}",
+        f"{language.next_token:.1%}",
+        f"{attention.attention:.3f}",
+        f"{attention.least_layer:.3f}",
+        f"{attention.read_layers:.3f}",
+        f"{attention.strongest:.1%}",
+        f"{attention.mask_overlap:.3f}",
+        f"{attention.least_mask_overlap:.3f}",
+        f"{language.pointing:.1%}",
     )
 
 
-def _note(usual: Row) -> str:
-    if usual.paces is None:
+def _note(paces: Paces | None) -> str:
+    if paces is None:
         return ""
-    prefill, decode = usual.paces.prefill.usual, usual.paces.decode.usual
+    prefill, decode = paces.prefill.float32, paces.decode.float32
     return (
-        f"Prefill of {usual.paces.positions} positions and decode of one behind them relative to "
+        f"Prefill of {paces.positions} positions and decode of one behind them relative to "
         f"float32, which takes {prefill.median:.3g} s and {decode.median:.3g} s."
     )

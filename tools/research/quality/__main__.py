@@ -2,31 +2,32 @@
 
 python -m tools.research.quality
 python -m tools.research.quality --part dev --quick --bundle my-bundle
+python -m tools.research.quality --write     # and fill the pages that quote the figures
 """
 
 from __future__ import annotations
 
-import json
-import sys
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import matplotlib as mpl
-from rich.console import Console
 
 from carve_models.cli import ErrorCommand
 from carve_runtime.bundle import open_bundle
-from tools.research.pocket.cases import Part
+from tools.checks.figures import IMAGES, publish
+from tools.research.pocket.world.cases import Part
 from tools.research.quality import breakdown, grids, headline, plots
-from tools.research.quality.bench import Bench
-from tools.research.quality.reach import reach
+from tools.research.quality.cached_bundle import CachedBundle
+from tools.research.quality.goals import goals
 from tools.research.quality.study import Size, Study
-from tools.shared.tables import Table
+from tools.shared.files import write_json
+from tools.shared.report import Report
+from tools.shared.tables import Table, open_console
 
+_COMMAND = "python -m tools.research.quality"
 _QUICK = Size(pictures=10, grid=5)
-#: Of tables that do not go to a terminal, in characters.
-_WIDTH = 160
 
 
 @click.command(cls=ErrorCommand, context_settings={"show_default": True})
@@ -40,26 +41,42 @@ _WIDTH = 160
 )
 @click.option("--grid-pictures", default=100, help="Pictures for the tables that vary one setting.")
 @click.option("--quick", is_flag=True, help="A few pictures, to see that it works.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("build/bench_quality"))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/quality"))
+@click.option("--write", is_flag=True, help="Put figures and plots into the documentation.")
 def main(
-    bundle: Path | None, part: Part, pictures: int, grid_pictures: int, quick: bool, out: Path
+    bundle: Path | None,
+    part: Part,
+    pictures: int,
+    grid_pictures: int,
+    quick: bool,
+    out: Path,
+    write: bool,
 ) -> None:
     """Measure a bundle; the same command again goes on where an interrupted one stopped."""
-    bench = Bench(open_bundle(bundle), out / "cache")
-    study = Study(bench, part, _QUICK if quick else Size(pictures, grid_pictures))
+    if write and (quick or bundle or part != "test"):
+        raise click.UsageError("--write is for the whole test part of the default bundle")
+    cached = CachedBundle(open_bundle(bundle), out / "cache")
+    study = Study(cached, part, _QUICK if quick else Size(pictures, grid_pictures))
     folder = out / (f"{part}-quick" if quick else part)
-    folder.mkdir(parents=True, exist_ok=True)
-    console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
-    found = {}
+    console = open_console()
+    tables = []
     for table in filter(None, measure(study)):
         table.show(console)
-        found[table.name] = table
-    write(study, found, folder)
+        tables.append(table)
+    report = Report(_COMMAND, tables, vars(study.defaults))
+    write_json(folder / "figures.json", report)
+    (folder / "tables.md").write_text(f"# Quality on the {part} part\n\n{report.markdown()}")
+    plot(study, report, folder)
     console.print(f"saved in {folder}")
+    if write:
+        publish("quality", report)
+        for image in (IMAGES / "quality").iterdir():
+            shutil.copyfile(folder / image.name, image)
 
 
 def measure(study: Study) -> Iterator[Table | None]:
     """Yield every table; ``None`` for one that the bundle gives no reason for."""
+    yield goals(study)
     yield headline.by_kind(study)
     yield headline.ways(study)
     yield headline.automatic(study)
@@ -74,23 +91,15 @@ def measure(study: Study) -> Iterator[Table | None]:
     yield grids.layers(study)
     yield grids.steps(study)
     yield grids.general_instructions(study)
-    yield reach(study)
 
 
-def write(study: Study, tables: dict[str, Table], folder: Path) -> None:
-    """Write the tables as Markdown and JSON, and the plots."""
+def plot(study: Study, report: Report, folder: Path) -> None:
+    """Draw the main tables."""
     mpl.use("Agg")
-    defaults = json.dumps(vars(study.defaults))
-    title = f"# Quality on the {study.part} part\n\nSettings: `{defaults}`\n\n"
-    text = title + "\n".join(table.markdown() for table in tables.values())
-    (folder / "tables.md").write_text(text)
-    figures = {"part": study.part, "settings": vars(study.defaults)}
-    data = figures | {name: table.data() for name, table in tables.items()}
-    (folder / "figures.json").write_text(json.dumps(data, indent=2) + "\n")
-    plots.plot_kinds(tables["kinds"], folder / "kinds.png")
-    plots.plot_grid(tables["share_regions"], folder / "share_regions.png")
-    plots.plot_bins(tables["entropy_accuracy"], folder / "entropy_accuracy.png")
-    plots.plot_bins(tables["clutter"], folder / "clutter.png")
+    plots.plot_kinds(report.table("kinds"), folder / "kinds.png")
+    plots.plot_grid(report.table("share_regions"), folder / "share_regions.png")
+    plots.plot_bins(report.table("entropy_accuracy"), folder / "entropy_accuracy.png")
+    plots.plot_bins(report.table("clutter"), folder / "clutter.png")
     plots.plot_entropy(study, folder / "entropy_complexity.png")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from carve_models.manifest import Manifest
 from carve_models.settings import Settings
 from carve_runtime.method.locate import locate
-from tools.research.pocket.scenes import Item
-from tools.research.quality.looks import Look, fixed_grid
+from tools.research.pocket.world.cases import Case
+from tools.research.pocket.world.scenes import Item
+from tools.research.quality.observations import Observation
+from tools.shared.models.bundles import fixed_grid
 
 Mask: TypeAlias = "NDArray[np.bool_]"
 Place = Literal["oracle", "random", "centre"]
@@ -24,21 +26,6 @@ Over = Literal["layers", "instructions"]
 _CROP, _LEAST = 2.2, 1 / 16
 #: The released code's regulariser: no per-token one is smaller.
 _LEAST_REGULARIZER = 1e-8
-
-
-class Attempt(Protocol):
-    """One way, under the name that tables give it."""
-
-    @property
-    def name(self) -> str:
-        """The row's label."""
-
-    @property
-    def settings(self) -> Settings:
-        """What the final pass goes by, at least."""
-
-    def mask(self, look: Look, manifest: Manifest) -> Mask:
-        """Return the kept pixels, (H, W)."""
 
 
 @dataclass(frozen=True)
@@ -58,29 +45,29 @@ class Carved:
     instruction: int = 0
     per_token: Over | None = None
 
-    def mask(self, look: Look, manifest: Manifest) -> Mask:
+    def mask(self, observation: Observation, manifest: Manifest) -> Mask:
         """Return the kept pixels, (H, W)."""
         rows = manifest.decoder.rows(self.settings.layers)
-        general, settings = look.general[self.instruction][:, rows], self.settings
+        general, settings = observation.general[self.instruction][:, rows], self.settings
         if self.per_token is not None:
-            general = general + _per_token(look, rows, self.per_token)
+            general = general + _per_token(observation, rows, self.per_token)
             settings = settings.override(contrast="on", regularizer=0.0)
         return locate(
-            look.question[:, rows],
+            observation.question[:, rows],
             general,
             settings,
             grid=fixed_grid(manifest),
-            image_size=look.case.image.size,
-            window=look.window,
+            image_size=observation.image.size,
+            window=observation.window,
         )[1]
 
 
-def _per_token(look: Look, rows: list[int], over: Over) -> NDArray[np.float32]:
+def _per_token(observation: Observation, rows: list[int], over: Over) -> NDArray[np.float32]:
     """Return ``sigma_i^2 / mu_i``, broadcastable to (steps, layers, N)."""
-    first = np.stack([general[0] for general in look.general]).astype(np.float64)
-    observed = first[0][:, None] if over == "layers" else first[:, rows]
-    mean = np.maximum(observed.mean(axis=0), np.finfo(np.float64).tiny)
-    values = np.maximum(observed.var(axis=0) / mean, _LEAST_REGULARIZER)
+    maps = np.stack([general[0] for general in observation.general]).astype(np.float64)
+    samples = maps[0][:, None] if over == "layers" else maps[:, rows]
+    mean = np.maximum(samples.mean(axis=0), np.finfo(np.float64).tiny)
+    values = np.maximum(samples.var(axis=0) / mean, _LEAST_REGULARIZER)
     return np.asarray(values[None], np.float32)
 
 
@@ -92,24 +79,28 @@ class Cropped:
     settings: Settings
     place: Place
 
-    def mask(self, look: Look, manifest: Manifest) -> Mask:
+    def mask(self, observation: Observation, manifest: Manifest) -> Mask:
         """Return the kept pixels, (H, W)."""
-        target, (width, height) = look.case.target, look.case.image.size
+        target, (width, height) = observation.case.target, observation.image.size
         if target is None:
             raise ValueError("a crop needs a target")
         side = round(max(target.side * _CROP, _LEAST * width))
         room = width - side, height - side
-        left, top = np.clip(self._corner(look, side), 0, room).astype(int)
+        left, top = np.clip(self._corner(observation.case, side), 0, room).astype(int)
         mask = np.zeros((height, width), np.bool_)
         mask[top : top + side, left : left + side] = True
         return mask
 
-    def _corner(self, look: Look, side: int) -> tuple[float, float]:
-        target, (width, height) = look.case.target, look.case.image.size
+    def _corner(self, case: Case, side: int) -> tuple[float, float]:
+        target, (width, height) = case.target, case.image.size
         if self.place == "oracle" and isinstance(target, Item):
             return target.x - side / 2, target.y - side / 2
         if self.place == "centre":
             return (width - side) / 2, (height - side) / 2
-        seed = hashlib.sha256(look.case.question.encode() + look.case.image.tobytes()).digest()
+        seed = hashlib.sha256(case.question.encode() + case.image.tobytes()).digest()
         across, down = np.random.default_rng(list(seed)).random(2)
         return across * (width - side), down * (height - side)
+
+
+#: One way, under the name that tables give it.
+Attempt: TypeAlias = Carved | Cropped

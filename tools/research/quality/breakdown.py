@@ -10,56 +10,55 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from carve_runtime.method.diagnostics import attention_entropy
-from tools.research.pocket.cases import GROUPS
+from tools.research.pocket.world.cases import GROUPS, Case, Group, by_picture
 from tools.research.quality.complexity import color_complexity, texture_complexity
-from tools.research.quality.looks import Look
+from tools.research.quality.observations import Observation
 from tools.research.quality.study import Study, percent, plainly_right
 from tools.shared.tables import Cell, P, Table
 
 _BINS = 4
 #: What a picture's clutter is measured by.
-MEASURES: dict[str, Callable[[Look], float]] = {
-    "objects": lambda look: look.case.objects + look.case.distractors,
-    "texture": lambda look: texture_complexity(look.case.image),
-    "color": lambda look: color_complexity(look.case.image),
+MEASURES: dict[str, Callable[[Case], float]] = {
+    "objects": lambda case: case.objects + case.distractors,
+    "texture": lambda case: texture_complexity(case.image),
+    "color": lambda case: color_complexity(case.image),
 }
 
 
-def entropy_of(look: Look, rows: Sequence[int]) -> float:
-    """Return the entropy of the question pass's last step over some rows of the tap."""
-    return attention_entropy(look.question[-1][list(rows)])
+def entropies(observations: Sequence[Observation], rows: Sequence[int]) -> NDArray[np.float64]:
+    """Return the entropies of the question passes' last steps over some rows of the tap, (n,)."""
+    return np.array([attention_entropy(each.question[-1][list(rows)]) for each in observations])
 
 
 def by_clutter(study: Study) -> Table:
     """Return accuracies on small targets by the number of things in the picture."""
-    values = [look.case.objects + look.case.distractors for look in study.looks("small")]
+    values = [MEASURES["objects"](each.case) for each in study.observations("small")]
     return _by(study, "clutter", "Small targets by clutter", "things", np.array(values))
 
 
 def by_size(study: Study) -> Table:
     """Return accuracies on small targets by the target's side."""
-    sides = [look.case.target.side for look in study.looks("small") if look.case.target]
+    targets = [each.case.target for each in study.observations("small")]
+    sides = [target.side for target in targets if target]
     title = "Small targets by size, pixels of 640"
     return _by(study, "size", title, "side", np.array(sides))
 
 
 def by_entropy(study: Study) -> Table:
     """Return accuracies by attention entropy, over all groups (paper, section 3.3)."""
-    rows = rows_of(study)
-    looks = [look for group in GROUPS for look in study.looks(group)]
-    found = [study.outcomes(group, [study.default])[0].right for group in GROUPS]
-    entropy = np.array([entropy_of(look, rows) for look in looks])
-    columns = {"plain": plainly_right(looks), "CARVE": np.concatenate(found)}
+    observations = [each for group in GROUPS for each in study.observations(group)]
+    right = [study.outcomes(group, [study.default])[0].right for group in GROUPS]
+    entropy = entropies(observations, rows_of(study))
+    columns = {"plain": plainly_right(observations), "CARVE": np.concatenate(right)}
     title = "All questions by attention entropy, nats"
     return _binned("entropy_accuracy", title, "entropy", entropy, columns)
 
 
 def _by(study: Study, name: str, title: str, label: str, values: NDArray[Any]) -> Table:
-    looks = study.looks("small")
     oracle = study.crops()[0]
     carve, alone, cropped = study.outcomes("small", [study.default, study.alone, oracle])
     columns = {
-        "plain": plainly_right(looks),
+        "plain": plainly_right(study.observations("small")),
         "CARVE": carve.right,
         "question alone": alone.right,
         "oracle crop": cropped.right,
@@ -74,9 +73,9 @@ def _binned(
     """Cut the questions into bins of about equal number."""
     edges = np.unique(np.quantile(values, np.linspace(0, 1, _BINS + 1)))
     bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(len(edges) - 2, 0))
-    rows: list[list[Cell | P]] = []
-    for one in np.unique(bins):
-        inside = bins == one
+    rows: list[list[Cell]] = []
+    for number in np.unique(bins):
+        inside = bins == number
         low, high = values[inside].min(), values[inside].max()
         shown = f"{low:.2f} to {high:.2f}" if values.dtype.kind == "f" else f"{low} to {high}"
         cells = (percent(right[inside]) for right in columns.values())
@@ -86,47 +85,46 @@ def _binned(
 
 def rows_of(study: Study) -> list[int]:
     """Return the rows of the tap that the default settings read."""
-    return study.bench.manifest.decoder.rows(study.defaults.layers)
+    return study.bundle.manifest.decoder.rows(study.defaults.layers)
 
 
 def entropy_by_layer(study: Study) -> Table:
     """Return the mean attention entropy of every group and layer."""
-    tapped = study.bench.manifest.decoder.tapped_layers
-    rows: list[list[Cell | P]] = []
+    tapped = study.bundle.manifest.decoder.tapped_layers
+    rows: list[list[Cell]] = []
     for group in GROUPS:
-        looks = study.looks(group)
-        means = [np.mean([entropy_of(look, [row]) for look in looks]) for row in range(len(tapped))]
+        observations = study.observations(group)
+        means = [entropies(observations, [row]).mean() for row in range(len(tapped))]
         rows.append([group, *(round(float(mean), 2) for mean in means)])
     columns = ("questions", *(f"layer {layer}" for layer in tapped))
-    largest = np.log(study.bench.manifest.image.fewest_tokens)
+    largest = np.log(study.bundle.manifest.image.fewest_tokens)
     note = f"Nats, of the question pass's last step; an even spread has {largest:.2f}."
     return Table("entropy_layers", "Attention entropy by layer", columns, rows, note)
 
 
 def entropy_and_complexity(study: Study) -> Table:
     """Return rank correlations of entropy with three measures of clutter (section 3.2)."""
-    looks = [look for group in ("small", "distractor") for look in study.looks(group)]
-    measured = complexities(looks)
-    tapped = study.bench.manifest.decoder.tapped_layers
-    chosen = {f"layer {layer}": [row] for row, layer in enumerate(tapped)}
-    rows: list[list[Cell | P]] = []
-    for name, layers in chosen.items():
-        entropy = [entropy_of(look, layers) for look in looks]
-        found = [stats.spearmanr(entropy, values) for values in measured.values()]
-        cells = [cell for one in found for cell in (f"{one.statistic:+.2f}", P(float(one.pvalue)))]
-        rows.append([name, *cells])
+    groups: tuple[Group, ...] = ("small", "distractor")
+    observations = [each for group in groups for each in study.observations(group)]
+    measured = complexities(observations)
+    rows: list[list[Cell]] = []
+    for row, layer in enumerate(study.bundle.manifest.decoder.tapped_layers):
+        entropy = entropies(observations, [row])
+        cells: list[Cell] = []
+        for values in measured.values():
+            test = stats.spearmanr(entropy, values)
+            cells += [f"{test.statistic:+.2f}", P(float(test.pvalue))]
+        rows.append([f"layer {layer}", *cells])
     heads = [head for name in measured for head in (name, f"p ({name})")]
     note = "Spearman's rank correlation over questions on small objects, and its p-value."
     title = "Attention entropy against clutter"
     return Table("entropy_complexity", title, ("entropy of", *heads), rows, note)
 
 
-def complexities(looks: Sequence[Look]) -> dict[str, list[float]]:
+def complexities(observations: Sequence[Observation]) -> dict[str, list[float]]:
     """Return every measure of clutter for every question; each picture is measured once."""
-    found: dict[tuple[str, int], float] = {}
-    for name, measure in MEASURES.items():
-        for look in looks:
-            key = name, id(look.case.image)
-            if key not in found:
-                found[key] = measure(look)
-    return {name: [found[name, id(look.case.image)] for look in looks] for name in MEASURES}
+    groups = list(by_picture(observations))
+    return {
+        name: [value for group in groups for value in [measure(group[0].case)] * len(group)]
+        for name, measure in MEASURES.items()
+    }

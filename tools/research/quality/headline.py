@@ -1,4 +1,4 @@
-"""The main tables: every kind of question, and every way to look."""
+"""The main tables: every kind of question, and every way to choose a part of the picture."""
 
 from __future__ import annotations
 
@@ -7,46 +7,39 @@ from typing import get_args
 import numpy as np
 
 from carve_models.settings import VARIANTS, FinalPrompt
-from tools.research.pocket.cases import Group
 from tools.research.quality.attempts import Attempt, Carved
-from tools.research.quality.bench import skips
+from tools.research.quality.cached_bundle import skips
 from tools.research.quality.study import (
-    AUTOMATIC,
-    LINES,
+    CATEGORIES,
     Study,
     accuracy,
     paired_difference,
     percent,
     plainly_right,
 )
-from tools.shared.tables import Cell, P, Table
-
-_TARGETED: tuple[Group, ...] = ("small", "distractor")
+from tools.shared.tables import Cell, Table
 
 
 def by_kind(study: Study) -> Table:
     """Return plain, CARVE and the question's attention alone, for every kind of question."""
-    rows: list[list[Cell | P]] = []
-    for line in LINES:
-        looks = study.looks(line.group)
-        chosen = line.select(looks)
-        some = [look for look, belongs in zip(looks, chosen, strict=True) if belongs]
-        plain = plainly_right(some)
-        found = study.outcomes(line.group, (study.default, study.alone, study.automatic))
-        carve, alone, automatic = (one.right[chosen] for one in found)
+    rows: list[list[Cell]] = []
+    attempts = (study.default, study.alone, study.automatic)
+    for category in CATEGORIES:
+        observations, (carve, alone, automatic) = study.category(category, attempts)
+        plain = plainly_right(observations)
         rows.append(
             [
-                line.name,
-                len(some),
-                len({id(look.case.image) for look in some}),
-                *(accuracy(right, some) for right in (plain, carve, alone, automatic)),
+                category.name,
+                len(observations),
+                len({id(observation.image) for observation in observations}),
+                *(accuracy(right, observations) for right in (plain, carve, alone, automatic)),
                 *paired_difference(carve, plain),
                 *paired_difference(carve, alone),
             ]
         )
     columns = (
         *("questions", "number", "pictures", "plain", "CARVE", "question alone", "auto everywhere"),
-        *("CARVE : plain", "p", "CARVE : alone", "p "),
+        *("CARVE : plain", "p", "CARVE : alone", "p"),
     )
     note = (
         "Percent with 95 % intervals, pictures resampled. A : B counts the questions that only A, "
@@ -62,28 +55,22 @@ def adaptive(study: Study) -> Table | None:
         return None
     always = Carved("always", settings.override(adaptive=False))
     mode = Carved("adaptive", settings.override(adaptive=True, early_exit=False))
-    rows: list[list[Cell | P]] = []
-    for line in LINES:
-        looks = study.looks(line.group)
-        chosen = line.select(looks)
-        plain = plainly_right(looks)[chosen]
-        carve, kept = (one.right[chosen] for one in study.outcomes(line.group, (always, mode)))
-        scores = (percent(plain), percent(carve), percent(kept))
-        skipped = np.array([skips(study.bench.manifest, one, mode.settings) for one in looks])[
-            chosen
-        ]
+    rows: list[list[Cell]] = []
+    for category in CATEGORIES:
+        observations, (carve, adaptive) = study.category(category, (always, mode))
+        plain = plainly_right(observations)
+        skipped = [skips(study.bundle.manifest, each, mode.settings) for each in observations]
         rows.append(
             [
-                line.name,
-                percent(skipped),
-                *scores,
-                *paired_difference(kept, plain),
-                *paired_difference(kept, carve),
+                category.name,
+                *(percent(share) for share in (np.array(skipped), plain, carve, adaptive)),
+                *paired_difference(adaptive, plain),
+                *paired_difference(adaptive, carve),
             ]
         )
     columns = (
         *("questions", "skipped", "plain", "CARVE always", "adaptive"),
-        *("adaptive : plain", "p", "adaptive : always", "p "),
+        *("adaptive : plain", "p", "adaptive : always", "p"),
     )
     return Table(
         "adaptive",
@@ -109,17 +96,13 @@ def ways(study: Study) -> Table:
         for prompt in prompts
         if prompt != settings.final_prompt
     ]
-    return _ways(study, "ways", "Ways to look, small targets", [*attempts, *study.crops()])
+    return _ways(study, "ways", "Ways to choose a part, small targets", [*attempts, *study.crops()])
 
 
 def automatic(study: Study) -> Table:
     """Return each automatic setting on its own, beside fixed ones, on small targets."""
     settings = study.defaults
-    attempts: list[Attempt] = [study.default, study.automatic]
-    attempts += [
-        Carved(f"{name} auto", settings.override(**{name: value}))
-        for name, value in AUTOMATIC.items()
-    ]
+    attempts: list[Attempt] = [study.default, study.automatic, *study.each_automatic()]
     on = settings.override(contrast="on")
     attempts += [
         Carved("regularizer auto, contrast on", on.override(regularizer="auto")),
@@ -132,14 +115,15 @@ def automatic(study: Study) -> Table:
 
 
 def _ways(study: Study, name: str, title: str, attempts: list[Attempt]) -> Table:
-    looks = study.looks("small")
+    observations = study.observations("small")
     reference = study.outcomes("small", [study.default])[0].right
-    rows: list[list[Cell | P]] = [["plain", accuracy(plainly_right(looks), looks), *[None] * 5]]
+    plain = accuracy(plainly_right(observations), observations)
+    rows: list[list[Cell]] = [["plain", plain, *[None] * 5]]
     for attempt, outcome in zip(attempts, study.outcomes("small", attempts), strict=True):
         rows.append(
             [
                 attempt.name,
-                accuracy(outcome.right, looks),
+                accuracy(outcome.right, observations),
                 percent(outcome.in_mask),
                 percent(outcome.in_box),
                 100 * float(np.median(outcome.share)),
@@ -156,16 +140,11 @@ def _ways(study: Study, name: str, title: str, attempts: list[Attempt]) -> Table
 
 def automatic_everywhere(study: Study) -> Table:
     """Return the automatic settings on every kind of question."""
-    names = ("default", "auto everywhere", *(f"{name} auto" for name in AUTOMATIC))
-    rows: list[list[Cell | P]] = []
-    attempts = [study.default, study.automatic]
-    attempts += [
-        Carved(f"{name} auto", study.defaults.override(**{name: value}))
-        for name, value in AUTOMATIC.items()
-    ]
-    for line in LINES:
-        chosen = line.select(study.looks(line.group))
-        found = study.outcomes(line.group, attempts)
-        rows.append([line.name, *(percent(one.right[chosen]) for one in found)])
+    attempts = [study.default, study.automatic, *study.each_automatic()]
+    rows: list[list[Cell]] = []
+    for category in CATEGORIES:
+        _, right = study.category(category, attempts)
+        rows.append([category.name, *map(percent, right)])
+    columns = ("questions", "default", *(attempt.name for attempt in attempts[1:]))
     title = "Automatic settings, every kind of question"
-    return Table("automatic_kinds", title, ("questions", *names), rows, "Percent right.")
+    return Table("automatic_kinds", title, columns, rows, "Percent right.")

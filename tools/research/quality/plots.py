@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tools.research.quality.breakdown import complexities, entropy_of, rows_of
+from tools.research.quality.breakdown import complexities, entropies, rows_of
 from tools.research.quality.study import Study
 from tools.shared.statistics import Interval
 from tools.shared.tables import Table
@@ -22,13 +22,12 @@ def plot_kinds(table: Table, path: Path) -> None:
     figure, axes = plt.subplots(figsize=_SIZE)
     places = np.arange(len(table.rows))
     for index, name in enumerate(names):
-        found = [row[list(table.columns).index(name)] for row in table.rows]
-        cells = [one for one in found if isinstance(one, Interval)]
-        height = [one.estimate for one in cells]
-        below = [one.estimate - one.low for one in cells]
-        above = [one.high - one.estimate for one in cells]
-        width = 0.8 / len(names)
-        axes.bar(places + index * width, height, width, yerr=(below, above), label=name)
+        column = list(table.columns).index(name)
+        cells = [row[column] for row in table.rows]
+        known = [cell if isinstance(cell, Interval) else 3 * (np.nan,) for cell in cells]
+        height, low, high = np.array(known).T
+        error, width = (height - low, high - height), 0.8 / len(names)
+        axes.bar(places + index * width, height, width, yerr=error, label=name)
     axes.set_xticks(places + 0.3, [str(row[0]) for row in table.rows])
     axes.set_ylabel("right, %")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize="small")
@@ -63,9 +62,9 @@ def plot_bins(table: Table, path: Path) -> None:
 
 def plot_entropy(study: Study, path: Path) -> None:
     """Draw attention entropy against every measure of clutter."""
-    looks, rows = study.looks("small"), rows_of(study)
-    entropy = [entropy_of(look, rows) for look in looks]
-    measured = complexities(looks)
+    observations = study.observations("small")
+    entropy = entropies(observations, rows_of(study))
+    measured = complexities(observations)
     figure, all_axes = plt.subplots(1, len(measured), figsize=_SIZE, sharey=True)
     for axes, (name, values) in zip(all_axes, measured.items(), strict=True):
         axes.scatter(values, entropy, s=4, alpha=0.5)

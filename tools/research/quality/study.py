@@ -9,12 +9,41 @@ from typing import Any
 import numpy as np
 
 from carve_models.settings import Settings
-from tools.research.pocket.cases import GROUPS, Group, Part
+from tools.research.pocket.world.cases import GROUPS, Group, Part
 from tools.research.quality.attempts import Attempt, Carved, Cropped
-from tools.research.quality.bench import Bench, Flags, Outcome
-from tools.research.quality.looks import Look
-from tools.shared.statistics import Interval, bootstrap_interval, mcnemar
-from tools.shared.tables import P
+from tools.research.quality.cached_bundle import CachedBundle, Flags, Outcome
+from tools.research.quality.observations import Observation
+from tools.shared.statistics import bootstrap_interval, mcnemar
+from tools.shared.tables import Cell, P, interval_cell
+
+#: The automatic settings, each of which is also tried on its own.
+AUTOMATIC: dict[str, Any] = {
+    "contrast": "auto",
+    "regularizer": "auto",
+    "mask_top_p": "auto",
+}
+
+
+@dataclass(frozen=True)
+class Category:
+    """A kind of question that is reported on its own: some of a group."""
+
+    name: str
+    group: Group
+    belongs: Callable[[Observation], bool] = lambda observation: True
+
+    def select(self, observations: Sequence[Observation]) -> Flags:
+        """Return which questions of the group belong to the category."""
+        return np.array([self.belongs(observation) for observation in observations], np.bool_)
+
+
+PRESENCE = Category("presence", "general", lambda observation: observation.case.kind == "exists")
+#: Yes/no presence is a category of its own, as in POPE.
+CATEGORIES: tuple[Category, ...] = (
+    *(Category(group, group) for group in GROUPS if group != "general"),
+    PRESENCE,
+    Category("other kinds", "general", lambda observation: observation.case.kind != "exists"),
+)
 
 
 @dataclass(frozen=True)
@@ -29,38 +58,52 @@ class Size:
 class Study:
     """Questions of one part of the splits, answered in many ways; nothing is tried twice."""
 
-    bench: Bench
+    bundle: CachedBundle
     part: Part
     size: Size
-    _looks: dict[Group, list[Look]] = field(default_factory=dict)
+    _observations: dict[Group, list[Observation]] = field(default_factory=dict)
     _outcomes: dict[tuple[Group, Attempt, int], Outcome] = field(default_factory=dict)
 
     @property
     def defaults(self) -> Settings:
         """The bundle's settings."""
-        return self.bench.manifest.defaults
+        return self.bundle.manifest.defaults
 
-    def looks(self, group: Group, pictures: int | None = None) -> list[Look]:
+    def observations(self, group: Group, pictures: int | None = None) -> list[Observation]:
         """Return a group's questions, about its first pictures only if told."""
-        if group not in self._looks:
-            self._looks[group] = self.bench.looks(self.part, group, self.size.pictures)
-        found = self._looks[group]
+        if group not in self._observations:
+            self._observations[group] = self.bundle.observations(
+                self.part, group, self.size.pictures
+            )
+        observations = self._observations[group]
         if pictures is None:
-            return found
-        chosen = list(dict.fromkeys(id(one.case.image) for one in found))[:pictures]
-        return [one for one in found if id(one.case.image) in chosen]
+            return observations
+        chosen = list(dict.fromkeys(id(each.image) for each in observations))[:pictures]
+        return [each for each in observations if id(each.image) in chosen]
 
     def outcomes(
         self, group: Group, attempts: Iterable[Attempt], pictures: int | None = None
     ) -> list[Outcome]:
         """Return what each way makes of a group."""
-        wanted, looks = list(attempts), self.looks(group, pictures)
-        open_ones = [one for one in wanted if (group, one, len(looks)) not in self._outcomes]
-        if open_ones:
-            found = self.bench.outcomes(looks, open_ones, f"{self.part} {group}")
-            for attempt, outcome in zip(open_ones, found, strict=True):
-                self._outcomes[group, attempt, len(looks)] = outcome
-        return [self._outcomes[group, one, len(looks)] for one in wanted]
+        observations = self.observations(group, pictures)
+        keys = [(group, attempt, len(observations)) for attempt in attempts]
+        missing = [key for key in keys if key not in self._outcomes]
+        if missing:
+            new = self.bundle.outcomes(
+                observations, [attempt for _, attempt, _ in missing], f"{self.part} {group}"
+            )
+            self._outcomes.update(zip(missing, new, strict=True))
+        return [self._outcomes[key] for key in keys]
+
+    def category(
+        self, category: Category, attempts: Sequence[Attempt]
+    ) -> tuple[list[Observation], list[Flags]]:
+        """Return the questions of a category, and which of them each way answers rightly."""
+        observations = self.observations(category.group)
+        chosen = category.select(observations)
+        outcomes = self.outcomes(category.group, attempts)
+        belonging = [observations[index] for index in np.flatnonzero(chosen)]
+        return belonging, [outcome.right[chosen] for outcome in outcomes]
 
     @property
     def default(self) -> Carved:
@@ -77,6 +120,13 @@ class Study:
         """Whatever can follow from the attention does."""
         return Carved("auto everywhere", self.defaults.override(**AUTOMATIC))
 
+    def each_automatic(self) -> list[Carved]:
+        """Each automatic setting on its own."""
+        return [
+            Carved(f"{name} auto", self.defaults.override(**{name: value}))
+            for name, value in AUTOMATIC.items()
+        ]
+
     def crops(self) -> list[Cropped]:
         """Crops that know nothing of the attention."""
         return [
@@ -86,44 +136,15 @@ class Study:
         ]
 
 
-#: The automatic settings, each of which is also tried on its own.
-AUTOMATIC: dict[str, Any] = {
-    "contrast": "auto",
-    "regularizer": "auto",
-    "mask_top_p": "auto",
-}
-
-
-@dataclass(frozen=True)
-class Line:
-    """A kind of question that is reported on its own: some of a group."""
-
-    name: str
-    group: Group
-    belongs: Callable[[Look], bool] = lambda look: True
-
-    def select(self, looks: Sequence[Look]) -> Flags:
-        """Return which questions of the group belong to the line."""
-        return np.array([self.belongs(one) for one in looks], np.bool_)
-
-
-#: Yes/no presence is a line of its own, as in POPE.
-LINES: tuple[Line, ...] = (
-    *(Line(group, group) for group in GROUPS if group != "general"),
-    Line("presence", "general", lambda look: look.case.kind == "exists"),
-    Line("other kinds", "general", lambda look: look.case.kind != "exists"),
-)
-
-
-def plainly_right(looks: Sequence[Look]) -> Flags:
+def plainly_right(observations: Sequence[Observation]) -> Flags:
     """Return which plain answers are right."""
-    return np.array([one.plain == one.case.answer for one in looks], np.bool_)
+    return np.array([each.plain == each.case.answer for each in observations], np.bool_)
 
 
-def accuracy(right: Flags, looks: Sequence[Look]) -> Interval:
+def accuracy(right: Flags, observations: Sequence[Observation]) -> Cell:
     """Return the percentage with its interval; questions about one picture are drawn together."""
-    clusters = [id(one.case.image) for one in looks]
-    return Interval(*(100 * end for end in bootstrap_interval(right, clusters=clusters)))
+    clusters = [id(each.image) for each in observations]
+    return interval_cell(bootstrap_interval(right, clusters=clusters).percent)
 
 
 def percent(flags: Flags) -> float:

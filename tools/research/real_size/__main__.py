@@ -5,24 +5,22 @@ python -m tools.research.real_size qwen2.5-vl-3b
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from tools.research.real_size.measure import measured
+from tools.research.real_size.models import MODELS
 from tools.research.real_size.stages import answer, export, make
-from tools.research.real_size.subjects import SUBJECTS
+from tools.shared.files import write_json
+from tools.shared.memory import measured
+from tools.shared.tables import Table, open_console
 
 _GIGABYTE = 1e9
 
 
 @click.command()
-@click.argument("name", type=click.Choice(list(SUBJECTS)))
+@click.argument("name", type=click.Choice(list(MODELS)))
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
@@ -37,7 +35,7 @@ def main(name: str, folder: Path, depth: int | None, export_only: bool) -> None:
 
     With fewer layers the export is compared with PyTorch, in full depth it is not.
     """
-    console = Console()
+    console = open_console()
     folder /= name if depth is None else f"{name}-depth-{depth}"
     checkpoint, bundle = folder / "checkpoint", folder / "bundle"
     stages = []
@@ -56,16 +54,15 @@ def main(name: str, folder: Path, depth: int | None, export_only: bool) -> None:
     for work in works:
         console.print(f"{work[0]} ...")
         stages.append(measured(*work))
-    table = Table("stage", "seconds", "own memory, GB", "files in memory, GB", "on disk, GB")
+    rows = []
     for stage in stages:
-        figures = [stage.seconds, stage.own_bytes / _GIGABYTE, stage.mapped_bytes / _GIGABYTE]
-        size = stage.result.get("bytes")
-        on_disk = "" if size is None else f"{size / _GIGABYTE:.2f}"
-        table.add_row(stage.name, *(f"{figure:.2f}" for figure in figures), on_disk)
-    console.print(table)
-    report = folder / "report.json"
-    report.write_text(json.dumps([asdict(stage) for stage in stages], indent=1, default=float))
-    console.print(f"details: {report}")
+        sizes = (stage.own_bytes, stage.mapped_bytes, stage.result.get("bytes"))
+        gigabytes = ("" if size is None else f"{size / _GIGABYTE:.2f}" for size in sizes)
+        rows.append([stage.name, f"{stage.seconds:.2f}", *gigabytes])
+    columns = ("stage", "seconds", "own memory, GB", "files in memory, GB", "on disk, GB")
+    Table("stages", name, columns, rows).show(console)
+    write_json(folder / "report.json", stages)
+    console.print(f"details: {folder / 'report.json'}")
 
 
 if __name__ == "__main__":

@@ -7,17 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tools.research.real_size.subjects import SUBJECTS
+from tools.research.real_size.models import MODELS
 
 PICTURE = Path(__file__).parents[3] / "models" / "pocket" / "example.jpg"
 
 
 def make(name: str, folder: Path, depth: int | None) -> dict[str, Any]:
     """Write the checkpoint, unless it is there."""
-    from tools.research.real_size.checkpoint import write_checkpoint
+    from tools.shared.models.random_checkpoint import write_checkpoint
 
     if not (folder / "model.safetensors.index.json").is_file():
-        write_checkpoint(SUBJECTS[name], folder, depth)
+        write_checkpoint(MODELS[name], folder, depth)
     return {"bytes": _size(folder)}
 
 

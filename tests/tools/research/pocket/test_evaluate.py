@@ -8,7 +8,7 @@ import pytest
 
 from carve_runtime.bundle import open_bundle
 from tools.research.pocket.evaluate import choose, points_at_target, score
-from tools.research.quality.bench import Bench
+from tools.research.quality.cached_bundle import CachedBundle
 from tools.research.quality.study import Size, Study
 
 
@@ -20,9 +20,9 @@ def test_harm_beyond_a_point_costs_what_it_loses() -> None:
 
 
 def test_the_search_ends_with_settings_that_point(tmp_path: Path) -> None:
-    study = Study(Bench(open_bundle(), tmp_path), "dev", Size(pictures=1, grid=1))
+    study = Study(CachedBundle(open_bundle(), tmp_path), "dev", Size(pictures=1, grid=1))
     chosen = choose(study, layers=(0, 1))
     assert 1 in chosen.layers  # layer 0 looks everywhere
     assert chosen.rule == "paper"
-    looks = study.looks("small")
-    assert sum(points_at_target(study, look, chosen) for look in looks) >= 2
+    observations = study.observations("small")
+    assert sum(points_at_target(study, each, chosen) for each in observations) >= 2

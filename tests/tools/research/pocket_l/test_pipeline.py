@@ -17,22 +17,23 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
-from carve_export import ExportOptions, export_bundle
 from carve_models.errors import CheckpointError
+from carve_runtime.decoder.model import Model
 from tests.checkpoints.tokenizer import byte_level_tokenizer
 from tests.support import POCKET
-from tools.research.pocket.architecture import GRID, IMAGE_TOKENS, PATCH
-from tools.research.pocket.cases import cases
-from tools.research.pocket.dense import patch_labels
-from tools.research.pocket.views import MAX_OBJECTS, OBJECT
-from tools.research.pocket.vocabulary import COLOR_NAMES, SHAPE_NAMES, TEXTS
+from tools.research.pocket.world.cases import cases
+from tools.research.pocket.world.labels import patch_labels
+from tools.research.pocket.world.model_input import GRID, IMAGE_TOKENS, PATCH
+from tools.research.pocket.world.views import MAX_OBJECTS, OBJECT
+from tools.research.pocket.world.vocabulary import COLOR_NAMES, SHAPE_NAMES, TEXTS
 from tools.research.pocket_l.__main__ import main
-from tools.research.pocket_l.attention import Reader
-from tools.research.pocket_l.build import built_identity
+from tools.research.pocket_l.build import built_identity, export
 from tools.research.pocket_l.checkpoint import PROMPT
-from tools.research.pocket_l.language_model import load_language_model
-from tools.research.pocket_l.questions import scene_questions
-from tools.research.pocket_l.words import PatchWords
+from tools.research.pocket_l.fit.words import PatchWords
+from tools.research.pocket_l.pointing.questions import scene_questions
+from tools.shared.models.bundles import fixed_grid
+from tools.shared.models.language_model import load_language_model
+from tools.shared.models.passes import first_attention
 
 LAYERS = 3
 
@@ -55,7 +56,7 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=True,
-        initializer_range=0.2,  # larger than usual: attention should not be flat
+        initializer_range=0.2,  # larger than by default: attention should not be flat
     )
     torch.manual_seed(0)
     LlamaForCausalLM(config).save_pretrained(folder)
@@ -73,9 +74,9 @@ def built(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(out: Path, *arguments: str) -> str:
-    found = CliRunner().invoke(main, ["--out", str(out), "--threads", "1", *arguments])
-    assert found.exit_code == 0, found.output
-    return found.output
+    result = CliRunner().invoke(main, ["--out", str(out), "--threads", "1", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def build(out: Path, llama: Path) -> str:
@@ -86,9 +87,9 @@ def build(out: Path, llama: Path) -> str:
 
 
 def test_the_report_is_complete(built: Path) -> None:
-    found = json.loads((built / "report" / "findings.json").read_text())
-    assert found["questions"] == [3, 3]
-    assert len(found["curves"]["contrast"]) == LAYERS + 1
+    findings = json.loads((built / "report" / "findings.json").read_text())
+    assert findings["questions"] == [3, 3]
+    assert len(findings["curves"]["contrast"]) == LAYERS + 1
     assert "within one token" in (built / "report" / "findings.md").read_text()
     for name in ("layers", "examples"):
         assert Image.open(built / "report" / f"{name}.png").size[0] > 100
@@ -112,28 +113,24 @@ def test_rows_are_those_of_each_prompt_alone(built: Path) -> None:
     folder = built / "checkpoint"
     image = next(scene_questions("dev", 1, 1)).image
     texts = ["What letter is on the red square?", "Where?"]
-    rows = Reader.load(str(folder), PROMPT).rows(image, texts)
+    _, rows = first_attention(Model(export(built)), image, texts)
     assert rows.shape == (len(texts), LAYERS, IMAGE_TOKENS)
     model = LlavaForConditionalGeneration.from_pretrained(folder, attn_implementation="eager")
     processor = AutoProcessor.from_pretrained(folder)
-    for text, found in zip(texts, rows, strict=True):
+    for text, actual in zip(texts, rows, strict=True):
         prompt = PROMPT.format(text=text)
-        inputs = processor(images=image, text=prompt, return_tensors="pt", add_special_tokens=False)
+        inputs = processor(images=image, text=prompt, return_tensors="pt")
         where = inputs["input_ids"][0] == model.config.image_token_id
         with torch.inference_mode():
             output = model(**inputs, output_attentions=True)
-        wanted = torch.stack([layer[0, :, -1, where].mean(dim=0) for layer in output.attentions])
-        np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-4, atol=1e-7)
+        expected = torch.stack([layer[0, :, -1, where].mean(dim=0) for layer in output.attentions])
+        np.testing.assert_allclose(actual, expected.numpy(), rtol=1e-4, atol=1e-7)
 
 
-def test_the_checkpoint_can_be_exported(built: Path, tmp_path: Path) -> None:
-    folder = built / "checkpoint"
-    options = ExportOptions(
-        layers=(LAYERS - 1,), **json.loads((folder / "settings.json").read_text())
-    )
-    report = export_bundle(str(folder), tmp_path / "bundle", options)
-    assert report.manifest.decoder.tapped_layers == (LAYERS - 1,)
-    assert report.manifest.image.fixed_grid == (GRID, GRID)
+def test_the_bundle_exposes_every_layer(built: Path) -> None:
+    manifest = export(built).manifest
+    assert manifest.decoder.tapped_layers == tuple(range(LAYERS))
+    assert fixed_grid(manifest) == (GRID, GRID)
 
 
 def test_patches_are_described_in_words(tiny_llama: Path) -> None:
@@ -142,17 +139,17 @@ def test_patches_are_described_in_words(tiny_llama: Path) -> None:
     side = 4 * PATCH
     objects = np.array([(side, side, side, side, 1.0, color, shape, text)], OBJECT)
     labels = patch_labels(objects)
-    found = PatchWords(language).targets(labels)
-    assert found.shape == (IMAGE_TOKENS, language.embeddings.shape[1])
+    actual = PatchWords(language).targets(labels)
+    assert actual.shape == (IMAGE_TOKENS, language.embeddings.shape[1])
     read = int(labels.text.argmax())
 
     def embedding(text: str) -> np.ndarray:
         ids = language.tokenizer(text, add_special_tokens=False).input_ids
         return np.asarray(language.embeddings[ids].sum(dim=0).numpy())
 
-    wanted = embedding(" red") + embedding(" square") + embedding(" K")
-    np.testing.assert_allclose(found[read], wanted, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found[-1], embedding(" background"), rtol=1e-6)
+    expected = embedding(" red") + embedding(" square") + embedding(" K")
+    np.testing.assert_allclose(actual[read], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(actual[-1], embedding(" background"), rtol=1e-6)
 
 
 def test_questions_are_about_letters_and_know_every_object() -> None:

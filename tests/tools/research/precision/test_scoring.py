@@ -47,11 +47,11 @@ def test_losses_are_those_of_pytorch(bundle: Bundle, ids: NDArray[np.int64]) -> 
             logits = model(input_ids=part[None]).logits[0, :-1]
         losses.append(cross_entropy(logits, part[1:], reduction="none"))
         best.append(logits.argmax(dim=-1))
-    found = score(bundle, ids, WINDOW)
-    wanted = torch.cat(losses).numpy()
-    np.testing.assert_allclose(found.losses, wanted, rtol=1e-4, atol=1e-4)
-    assert found.perplexity == pytest.approx(np.exp(wanted.mean()), rel=1e-4)
-    assert (found.best == torch.cat(best).numpy()).all()
+    actual = score(bundle, ids, WINDOW)
+    expected = torch.cat(losses).numpy()
+    np.testing.assert_allclose(actual.losses, expected, rtol=1e-4, atol=1e-4)
+    assert actual.perplexity == pytest.approx(np.exp(expected.mean()), rel=1e-4)
+    assert (actual.best == torch.cat(best).numpy()).all()
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8", "int4"])
@@ -60,22 +60,22 @@ def test_a_lowered_decoder_is_cut_where_it_chooses(
 ) -> None:
     """Every position's logits are what the runtime returns when the text ends there."""
     (entry, *_) = json.loads((SCENES / "questions.json").read_text())
-    one = tmp_path / "one.json"
-    one.write_text(json.dumps([{**entry, "image": str(SCENES / entry["image"])}]))
-    options = LowerOptions(precisions=(precision, f"lm_head={precision}"), calibration=one)
+    calibration = tmp_path / "one.json"
+    calibration.write_text(json.dumps([{**entry, "image": str(SCENES / entry["image"])}]))
+    options = LowerOptions(precisions=(precision, f"lm_head={precision}"), calibration=calibration)
     lower_bundle(POCKET, tmp_path / "out", options)
-    made = open_bundle(tmp_path / "out")
-    *_, last = Predictor(made).logits(ids)
-    model = Model(made)
+    lowered = open_bundle(tmp_path / "out")
+    *_, last = Predictor(lowered).logits(ids)
+    model = Model(lowered)
     step = model.decoder.step(model.embed([ids], []), model.decoder.empty(len(ids)), Counts())
     np.testing.assert_allclose(last, step.logits, rtol=1e-5, atol=1e-4)
     np.testing.assert_array_equal(last.argmax(), step.logits.argmax())
 
 
 def test_agreement() -> None:
-    one, other = (Score(np.zeros(4), np.array(best)) for best in ([1, 2, 3, 4], [1, 2, 0, 4]))
-    assert (one.agreement(other), one.agreement(one)) == (0.75, 1)
-    assert one.perplexity == 1
+    left, right = (Score(np.zeros(4), np.array(best)) for best in ([1, 2, 3, 4], [1, 2, 0, 4]))
+    assert (left.agreement(right), left.agreement(left)) == (0.75, 1)
+    assert left.perplexity == 1
 
 
 @pytest.mark.parametrize(("length", "lengths"), [(8, [4, 4]), (9, [4, 4]), (10, [4, 4, 2])])

@@ -23,12 +23,12 @@ def test_one_edge_is_one_line_of_pixels() -> None:
 
 def test_more_stripes_have_more_texture() -> None:
     rows = np.arange(64)[:, None].repeat(64, axis=1)
-    found = [
+    textures = [
         texture_complexity(Image.fromarray((rows // width % 2 * 255).astype(np.uint8)))
         for width in (32, 16, 8)
     ]
-    assert found == sorted(found)
-    assert found[0] < found[-1]
+    assert textures == sorted(textures)
+    assert textures[0] < textures[-1]
 
 
 def test_all_hues_alike_often_are_most_complex() -> None:

@@ -1,0 +1,30 @@
+/* Written by `python -m tools.checks.settings_table --write`: do not edit. */
+#ifndef CARVE_SETTINGS_TABLE_H
+#define CARVE_SETTINGS_TABLE_H
+
+/* Choices: name, default, values in the order of carve.h's enumerators. */
+#define CHOICE_SETTINGS(X)                                                                         \
+    X(steps, CARVE_STEPS_ALL, "first", "all", "last")                                              \
+    X(strategy, CARVE_STRATEGY_ATTENTION_SUM, "attention_sum", "size", "remove_small")             \
+    X(rule, CARVE_RULE_RELEASED, "released", "paper")                                              \
+    X(contrast, CARVE_CONTRAST_ON, "on", "off", "auto")                                            \
+    X(geometry, CARVE_GEOMETRY_INPUT, "input", "released")                                         \
+    X(final_prompt, CARVE_FINAL_PAIR, "pair", "refined")
+
+/* Real numbers: name, default, lowest, whether it is excluded, highest, whether
+ * CARVE_AUTO is accepted, the range in words. */
+#define REAL_SETTINGS(X)                                                                           \
+    X(mask_top_p, 0.2, 0, true, 1, true, "a number above 0, at most 1")                            \
+    X(outlier_percent, 0.1, 0, false, 100, false, "a number from 0 to 100")                        \
+    X(regularizer, 1e-08, 0, false, HUGE_VAL, true, "a number of at least 0")
+
+/* Whole numbers: name, default, lowest, the range in words. */
+#define WHOLE_SETTINGS(X)                                                                          \
+    X(max_regions, 3, 1, "a whole number of at least 1")                                           \
+    X(max_new_tokens, 32, 1, "a whole number of at least 1")
+
+/* Whole numbers that may be left out, 0 in carve.h: name, lowest, the range in words. */
+#define OPTIONAL_SETTINGS(X)                                                                       \
+    X(max_refined_pixels, 1, "a whole number of at least 1")
+
+#endif

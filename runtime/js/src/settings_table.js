@@ -1,0 +1,37 @@
+// Written by `python -m tools.checks.settings_table --write`: do not edit.
+
+/** A setting's values; the graph's numbers follow the order. */
+export const CHOICES = {
+  steps: ["first", "all", "last"],
+  strategy: ["attention_sum", "size", "remove_small"],
+  rule: ["released", "paper"],
+  contrast: ["on", "off", "auto"],
+  geometry: ["input", "released"],
+  finalPrompt: ["pair", "refined"],
+};
+
+/** What a number may be; `above`: the lowest is excluded, `optional`: null is accepted. */
+export const NUMBERS = {
+  maskTopP: { accepted: "a number above 0, at most 1", low: 0, high: 1, above: true, auto: true },
+  maxRegions: { accepted: "a whole number of at least 1", low: 1, whole: true },
+  outlierPercent: { accepted: "a number from 0 to 100", low: 0, high: 100 },
+  regularizer: { accepted: "a number of at least 0", low: 0, auto: true },
+  maxNewTokens: { accepted: "a whole number of at least 1", low: 1, whole: true },
+  maxRefinedPixels: { accepted: "a whole number of at least 1", low: 1, whole: true, optional: true },
+};
+
+/** What a manifest without the setting means. */
+export const DEFAULTS = {
+  steps: "all",
+  strategy: "attention_sum",
+  rule: "released",
+  contrast: "on",
+  geometry: "input",
+  finalPrompt: "pair",
+  maskTopP: 0.2,
+  maxRegions: 3,
+  outlierPercent: 0.1,
+  regularizer: 1e-08,
+  maxNewTokens: 32,
+  maxRefinedPixels: null,
+};

@@ -1,0 +1,23 @@
+"""How tests compare floats: numpy's own comparisons take NaN for equal, these do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def assert_close(actual: Any, expected: Any, *, rtol: float = 0.0, atol: float = 0.0) -> None:
+    """Check that two arrays are finite, not empty and alike; equal where no tolerance is given.
+
+    Args:
+        actual: numbers of any shape.
+        expected: the same shape, or one number.
+        rtol: allowed difference, relative to the absolute expected values.
+        atol: allowed difference beside that.
+    """
+    for name, values in (("actual", actual), ("expected", expected)):
+        assert np.size(values), f"the {name} array is empty"
+        unlike = np.count_nonzero(~np.isfinite(values))
+        assert not unlike, f"{unlike} of {np.size(values)} {name} values are not finite"
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)

@@ -1,0 +1,103 @@
+"""What every consumer is asked, and Python's results."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from carve_export.steps.graphs import write_step_graphs
+from carve_models.folder import FileEntry
+from carve_models.image_rules import FixedImage
+from carve_models.manifest import read_manifest, write_manifest
+from carve_models.names import PREPROCESS, graph_file
+from carve_runtime import Carve, CarveResult
+from carve_runtime.bundle import sha256
+from tests.support import POCKET, SCENES
+
+Changes = Mapping[str, Any]
+
+#: Settings that replace the bundle's; each makes a difference, see ``test_cases.py``.
+CHANGES: list[Changes] = [
+    {"steps": "all", "strategy": "size", "rule": "released", "mask_top_p": 0.3},
+    {"steps": "all", "max_new_tokens": 1},
+    {"steps": "last", "strategy": "remove_small", "outlier_percent": 5.0},
+    {"final_prompt": "refined", "max_regions": 3, "mask_top_p": 0.3},
+    {"layers": [0, 2, 3], "max_refined_pixels": 5000},
+    {"contrast": "off"},
+    {"contrast": "auto"},
+    {"contrast": "auto", "layers": [2, 3], "steps": "all"},
+    {"regularizer": "auto", "mask_top_p": "auto", "steps": "all", "layers": [0, 1, 2]},
+]
+
+#: Asked of a bundle whose model does not see the whole image.
+CROPPED_CHANGES: list[Changes] = [{}, {"geometry": "released"}]
+
+_SCENE = json.loads((SCENES / "questions.json").read_text())[3]
+IMAGE, QUESTION = SCENES / _SCENE["image"], _SCENE["question"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image, a question, and Python's result under changed settings."""
+
+    bundle: Path
+    image: Path
+    question: str
+    result: CarveResult
+    changes: Changes = field(default_factory=dict)
+
+
+def answered(
+    vlm: Carve, bundle: Path, image: Path, question: str, changes: Changes | None = None
+) -> Pair:
+    """Ask in Python; a result that no consumer could miss is not a case."""
+    result = vlm.ask(image, question, **(changes or {}))
+    assert result.token_ids
+    assert result.mask.any()
+    assert np.isfinite(result.saliency).any()
+    return Pair(bundle, image, question, result, changes or {})
+
+
+def copied_pocket(folder: Path) -> Path:
+    """Copy pocket without its checkpoint."""
+    shutil.copytree(POCKET, folder, ignore=shutil.ignore_patterns("checkpoint"))
+    return folder
+
+
+def cropping_bundle(folder: Path) -> Path:
+    """Copy pocket with a rule that crops the centre: the sides of an image are not seen."""
+    manifest = read_manifest(copied_pocket(folder))
+    rule = manifest.image
+    assert isinstance(rule, FixedImage)
+    rule = msgspec.structs.replace(
+        rule, resize_to=None, resize_shortest_edge=rule.size[0], crop=rule.size
+    )
+    write_step_graphs(folder, rule)
+    name = graph_file(PREPROCESS)
+    entry = FileEntry(size=(folder / name).stat().st_size, sha256=sha256(folder / name))
+    files = {**manifest.files, name: entry}
+    write_manifest(folder, replace(manifest, image=rule, files=files))
+    return folder
+
+
+def random_texts(count: int) -> list[str]:
+    """Return texts of many scripts, spaces and parts of words that merge."""
+    random = np.random.default_rng(0)
+    pools = [range(1, 0x80), range(0x80, 0x250), range(0x2000, 0x2070), range(0x1F600, 0x1F640)]
+    words = ["What", " word", "'s", " 'll", "  ", "\n\n", "42", "</s>", "<image>", "é", "東京"]
+    texts = []
+    for _ in range(count):
+        parts = random.choice(words, random.integers(0, 5)).tolist()
+        pool = pools[random.integers(len(pools))]
+        parts += [chr(random.choice(pool)) for _ in range(random.integers(0, 8))]
+        parts += [chr(random.integers(0x250, 0xD800)) for _ in range(random.integers(0, 4))]
+        random.shuffle(parts)
+        texts.append("".join(parts))
+    return texts

@@ -1,0 +1,30 @@
+"""What C and JavaScript copy from Python is what Python says."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from tools.checks.settings_table.files import ROOT, generated_files
+from tools.checks.settings_table.table import Choice, Number, offered_settings
+
+
+@pytest.mark.parametrize("path", generated_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_committed_files_are_up_to_date(path: Path) -> None:
+    remedy = "run python -m tools.checks.settings_table --write"
+    assert path.read_text(encoding="utf-8") == generated_files()[path], remedy
+
+
+def test_the_settings_are_read_from_the_declarations() -> None:
+    choices, numbers = offered_settings()
+    assert Choice("rule", ("released", "paper"), "released") in choices
+    for number in (
+        Number("mask_top_p", 0.2, 0, True, 1, False, True, False),
+        Number("outlier_percent", 0.1, 0, False, 100, False, False, False),
+        Number("regularizer", 1e-8, 0, False, math.inf, False, True, False),
+        Number("max_regions", 3, 1, False, math.inf, True, False, False),
+        Number("max_refined_pixels", None, 1, False, math.inf, True, False, True),
+    ):
+        assert number in numbers

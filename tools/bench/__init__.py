@@ -1,0 +1,1 @@
+"""Speed and memory: in come bundles and their checkpoints, out go figures with their spread."""

@@ -1,0 +1,50 @@
+"""What the format of a bundle fixes: its version, and the names in it."""
+
+from __future__ import annotations
+
+from carve_models import names
+from carve_models.image_rules import FixedImage
+from carve_models.interface import preprocess_interface, refine_interface
+from carve_models.manifest import SCHEMA_VERSION
+
+#: Those of ``carve_models.names`` that the libraries need.
+_NAMES = (
+    "MANIFEST_FILE",
+    "TOKENIZER_FILE",
+    "PREPROCESS",
+    "VISION_ENCODER",
+    "EMBED_TOKENS",
+    "DECODER",
+    "CARVE_REFINE",
+    "PIXEL_VALUES",
+    "IMAGE_FEATURES",
+    "INPUT_IDS",
+    "INPUTS_EMBEDS",
+    "ATTENTION_MASK",
+    "POSITION_IDS",
+    "LOGITS",
+    "LAST_ROW",
+)
+
+#: A bundle's images of one size; its sizes do not matter to the names.
+_IMAGE = FixedImage(size=(1, 1), resize_to=(1, 1), grid=(1, 1), patch_size=1)
+
+
+def format_numbers() -> dict[str, float]:
+    """Return the schema's version and what a manifest without the key means, by constant."""
+    return {"SCHEMA_VERSION": SCHEMA_VERSION, "DEFAULT_MAX_ASPECT_RATIO": _IMAGE.max_aspect_ratio}
+
+
+def format_names() -> dict[str, str]:
+    """Return names of files, graphs and tensors, by constant."""
+    prefixes = {
+        "PAST_PREFIX": names.past_names([0])[0].split(".")[0],
+        "PRESENT_PREFIX": names.present_names([0])[0].split(".")[0],
+    }
+    graphs = (preprocess_interface(_IMAGE.size), refine_interface())
+    tensors = [tensor.name for graph in graphs for tensor in (*graph.inputs, *graph.outputs)]
+    return {
+        **{constant: getattr(names, constant) for constant in _NAMES},
+        **prefixes,
+        **{name.upper(): name for name in tensors},
+    }

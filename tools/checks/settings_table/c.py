@@ -1,0 +1,101 @@
+"""The tables as C headers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tools.checks.settings_table.bundle_format import format_names, format_numbers
+from tools.checks.settings_table.table import Choice, Number, offered_settings
+
+_WIDTH = 99  # of a line that goes on
+_NOTE = "/* Written by `python -m tools.checks.settings_table --write`: do not edit. */"
+
+#: Where the public enumerators are shorter than their setting.
+_ENUMERATORS = {"final_prompt": "FINAL"}
+
+
+def enumerator(setting: str, value: str) -> str:
+    """Return the public name of a choice's value."""
+    return f"CARVE_{_ENUMERATORS.get(setting, setting.upper())}_{value.upper()}"
+
+
+def enumerations() -> str:
+    """Return the enumerations of ``carve.h``."""
+    choices, _ = offered_settings()
+    blocks = []
+    for choice in choices:
+        values = [
+            f"    {enumerator(choice.name, value)} = {number}"
+            for number, value in enumerate(choice.values)
+        ]
+        body = ",\n".join(values)
+        blocks.append(f"typedef enum carve_{choice.name} {{\n{body}\n}} carve_{choice.name};")
+    return "\n\n".join(blocks) + "\n"
+
+
+def settings_header() -> str:
+    """Return ``settings_table.h``."""
+    choices, numbers = offered_settings()
+    tables = [
+        _table(
+            "Choices: name, default, values in the order of carve.h's enumerators.",
+            "CHOICE_SETTINGS",
+            [_choice(choice) for choice in choices],
+        ),
+        _table(
+            "Real numbers: name, default, lowest, whether it is excluded, highest, whether\n"
+            " * CARVE_AUTO is accepted, the range in words.",
+            "REAL_SETTINGS",
+            [_real(number) for number in numbers if not number.whole],
+        ),
+        _table(
+            "Whole numbers: name, default, lowest, the range in words.",
+            "WHOLE_SETTINGS",
+            [
+                f'{number.name}, {number.default}, {number.low}, "{number.accepted}"'
+                for number in numbers
+                if number.whole and not number.optional
+            ],
+        ),
+        _table(
+            "Whole numbers that may be left out, 0 in carve.h: name, lowest, the range in words.",
+            "OPTIONAL_SETTINGS",
+            [
+                f'{number.name}, {number.low}, "{number.accepted}"'
+                for number in numbers
+                if number.optional
+            ],
+        ),
+    ]
+    return _header("CARVE_SETTINGS_TABLE_H", "\n".join(tables))
+
+
+def format_header() -> str:
+    """Return ``bundle_format.h``."""
+    numbers = [f"#define {name} {value:g}" for name, value in format_numbers().items()]
+    texts = [f'#define NAME_{name} "{value}"' for name, value in format_names().items()]
+    return _header("CARVE_BUNDLE_FORMAT_H", "\n".join([*numbers, "", *texts]) + "\n")
+
+
+def _choice(choice: Choice) -> str:
+    values = ", ".join(f'"{value}"' for value in choice.values)
+    return f"{choice.name}, {enumerator(choice.name, choice.default)}, {values}"
+
+
+def _real(number: Number) -> str:
+    default = "CARVE_AUTO" if isinstance(number.default, str) else f"{number.default:g}"
+    high = "HUGE_VAL" if number.high == math.inf else f"{number.high:g}"
+    flags = [str(flag).lower() for flag in (number.above, number.auto)]
+    limits = f"{number.low:g}, {flags[0]}, {high}, {flags[1]}"
+    return f'{number.name}, {default}, {limits}, "{number.accepted}"'
+
+
+def _table(comment: str, macro: str, rows: Sequence[str]) -> str:
+    lines = [f"#define {macro}(X)", *(f"    X({row})" for row in rows)]
+    joined = [f"{line:<{_WIDTH}}\\" for line in lines[:-1]]
+    return "\n".join([f"/* {comment} */", *joined, lines[-1]]) + "\n"
+
+
+def _header(guard: str, body: str) -> str:
+    return f"{_NOTE}\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"

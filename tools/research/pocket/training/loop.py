@@ -1,0 +1,165 @@
+"""The training loop that all stages share: resumable, logged, scheduled."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from tools.research.pocket.training.muon import Muon
+from tools.shared.files import replacing
+from tools.shared.progress import progress
+
+_LOG = logging.getLogger(__name__)
+Metrics = dict[str, float]
+#: Takes a batch and the share of the stage that is done; returns loss and figures to log.
+LossFunction = Callable[[Any, float], tuple[torch.Tensor, Metrics]]
+
+
+class Batches(Protocol):
+    """Batch ``index`` of a stage, always the same one."""
+
+    def __getitem__(self, index: int) -> Any:
+        """Return a batch of tensors and plain data."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a learning rate: Muon for matrices, AdamW for the rest."""
+
+    module: nn.Module
+    matrix_rate: float
+    rate: float
+    #: Matrices outside of these parts of the name count as "the rest" (embeddings, heads).
+    matrices_in: Sequence[str] = ("layers.",)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training.
+
+    Attributes:
+        name: names the checkpoint ``{name}.pt``.
+        steps: number of batches.
+        groups: what is trained, and how fast.
+        warmup: steps of linear warm-up; a cosine falls to ``floor`` times the rate afterwards.
+        floor: last learning rate, as a share.
+        clip: largest gradient norm of each group.
+        save_seconds: time between two checkpoints.
+    """
+
+    name: str
+    steps: int
+    groups: Sequence[Group]
+    warmup: int = 50
+    floor: float = 0.03
+    clip: float = 1.0
+    save_seconds: float = 180.0
+    optimizers: list[torch.optim.Optimizer] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        matrices: list[dict[str, Any]] = []
+        rest: list[dict[str, Any]] = []
+        for group in self.groups:
+            parts: dict[bool, list[nn.Parameter]] = defaultdict(list)
+            for name, parameter in group.module.named_parameters():
+                inside = any(part in name for part in group.matrices_in)
+                parts[parameter.ndim == 2 and inside].append(parameter)
+            matrices.append({"params": parts[True], "rate": group.matrix_rate})
+            rest.append({"params": parts[False], "rate": group.rate})
+        matrices = [group for group in matrices if group["params"]]
+        if matrices:
+            self.optimizers.append(Muon(matrices))
+        self.optimizers.append(torch.optim.AdamW(rest, weight_decay=0.01, betas=(0.9, 0.98)))
+
+    def set_rates(self, step: int) -> None:
+        """Set every learning rate for a step."""
+        cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        share = min(1.0, (step + 1) / self.warmup) * (self.floor + (1 - self.floor) * cosine)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * share
+
+
+def run_stage(
+    stage: Stage, model: nn.Module, batches: Dataset[Any], loss_of: LossFunction, folder: Path
+) -> None:
+    """Train, from the stage's last checkpoint if there is one; write the final checkpoint."""
+    path = folder / f"{stage.name}.pt"
+    first = _resume(stage, model, path)
+    if first == stage.steps:
+        return
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(first, stage.steps),
+        num_workers=1,
+        prefetch_factor=6,
+    )
+    saved, started, recent = time.monotonic(), time.monotonic(), defaultdict[str, list[float]](list)
+    steps = progress(range(stage.steps), stage.name, done=first)
+    for step, batch in zip(steps, loader, strict=False):
+        stage.set_rates(step)
+        loss, metrics = loss_of(batch, step / stage.steps)
+        _update(stage, loss)
+        for name, value in {"loss": loss.item(), **metrics}.items():
+            recent[name].append(value)
+        if (step + 1) % 50 == 0:
+            rate = (time.monotonic() - started) / (step + 1 - first)
+            _LOG.info("%s %d %.2fs/step %s", stage.name, step + 1, rate, _summary(recent))
+            recent.clear()
+        if time.monotonic() - saved > stage.save_seconds:
+            _save(stage, model, step + 1, path)
+            saved = time.monotonic()
+    _save(stage, model, stage.steps, path)
+
+
+def _update(stage: Stage, loss: torch.Tensor) -> None:
+    for optimizer in stage.optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    for group in stage.groups:
+        nn.utils.clip_grad_norm_(group.module.parameters(), stage.clip)
+    for optimizer in stage.optimizers:
+        optimizer.step()
+
+
+def _summary(recent: dict[str, list[float]]) -> str:
+    means = {name: _mean(values) for name, values in sorted(recent.items())}
+    return " ".join(f"{name}={mean:.3f}" for name, mean in means.items())
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _save(stage: Stage, model: nn.Module, step: int, path: Path) -> None:
+    """Write the checkpoint; an interrupted write leaves the previous one."""
+    state = {
+        "step": step,
+        "model": model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in stage.optimizers],
+    }
+    with replacing(path) as aside:
+        torch.save(state, aside)
+
+
+def _resume(stage: Stage, model: nn.Module, path: Path) -> int:
+    """Restore the stage's last checkpoint; return the number of steps done."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    for optimizer, saved in zip(stage.optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    return int(state["step"])

@@ -1,0 +1,1 @@
+"""Pocket's world: in come splits and seeds, out go pictures, labels, and questions to ask."""

@@ -1,0 +1,1 @@
+"""Lower precision: in come bundles in float32, out go tables of what the lowered ones lose."""

@@ -1,0 +1,1 @@
+"""Models of true size: in comes a configuration, out go times, memory and sizes."""

@@ -1,0 +1,1 @@
+"""What several tools share: in come scores and functions, out go intervals, tables and seconds."""
