@@ -16,8 +16,8 @@ def assert_close(actual: Any, expected: Any, *, rtol: float = 0.0, atol: float =
         rtol: allowed difference, relative to the absolute expected values.
         atol: allowed difference beside that.
     """
-    for name, values in (("actual", actual), ("expected", expected)):
-        assert np.size(values), f"the {name} array is empty"
-        unlike = np.count_nonzero(~np.isfinite(values))
-        assert not unlike, f"{unlike} of {np.size(values)} {name} values are not finite"
+    for name, values in (("actual", np.asarray(actual)), ("expected", np.asarray(expected))):
+        assert values.size, f"the {name} array is empty"
+        finite = np.count_nonzero(np.isfinite(values))
+        assert finite == values.size, f"{values.size - finite} of {values.size} {name} not finite"
     np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)

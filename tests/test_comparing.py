@@ -15,9 +15,9 @@ ONES = np.ones((2, 3))
 @pytest.mark.parametrize(
     ("actual", "expected", "message"),
     [
-        (ONES * np.nan, ONES * np.nan, "6 of 6 actual values are not finite"),
-        ([1.0, np.inf], [1.0, np.inf], "1 of 2 actual values are not finite"),
-        ([1.0, 2.0], [1.0, np.nan], "1 of 2 expected values are not finite"),
+        (ONES * np.nan, ONES * np.nan, "6 of 6 actual not finite"),
+        ([1.0, np.inf], [1.0, np.inf], "1 of 2 actual not finite"),
+        ([1.0, 2.0], [1.0, np.nan], "1 of 2 expected not finite"),
         (ONES[:0], ONES[:0], "the actual array is empty"),
         (ONES, ONES[0], "shapes"),
         (ONES, ONES + 1e-9, "Not equal to tolerance"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,12 @@ from tests.support import ROOT
 
 SOURCE = ROOT / "runtime" / "c"
 QUESTION = "What word is on the purple square?"
+
+
+def with_node() -> dict[str, str]:
+    """Return an environment that finds Node in .venv, where tests/setup.sh may have put it."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path}
 
 
 def run(*command: object, **options: Any) -> str:

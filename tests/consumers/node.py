@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
+
+from tests.consumers.building import with_node
 
 HANGS = 900  # seconds, many times what any of the runs takes
 
@@ -16,7 +17,7 @@ def node(package: Path, *command: object, **environment: str) -> str:
     done = subprocess.run(
         list(map(str, command)),
         cwd=package,
-        env={**os.environ, **environment},
+        env=with_node() | environment,
         capture_output=True,
         text=True,
         timeout=HANGS,

@@ -14,6 +14,7 @@ from carve_export.precision.agreement import mask_overlap
 from carve_export.questions import write_questions
 from carve_models.settings import AUTO, Settings
 from carve_runtime import Carve, load_image
+from tests.comparing import assert_close
 from tests.consumers import libcarve
 from tests.consumers.building import QUESTION, edited, harness, refused
 from tests.consumers.cases import CHANGES, Changes, Pair, answered, random_texts
@@ -46,7 +47,7 @@ def compare(library: Library, view: c.c_void_p, pair: Pair, options: Any = None)
     saliency = array(actual.saliency, *shape)
     seen = np.isfinite(expected.saliency)  # NaN where the model saw nothing, there alone
     np.testing.assert_array_equal(np.isnan(saliency), ~seen)
-    np.testing.assert_allclose(saliency[seen], expected.saliency[seen], rtol=1e-4, equal_nan=False)
+    assert_close(saliency[seen], expected.saliency[seen], rtol=1e-4)
     assert tuple(actual.box) == expected.bbox
     refined = array(actual.refined, actual.refined_height, actual.refined_width, 3)
     np.testing.assert_array_equal(refined, expected.refined_image)

@@ -15,14 +15,17 @@ T = TypeVar("T")
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path``; what is written there takes its place, unless an error occurs.
+    """Yield a path beside ``path``; what is written there takes its place, or goes after an error.
 
     The suffix is the same. The folder is made if it is missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".unfinished-{path.name}")
-    yield aside
-    aside.replace(path)
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -24,8 +24,9 @@ carve_status carve_open(const char *folder, const carve_open_options *options,
     TRY(check_struct_size("carve_open_options", options->struct_size, sizeof *options));
     if (options->threads < 0 || options->device < 0 || options->sizes_only < 0 ||
         options->sizes_only > 1) {
-        return failure(CARVE_SETTINGS_ERROR, "threads is %d, device %d, sizes_only %d. Give 0 or "
-                                             "more, and 0 or 1.",
+        return failure(CARVE_SETTINGS_ERROR,
+                       "threads is %d, device is %d, sizes_only is %d. Give threads and device of "
+                       "at least 0, and sizes_only of 0 or 1.",
                        (int)options->threads, (int)options->device, (int)options->sizes_only);
     }
     carve_model *opened = calloc(1, sizeof *opened);
@@ -69,8 +70,8 @@ static carve_status check_image(const manifest *m, const carve_image *image) {
                        (int)image->width, (int)image->height, m->max_aspect_ratio);
     }
     if (image->row_bytes && image->row_bytes < 3 * (size_t)image->width) {
-        return failure(CARVE_IMAGE_ERROR, "row_bytes is %zu, a row has %zu. Give 0 or more than a "
-                                          "row has.",
+        return failure(CARVE_IMAGE_ERROR,
+                       "row_bytes is %zu, but a row has %zu bytes. Give 0, or at least that many.",
                        image->row_bytes, 3 * (size_t)image->width);
     }
     return carve_ok;
@@ -150,7 +151,7 @@ carve_status carve_plain(carve_view *view, const char *question, int32_t max_new
     *result = NULL;
     if (!view) return missing("The view");
     if (max_new_tokens < 0) {
-        return failure(CARVE_SETTINGS_ERROR, "max_new_tokens is %d. Give 1 or more, or 0 for the "
+        return failure(CARVE_SETTINGS_ERROR, "max_new_tokens is %d. Give at least 1, or 0 for the "
                                              "bundle's default.",
                        (int)max_new_tokens);
     }

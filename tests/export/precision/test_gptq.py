@@ -16,6 +16,7 @@ from carve_export.precision.probe import input_products
 from carve_export.precision.products import products
 from carve_models import names
 from carve_runtime.bundle import open_bundle
+from tests.comparing import assert_close
 from tests.support import POCKET, SCENES
 
 BLOCK = 32
@@ -71,7 +72,7 @@ def test_rows_that_see_nothing() -> None:
     weight = np.random.default_rng(0).normal(size=(BLOCK, 4)).astype(np.float32)
     for sums in (np.zeros((BLOCK, BLOCK)), np.diag([1.0, *[0.0] * (BLOCK - 1)])):
         values = round_weight(weight, order_rows(sums), 8, BLOCK).values()
-        np.testing.assert_allclose(values, weight, atol=0.05)
+        assert_close(values, weight, atol=0.05)
 
 
 def test_what_can_be_written_stays() -> None:
@@ -79,4 +80,4 @@ def test_what_can_be_written_stays() -> None:
     codes[::BLOCK], codes[1::BLOCK] = 0, 15
     weight = (codes.astype(np.float32) - 7) * 0.25
     sums = np.cov(np.random.default_rng(1).normal(size=(2 * BLOCK, 500)))
-    np.testing.assert_array_equal(round_weight(weight, order_rows(sums), 4, BLOCK).values(), weight)
+    assert_close(round_weight(weight, order_rows(sums), 4, BLOCK).values(), weight)

@@ -17,6 +17,7 @@ from carve_export.tensorrt.softmax import unguard_softmax
 from carve_models import names
 from carve_models.errors import ExportError
 from carve_models.manifest import read_manifest
+from tests.comparing import assert_close
 
 TYPES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 EXACT = {"Softmax", "ReduceMean", "LayerNormalization", "Pow", "Sqrt", "Sin", "Cos", "Sigmoid"}
@@ -92,8 +93,8 @@ def test_results(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> None:
     to_half(model, "fp16")
     actual, expected = run(model, feeds), run(decoder, feeds)
     scale = np.abs(expected[names.LOGITS]).max()
-    np.testing.assert_allclose(actual[names.LOGITS], expected[names.LOGITS], atol=5e-3 * scale)
-    np.testing.assert_allclose(actual[names.LAST_ROW], expected[names.LAST_ROW], atol=2e-3)
+    assert_close(actual[names.LOGITS], expected[names.LOGITS], atol=5e-3 * scale)
+    assert_close(actual[names.LAST_ROW], expected[names.LAST_ROW], atol=2e-3)
 
 
 def test_quantised_products_stay() -> None:
@@ -126,7 +127,7 @@ def test_emulated_products() -> None:
     assert model.graph.initializer[-1].data_type == TensorProto.BFLOAT16
     actual = run(model, {"x": left})["y"]
     np.testing.assert_array_equal(actual, rounded(actual))
-    np.testing.assert_allclose(actual, rounded(left) @ rounded(right), rtol=2**-7, atol=1e-6)
+    assert_close(actual, rounded(left) @ rounded(right), rtol=2**-7, atol=1e-6)
 
 
 def test_emulated_results(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> None:
@@ -140,7 +141,7 @@ def test_emulated_results(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> No
     to_half(coarse, "bf16")
     emulate(coarse, "bf16")
     actual = [run(model, feeds)[names.LOGITS] for model in (half, fine, coarse)]
-    np.testing.assert_allclose(actual[1], actual[0], rtol=0, atol=2e-3 * scale)
+    assert_close(actual[1], actual[0], atol=2e-3 * scale)
     error = np.abs(actual[2] - expected).max()
     assert np.abs(actual[1] - expected).max() < error < 0.05 * scale
 
@@ -150,7 +151,7 @@ def test_no_guard_is_needed(decoder: onnx.ModelProto, feeds: dict[str, Any]) -> 
     unguard_softmax(model)
     assert "IsNaN" not in {node.op_type for node in model.graph.node}
     for name, expected in run(decoder, feeds).items():
-        np.testing.assert_allclose(run(model, feeds)[name], expected, rtol=0, atol=1e-5)
+        assert_close(run(model, feeds)[name], expected, atol=1e-5)
     hidden = {**feeds, names.ATTENTION_MASK: np.zeros((1, LENGTH), np.int64)}
     assert all(np.isfinite(array).all() for array in run(model, hidden).values())
 

@@ -15,6 +15,7 @@ from onnx import helper
 
 from carve_export.precision.int4 import needs_more, to_int4
 from carve_export.precision.probe import input_products, squared_errors
+from tests.comparing import assert_close
 from tests.export.precision.graphs import graph_of
 
 #: Neither is a number of whole blocks, nor even.
@@ -81,8 +82,8 @@ def test_what_products_see(model: onnx.ModelProto) -> None:
     sums = dict(input_products(model, {"x": ROWS, "b": WIDTH}, FEEDS))
     x = np.concatenate([feeds["x"][0] for feeds in FEEDS])
     b = np.maximum(x @ WEIGHTS["first"], 0)
-    np.testing.assert_allclose(sums["x"], x.T @ x, rtol=EQUAL, atol=EQUAL)
-    np.testing.assert_allclose(sums["b"], b.T @ b, rtol=1e-4, atol=1e-4)
+    assert_close(sums["x"], x.T @ x, rtol=EQUAL, atol=EQUAL)
+    assert_close(sums["b"], b.T @ b, rtol=1e-4, atol=1e-4)
 
 
 def test_what_one_weight_changes(model: onnx.ModelProto) -> None:
@@ -91,7 +92,7 @@ def test_what_one_weight_changes(model: onnx.ModelProto) -> None:
         ("first", 0 * WEIGHTS["first"]),
     ]
     expected = np.array([[0.01], [1.0]])
-    np.testing.assert_allclose(squared_errors(model, changes, FEEDS), expected, rtol=1e-4)
+    assert_close(squared_errors(model, changes, FEEDS), expected, rtol=1e-4)
 
 
 #: Errors of products, their sizes, a tolerance, and which need more bits.

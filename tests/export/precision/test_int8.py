@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 
 from carve_export.precision import Precision, lower
 from carve_export.precision.outliers import with_outliers
+from tests.comparing import assert_close
 from tests.export.precision.graphs import graph_of
 
 WIDTH = 32
@@ -83,7 +84,7 @@ def test_products_with_outliers_stay(
     assert kinds(lowered) == ["Relu", reads]
     for feeds in runs:
         expected, actual = run(baseline, feeds), run(lowered, feeds)
-        np.testing.assert_allclose(actual, expected, rtol=0, atol=0.02 * np.abs(expected).max())
+        assert_close(actual, expected, atol=0.02 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8-static"])
@@ -95,4 +96,4 @@ def test_large_sums_do_not_overflow(model: onnx.ModelProto, precision: Precision
     baseline.CopyFrom(model)
     lowered = lower(model, precision, lambda: [feeds])
     assert "Relu" not in kinds(lowered)
-    np.testing.assert_allclose(run(lowered, feeds), run(baseline, feeds), rtol=0.01)
+    assert_close(run(lowered, feeds), run(baseline, feeds), rtol=0.01)

@@ -16,6 +16,7 @@ from carve_export.trace.decoder import traceable_decoder
 from carve_export.trace.graph import trace_graph
 from carve_models import names
 from carve_models.manifest import DecoderSpec, Profile
+from tests.comparing import assert_close
 from tests.conftest import CheckpointOf, ExportOf
 from tests.support import PROFILES
 
@@ -89,7 +90,7 @@ def test_the_tap_adds_no_tensor_larger_than_heads_by_keys(
     tapped = len(spec.tapped_layers)
     assert arrays[names.LAST_ROW].shape == (BATCH_ONE, tapped, total)
     assert arrays[names.LAST_ROW].dtype == np.float32
-    np.testing.assert_allclose(arrays[names.LAST_ROW].sum(axis=-1), 1, rtol=1e-5)
+    assert_close(arrays[names.LAST_ROW].sum(axis=-1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -104,7 +105,7 @@ def test_tapped_and_untapped_logits_are_equal(
     assert names.LAST_ROW not in [tensor.name for tensor in graph.outputs]
     with_tap = run(str(report.folder / names.graph_file(names.DECODER)), spec)
     without = run(str(tmp_path / graph.file), spec)
-    np.testing.assert_array_equal(with_tap[names.LOGITS], without[names.LOGITS])
+    assert_close(with_tap[names.LOGITS], without[names.LOGITS])
 
 
 @pytest.mark.parametrize("profile", PROFILES)

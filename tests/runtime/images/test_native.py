@@ -24,6 +24,7 @@ from carve_models.image_rules import NativeImage
 from carve_runtime import load_image
 from carve_runtime.images.native import patch_positions, table_layout, window_layout
 from carve_runtime.images.preprocess import preprocess
+from tests.comparing import assert_close
 from tests.photo_variants import MAKERS, make_variant
 
 Array = NDArray[Any]
@@ -57,9 +58,7 @@ def assert_same(pixels: Array, name: str) -> None:
     processor, rule = processor_and_rule(name)
     expected = processor(Image.fromarray(pixels), return_tensors="np")
     model_input = preprocess(pixels, rule)
-    np.testing.assert_allclose(
-        model_input.feeds[names.PIXEL_VALUES], expected["pixel_values"], rtol=0, atol=1e-5
-    )
+    assert_close(model_input.feeds[names.PIXEL_VALUES], expected["pixel_values"], atol=1e-5)
     rows, columns = model_input.grid
     merge = rule.merge_size
     assert expected["image_grid_thw"].tolist() == [[1, rows * merge, columns * merge]]
@@ -93,7 +92,7 @@ def test_the_layout_is_that_of_transformers(grid: tuple[int, int], merge: int, s
         thw, side, "bilinear", align_corners=True, spatial_merge_size=merge
     )
     np.testing.assert_array_equal(indices, expected[0])
-    np.testing.assert_allclose(weights, expected[1], rtol=0, atol=1e-6)
+    assert_close(weights, expected[1], atol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)

@@ -23,6 +23,7 @@ from carve_models.image_rules import FixedImage
 from carve_models.names import PIXEL_VALUES
 from carve_runtime import Carve, fuse_contrast, load_image, select_regions
 from carve_runtime.images.preprocess import preprocess
+from tests.comparing import assert_close
 from tests.conftest import ExportOf
 from tests.photo_variants import MAKERS, make_variant
 from tests.support import PHOTOS
@@ -85,7 +86,7 @@ def assert_same(pixels: Array, name: str) -> None:
     expected = PROCESSORS[name](Image.fromarray(pixels), return_tensors="np")["pixel_values"]
     actual = pixel_values(pixels, rule_of(name))
     assert actual.dtype == np.float32
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
+    assert_close(actual, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("variant", MAKERS)
@@ -220,20 +221,20 @@ def test_both_geometries_agree_where_all_is_seen(name: str, size: tuple[int, int
     tokens = np.eye(*rule.grid, dtype=bool)
     released, mask = look_at(tokens, pixels, rule, released=True)
     placed, same = look_at(tokens, pixels, rule, released=False)
-    np.testing.assert_allclose(placed, released, rtol=1e-6)
+    assert_close(placed, released, rtol=1e-6)
     np.testing.assert_array_equal(same, mask)
 
 
 def test_pixels_beyond_the_last_whole_patch_are_not_seen() -> None:
     rule = rule_of("clip-bilinear-raw")  # 45 pixels are 5 patches of 8
     window = preprocess(np.zeros((90, 180, 3), np.uint8), rule).window
-    np.testing.assert_allclose(window, (0, 0, 160, 80))
+    assert_close(window, (0, 0, 160, 80))
 
 
 def test_both_geometries_of_a_bundle_that_sees_all(pocket: Carve) -> None:
     asked = PHOTOS / "landscape.jpg", "What letter is on the red square?"
     placed, released = (pocket.ask(*asked, geometry=name) for name in ("input", "released"))
-    np.testing.assert_allclose(placed.saliency, released.saliency, rtol=1e-6)
+    assert_close(placed.saliency, released.saliency, rtol=1e-6)
     np.testing.assert_array_equal(placed.mask, released.mask)
     assert placed.answer == released.answer
 

@@ -28,6 +28,7 @@ from carve_models.image_rules import ImageRule
 from carve_runtime import load_image
 from carve_runtime.images.model_input import FEATURE
 from carve_runtime.images.preprocess import preprocess
+from tests.comparing import assert_close
 from tests.photo_variants import MAKERS, make_variant
 
 Array = NDArray[Any]
@@ -88,7 +89,7 @@ def expected_input(pixels: Array, name: str) -> tuple[Array, str]:
 def assert_same(pixels: Array, name: str) -> None:
     values, prompt = expected_input(pixels, name)
     model_input = preprocess(pixels, RULES[name])
-    np.testing.assert_allclose(model_input.feeds[names.PIXEL_VALUES], values, rtol=0, atol=1e-5)
+    assert_close(model_input.feeds[names.PIXEL_VALUES], values, atol=1e-5)
     spelled = "".join(IMAGE if token == FEATURE else chr(token) for token in model_input.ids)
     assert spelled == prompt
     assert (

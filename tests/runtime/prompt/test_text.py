@@ -121,16 +121,20 @@ def test_llama_like_tokenizers(scheme: str, special: bool, tmp_path: Path) -> No
     assert 2 not in ids
 
 
+@pytest.fixture(scope="module")
+def byte_fallback(tmp_path_factory: pytest.TempPathFactory) -> Text:
+    return Text(llama_like(tmp_path_factory.mktemp("tokenizer"), "first", True)[0])
+
+
 @given(ids=st.lists(st.integers(3, 300), max_size=12))
 @settings(max_examples=200, deadline=None)
-def test_streaming_survives_any_bytes(
-    tmp_path_factory: pytest.TempPathFactory, ids: list[int]
-) -> None:
-    path, _ = llama_like(tmp_path_factory.mktemp("tokenizer"), "first", True)
+def test_streaming_survives_any_bytes(byte_fallback: Text, ids: list[int]) -> None:
+    """Bytes that are no text are passed over, and what follows them is streamed."""
     parts: list[str] = []
-    step = Text(path).streamer(parts.append)
-    for token in ids:
+    step = byte_fallback.streamer(parts.append)
+    for token in [*ids, *byte_fallback.encode("What is this?").tolist()]:
         step(token)
+    assert "".join(parts).endswith("is this?")
 
 
 def test_the_suffix_follows_every_question(pocket: Carve) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -22,9 +23,11 @@ def measure(context: Context) -> Iterator[Figure]:
     """Yield the seconds of each term of the cost, and write ``scaling.png``."""
     image_tokens = (64, 256) if context.quick else (64, 256, 576, 1024, 2048, 4096)
     questions = (8, 64) if context.quick else (8, 16, 32, 64, 128, 256)
-    by_tokens = {tokens: _terms(context, tokens, _SUFFIX) for tokens in image_tokens}
     middle = image_tokens[len(image_tokens) // 2 - 1]
-    by_question = {length: _terms(context, middle, length) for length in questions}
+    steps = DecoderSteps(open_bundle(context.largest.bundle), middle)
+    terms = partial(_terms, steps, context.rounds)
+    by_tokens = {tokens: terms(tokens, _SUFFIX) for tokens in image_tokens}
+    by_question = {length: terms(middle, length) for length in questions}
     name = context.largest.name
     for tokens, by_term in by_tokens.items():
         for term, seconds in by_term.items():
@@ -36,23 +39,23 @@ def measure(context: Context) -> Iterator[Figure]:
     _plot(context, by_tokens, by_question, middle)
 
 
-def _terms(context: Context, image: int, question: int) -> dict[str, list[float]]:
+def _terms(steps: DecoderSteps, rounds: int, image: int, question: int) -> dict[str, list[float]]:
     """Return the seconds of the decoder's share of one question through v4, term by term.
 
     Args:
-        context: how to measure.
+        steps: the decoder.
+        rounds: of each term.
         image: image tokens; vision comes on top.
         question: tokens of the question.
     """
-    bundle = open_bundle(context.largest.bundle)
-    steps = DecoderSteps(bundle, 2 * image + question + 1)
+    steps.allocate(2 * image + question + 1)
     ways = {
         "prefix": steps.way(image),
         "question": steps.way(question, image),
         "pair": steps.way(image + question, image),
         "token": steps.way(1, image + question),
     }
-    return interleave(ways, context.rounds)
+    return interleave(ways, rounds)
 
 
 def _dominates(by_tokens: dict[int, dict[str, list[float]]]) -> str:

@@ -60,7 +60,7 @@ _ALL_4, _ALL_8 = math.inf, 0.0
 
 
 @dataclass(frozen=True)
-class Way:
+class Rounding:
     """A way to fewer bits, for the vision encoder and for the decoder without its last product."""
 
     name: str
@@ -94,37 +94,37 @@ def _nearest(block: int = BLOCK, bits: int = 4, *, symmetric: bool = False) -> L
 
 
 _ALONE = partial(to_int4, tolerance=_ALL_4)
-WAYS = (
-    Way("rounded to nearest", _nearest()),
-    Way("the same, blocks of 16", _nearest(16)),
-    Way("the same, blocks of 64", _nearest(64)),
-    Way("the same, symmetric", _nearest(symmetric=True)),
-    Way("HQQ", _library(lambda feeds: HQQWeightOnlyQuantConfig(block_size=BLOCK))),
-    Way("k-quant", _library(lambda feeds: KQuantWeightOnlyQuantConfig())),
-    Way(
+ROUNDINGS = (
+    Rounding("rounded to nearest", _nearest()),
+    Rounding("the same, blocks of 16", _nearest(16)),
+    Rounding("the same, blocks of 64", _nearest(64)),
+    Rounding("the same, symmetric", _nearest(symmetric=True)),
+    Rounding("HQQ", _library(lambda feeds: HQQWeightOnlyQuantConfig(block_size=BLOCK))),
+    Rounding("k-quant", _library(lambda feeds: KQuantWeightOnlyQuantConfig())),
+    Rounding(
         "ONNX Runtime's GPTQ, lm_head too",
         _library(lambda feeds: GPTQWeightOnlyQuantConfig(Reader(feeds()), block_size=BLOCK)),
     ),
-    Way("GPTQ (int4-only)", _ALONE),
-    Way("GPTQ, blocks of 16", partial(_ALONE, block=16)),
-    Way("GPTQ, blocks of 64", partial(_ALONE, block=64)),
-    Way("GPTQ, decoder", _ALONE, (_DECODER,)),
-    Way("GPTQ, vision encoder", _ALONE, (_VISION,)),
+    Rounding("GPTQ (int4-only)", _ALONE),
+    Rounding("GPTQ, blocks of 16", partial(_ALONE, block=16)),
+    Rounding("GPTQ, blocks of 64", partial(_ALONE, block=64)),
+    Rounding("GPTQ, decoder", _ALONE, (_DECODER,)),
+    Rounding("GPTQ, vision encoder", _ALONE, (_VISION,)),
     *(
-        Way(f"GPTQ, some in 8 bits, tolerance {name}", partial(to_int4, tolerance=tolerance))
+        Rounding(f"GPTQ, some in 8 bits, tolerance {name}", partial(to_int4, tolerance=tolerance))
         for name, tolerance in (
             (f"{4 * TOLERANCE}", 4 * TOLERANCE),
             (f"{2 * TOLERANCE}", 2 * TOLERANCE),
             (f"{TOLERANCE} (int4)", TOLERANCE),
         )
     ),
-    Way("GPTQ, all in 8 bits", partial(to_int4, tolerance=_ALL_8)),
-    Way("rounded to nearest in 8 bits", _nearest(bits=8)),
+    Rounding("GPTQ, all in 8 bits", partial(to_int4, tolerance=_ALL_8)),
+    Rounding("rounded to nearest in 8 bits", _nearest(bits=8)),
 )
 
 
 @click.command(cls=ErrorCommand)
-@click.option("--only", multiple=True, type=click.Choice([way.name for way in WAYS]))
+@click.option("--only", multiple=True, type=click.Choice([rounding.name for rounding in ROUNDINGS]))
 @click.option("--pictures", type=click.IntRange(min=1), help="Of each kind, and as many for each.")
 @click.option("--write", is_flag=True, help="Put the table into the documentation.")
 def main(only: tuple[str, ...], pictures: int | None, write: bool) -> None:
@@ -142,10 +142,10 @@ def main(only: tuple[str, ...], pictures: int | None, write: bool) -> None:
         recorded = cache(lambda: record(bundle, calibration, folder))
         baseline = list(ask_all(bundle, measured, folder))
         rows = []
-        for way in WAYS:
-            if not only or way.name in only:
-                quality = _try(bundle, way, recorded, folder, measured, baseline)
-                rows.append((way.name, f"{quality.size:.2f}", *answer_figures(quality)))
+        for rounding in ROUNDINGS:
+            if not only or rounding.name in only:
+                quality = _try(bundle, rounding, recorded, folder, measured, baseline)
+                rows.append((rounding.name, f"{quality.size:.2f}", *answer_figures(quality)))
                 click.echo("  ".join(rows[-1]), err=True)
     columns = ("int4", "size", *ANSWERS)
     share = f"{quality.usual_right:.1%}", f"{quality.usual_pointing:.1%}"
@@ -180,17 +180,17 @@ def write_questions(
 
 def _try(
     bundle: Bundle,
-    way: Way,
+    rounding: Rounding,
     recorded: Callable[[], Mapping[str, Feeds]],
     folder: Path,
     measured: Sequence[Entry],
     baseline: Sequence[Outcome],
 ) -> Quality:
     def change(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
-        if name not in way.parts:
+        if name not in rounding.parts:
             return model
         only = body_and_head(model)[0] if name == _DECODER else None
-        return way.lower(model, only, lambda: recorded()[name])
+        return rounding.lower(model, only, lambda: recorded()[name])
 
     with tempfile.TemporaryDirectory() as work:
         lowered = rewrite(bundle, Path(work), change)

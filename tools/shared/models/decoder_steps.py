@@ -23,6 +23,10 @@ class DecoderSteps:
         """Load the decoder, with buffers for ``capacity`` positions."""
         self._spec = bundle.manifest.decoder
         self._decoder = Decoder(bundle, BackendSettings())
+        self.allocate(capacity)
+
+    def allocate(self, capacity: int) -> None:
+        """Make new buffers, for the ways that are asked for from now on."""
         self._empty = self._decoder.empty(capacity)
 
     def way(self, new: int, past: int = 0) -> Way:

@@ -20,6 +20,7 @@ from transformers import (
 from carve_models.errors import CheckpointError
 from carve_runtime.decoder.model import Model
 from tests.checkpoints.tokenizer import byte_level_tokenizer
+from tests.comparing import assert_close
 from tests.support import POCKET
 from tools.research.pocket.world.cases import cases
 from tools.research.pocket.world.labels import patch_labels
@@ -124,7 +125,7 @@ def test_rows_are_those_of_each_prompt_alone(built: Path) -> None:
         with torch.inference_mode():
             output = model(**inputs, output_attentions=True)
         expected = torch.stack([layer[0, :, -1, where].mean(dim=0) for layer in output.attentions])
-        np.testing.assert_allclose(actual, expected.numpy(), rtol=1e-4, atol=1e-7)
+        assert_close(actual, expected.numpy(), rtol=1e-4, atol=1e-7)
 
 
 def test_the_bundle_exposes_every_layer(built: Path) -> None:
@@ -148,8 +149,8 @@ def test_patches_are_described_in_words(tiny_llama: Path) -> None:
         return np.asarray(language.embeddings[ids].sum(dim=0).numpy())
 
     expected = embedding(" red") + embedding(" square") + embedding(" K")
-    np.testing.assert_allclose(actual[read], expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(actual[-1], embedding(" background"), rtol=1e-6)
+    assert_close(actual[read], expected, rtol=1e-5, atol=1e-6)
+    assert_close(actual[-1], embedding(" background"), rtol=1e-6)
 
 
 def test_questions_are_about_letters_and_know_every_object() -> None:

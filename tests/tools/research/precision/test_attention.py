@@ -7,6 +7,7 @@ import pytest
 
 from carve_runtime import Carve
 from carve_runtime.bundle import open_bundle
+from tests.comparing import assert_close
 from tests.support import POCKET
 from tools.research.pocket_l.pointing.questions import scene_questions
 from tools.research.precision.attention import SceneAttention, agreement, attend
@@ -20,9 +21,7 @@ def test_attention_is_what_asking_finds(pocket: Carve) -> None:
     results = [pocket.ask(image, text, max_new_tokens=1) for image, text in asked]
     rows = np.stack([result.question_attention[0] for result in results])
     rows /= rows.sum(axis=-1, keepdims=True)
-    np.testing.assert_allclose(
-        attention.attention[:, list(attention.read)], rows, rtol=1e-4, atol=1e-7
-    )
+    assert_close(attention.attention[:, list(attention.read)], rows, rtol=1e-4, atol=1e-7)
     for mask, result in zip(attention.masks, results, strict=True):
         assert (mask == result.mask).all()
     side = results[0].grid[0]

@@ -18,6 +18,7 @@ from carve_models.errors import ExportError
 from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.decoder.model import Model
 from carve_runtime.usage import Counts
+from tests.comparing import assert_close
 from tests.support import POCKET, PROFILES, SCENES
 from tools.research.precision.scoring import Predictor, Score, cut_at_last_position, score, windows
 
@@ -49,7 +50,7 @@ def test_losses_are_those_of_pytorch(bundle: Bundle, ids: NDArray[np.int64]) -> 
         best.append(logits.argmax(dim=-1))
     actual = score(bundle, ids, WINDOW)
     expected = torch.cat(losses).numpy()
-    np.testing.assert_allclose(actual.losses, expected, rtol=1e-4, atol=1e-4)
+    assert_close(actual.losses, expected, rtol=1e-4, atol=1e-4)
     assert actual.perplexity == pytest.approx(np.exp(expected.mean()), rel=1e-4)
     assert (actual.best == torch.cat(best).numpy()).all()
 
@@ -68,7 +69,7 @@ def test_a_lowered_decoder_is_cut_where_it_chooses(
     *_, last = Predictor(lowered).logits(ids)
     model = Model(lowered)
     step = model.decoder.step(model.embed([ids], []), model.decoder.empty(len(ids)), Counts())
-    np.testing.assert_allclose(last, step.logits, rtol=1e-5, atol=1e-4)
+    assert_close(last, step.logits, rtol=1e-5, atol=1e-4)
     np.testing.assert_array_equal(last.argmax(), step.logits.argmax())
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.comparing import assert_close
 from tools.research.pocket_l.fit.ridge import NormalEquations
 
 SHAPES = st.tuples(st.integers(8, 30), st.integers(1, 5), st.integers(1, 4))
@@ -43,8 +44,8 @@ def test_the_solution_is_least_squares_with_rows_for_the_penalty(
     rows = np.concatenate([x - x.mean(axis=0), penalty])
     expected = np.concatenate([y - y.mean(axis=0), np.zeros((shape[1], shape[2]))])
     weight = np.linalg.lstsq(rows, expected, rcond=None)[0]
-    np.testing.assert_allclose(fitted.weight, weight, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(fitted(x).mean(axis=0), y.mean(axis=0), rtol=1e-9)
+    assert_close(fitted.weight, weight, rtol=1e-6, atol=1e-8)
+    assert_close(fitted(x).mean(axis=0), y.mean(axis=0), rtol=1e-9)
 
 
 @settings(max_examples=40, deadline=None)
@@ -55,9 +56,7 @@ def test_pieces_add_up(
     x, y = samples(shape, seed)
     whole, parts = equations(x, y), equations(x, y, pieces)
     assert whole.total == parts.total == len(x)
-    np.testing.assert_allclose(
-        whole.solve(strength).weight, parts.solve(strength).weight, rtol=1e-7, atol=1e-9
-    )
+    assert_close(whole.solve(strength).weight, parts.solve(strength).weight, rtol=1e-7, atol=1e-9)
 
 
 @settings(max_examples=40, deadline=None)
@@ -82,7 +81,7 @@ def test_the_strength_does_not_depend_on_the_features_scale(
 ) -> None:
     x, y = samples(shape, seed)
     left, right = equations(x, y).solve(strength), equations(x * scale, y).solve(strength)
-    np.testing.assert_allclose(left(x), right(x * scale), rtol=1e-6, atol=1e-6)
+    assert_close(left(x), right(x * scale), rtol=1e-6, atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
@@ -96,8 +95,8 @@ def test_a_weight_counts_like_that_number_of_samples(
     weighted.add(x, y, times)
     repeated = equations(x.repeat(times, axis=0), y.repeat(times, axis=0))
     left, right = weighted.solve(strength), repeated.solve(strength)
-    np.testing.assert_allclose(left.weight, right.weight, rtol=1e-7, atol=1e-9)
-    np.testing.assert_allclose(left.bias, right.bias, rtol=1e-7, atol=1e-9)
+    assert_close(left.weight, right.weight, rtol=1e-7, atol=1e-9)
+    assert_close(left.bias, right.bias, rtol=1e-7, atol=1e-9)
     assert weighted.explained(left) == pytest.approx(repeated.explained(left))
 
 
@@ -105,15 +104,15 @@ def test_an_affine_map_is_recovered() -> None:
     rng = np.random.default_rng(0)
     x, weight, bias = rng.normal(size=(50, 4)), rng.normal(size=(4, 3)), rng.normal(size=3)
     fitted = equations(x, x @ weight + bias).solve(1e-12)
-    np.testing.assert_allclose(fitted.weight, weight, atol=1e-9)
-    np.testing.assert_allclose(fitted.bias, bias, atol=1e-9)
+    assert_close(fitted.weight, weight, atol=1e-9)
+    assert_close(fitted.bias, bias, atol=1e-9)
 
 
 def test_an_enormous_strength_leaves_the_mean() -> None:
     x, y = samples((20, 3, 2), 0)
     fitted = equations(x, y).solve(1e9)
     assert np.abs(fitted.weight).max() < 1e-6
-    np.testing.assert_allclose(fitted.bias, y.mean(axis=0), atol=1e-5)
+    assert_close(fitted.bias, y.mean(axis=0), atol=1e-5)
 
 
 def test_samples_must_pair_up_and_exist() -> None:

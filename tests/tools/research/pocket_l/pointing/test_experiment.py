@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from carve_models.settings import Auto
 from carve_runtime import fuse_contrast
+from tests.comparing import assert_close
 from tools.research.pocket_l.pointing.contrast import contrast, with_sum
 from tools.research.pocket_l.pointing.experiment import (
     ALONE,
@@ -67,14 +68,14 @@ def test_the_contrast_is_the_runtimes(seed: int, regularizer: float | Auto, laye
             steps="first",
             regularizer=regularizer,
         )
-        np.testing.assert_allclose(maps[0, row].reshape(GRID), expected, rtol=1e-5)
+        assert_close(maps[0, row].reshape(GRID), expected, rtol=1e-5)
 
 
 def test_per_token_is_the_variance_over_layers_by_the_mean() -> None:
     general = made_up_split(0, scenes=1).general[0]
     actual = contrast(general, general, "per token")
     amount = general.var(axis=1, keepdims=True) / general.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(actual, general / (general + amount), rtol=1e-5)
+    assert_close(actual, general / (general + amount), rtol=1e-5)
 
 
 def test_the_layer_with_the_signal_is_chosen() -> None:
@@ -89,7 +90,7 @@ def test_the_average_scene_keeps_the_bias_alone() -> None:
     split = made_up_split(2)
     average = of_average_scene(split)
     assert average.shape == (2, 1, LAYERS, GRID[0] * GRID[1])
-    np.testing.assert_allclose(average[0, 0], split.general[0, ::2].mean(axis=0), rtol=1e-6)
+    assert_close(average[0, 0], split.general[0, ::2].mean(axis=0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("per_scene", [1, 2, 3])

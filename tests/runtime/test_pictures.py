@@ -1,0 +1,73 @@
+"""Every picture shows what its name says, pixel for pixel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from carve_runtime import Carve, CarveResult, draw_result
+from carve_runtime.pictures import heat_map, pictures
+from tests.support import SCENES
+
+BRIGHT, DARK, BOX = (252, 255, 164), (0, 0, 4), (255, 48, 48)
+#: Of the overview's panels, and between them.
+SIDE, MARGIN = 360, 12
+
+
+@pytest.fixture(scope="module")
+def result(pocket: Carve) -> CarveResult:
+    return pocket.ask(SCENES / "scene-01.jpg", "What letter is on the yellow square?")
+
+
+def test_a_heat_map_grows_brighter() -> None:
+    colors = heat_map(np.array([[np.nan, 1.0], [2.0, 3.0]]))
+    assert tuple(colors[1, 1]) == BRIGHT
+    assert tuple(colors[0, 1]) == tuple(colors[0, 0]) == DARK
+    assert colors[0, 1].sum() < colors[1, 0].sum() < colors[1, 1].sum()
+
+
+def test_the_pictures_of_a_result(result: CarveResult) -> None:
+    shown: dict[str, Any] = {name: np.asarray(image) for name, image in pictures(result).items()}
+    image, mask = result.image, result.mask
+    assert 0 < mask.mean() < 1
+    np.testing.assert_array_equal(shown["original"], image)
+    np.testing.assert_array_equal(shown["saliency"], heat_map(result.saliency))
+    np.testing.assert_array_equal(shown["mask"], mask * np.uint8(255))
+    np.testing.assert_array_equal(shown["masked"][mask], image[mask])
+    assert not shown["masked"][~mask].any()
+    np.testing.assert_array_equal(shown["refined"], result.refined_image)
+    x0, y0, x1, y1 = result.bbox
+    for y, x in ((y0, x0), (y0, x1 - 1), (y1 - 1, x0), (y1 - 1, x1 - 1)):
+        assert tuple(shown["regions"][y, x]) == BOX
+    outside = np.ones_like(mask)
+    outside[y0:y1, x0:x1] = False
+    np.testing.assert_array_equal(shown["regions"][outside], image[outside] // 4)
+    warmer = shown["heat"].astype(int).sum(axis=2) - image.sum(axis=2)
+    assert warmer.flat[np.nanargmax(result.saliency)] > warmer.flat[np.nanargmin(result.saliency)]
+
+
+def test_the_overview_has_its_panels_in_order(result: CarveResult) -> None:
+    """A result of four plain colours: white, its heat map, half of it dimmed, and green."""
+    white = np.full((90, 90, 3), 255, np.uint8)
+    left = np.broadcast_to(np.arange(90) < 45, (90, 90))
+    plain = replace(
+        result,
+        image=white,
+        mask=left,
+        bbox=(0, 0, 45, 90),
+        saliency=np.where(left, 1.0, 0.0),
+        refined_image=np.full((90, 90, 3), (0, 255, 0), np.uint8),
+    )
+    overview = np.asarray(draw_result(plain, "Why?"))
+    row = overview[overview.shape[0] // 2]
+    panels = [row[MARGIN + (SIDE + MARGIN) * panel :][:SIDE].astype(int) for panel in range(4)]
+    original, contrast, regions, refined = (
+        (panel[SIDE // 4], panel[3 * SIDE // 4]) for panel in panels
+    )
+    assert [tuple(color) for color in original] == [(255, 255, 255)] * 2
+    assert contrast[0].sum() > contrast[1].sum()
+    assert regions[0].sum() > regions[1].sum()
+    assert [tuple(color) for color in refined] == [(0, 255, 0)] * 2
