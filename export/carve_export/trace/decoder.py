@@ -75,8 +75,10 @@ class TracedDecoder(nn.Module):
         self.text_model = checkpoint.module(modules.text_model)
         self.lm_head = checkpoint.module(modules.lm_head)
         self.profile: Profile = profile
-        # Found before the trace, in which no number can be looked at.
-        self.fusion = Fusion(self.text_model) if profile == "ort" else nullcontext
+        # Found before the trace, in which no number can be looked at. A GPU gains by it, and half
+        # precision is for GPUs.
+        fuses = profile == "ort" and checkpoint.dtype != "float32"
+        self.fusion = Fusion(self.text_model) if fuses else nullcontext
         self.taps = [part.tapped for part in parts if part.tapped]
         self.cuts = [part.layers.start for part in parts[1:]]
 

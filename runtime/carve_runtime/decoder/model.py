@@ -92,12 +92,12 @@ class Model:
         """Load everything; errors as in :meth:`carve_runtime.Carve.load`."""
         settings = settings or BackendSettings()
         self.manifest: Manifest = bundle.manifest
-        self._dtype = np.dtype(self.manifest.dtype)
         self.text = Text(bundle.path(names.TOKENIZER_FILE), self.manifest.decoder.control_ids)
         self.requests = RequestBuilder(self.manifest, self.text)
         self._vision = load_graph(bundle, names.VISION_ENCODER, settings)
         self._embed = load_graph(bundle, names.EMBED_TOKENS, settings)
         self.decoder = Decoder(bundle, settings)
+        self._dtype = np.dtype(self.manifest.dtype)
 
     def decode(self, image: ImageInput, usage: Usage) -> RGB:
         """Return an image as the array that masks and boxes refer to.
