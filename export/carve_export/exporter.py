@@ -117,6 +117,11 @@ class ExportOptions:
                 "computes in float32",
                 "give one of the three",
             )
+        if self.dtype == "bfloat16" and not self.unchecked:
+            raise SettingsError(
+                "the runtime that compares a bundle with PyTorch cannot run bfloat16",
+                "choose float16, or leave the comparison out with unchecked",
+            )
 
 
 @dataclass(frozen=True)
