@@ -27,6 +27,7 @@ from carve_export.trace.graph import graph_entry, trace_graph
 from carve_export.trace.split import split_decoder
 from carve_export.trace.vision import traceable_vision
 from carve_models.errors import SettingsError
+from carve_models.graph_spec import Dtype
 from carve_models.interface import require_interface
 from carve_models.manifest import (
     OPSETS,
@@ -72,7 +73,8 @@ class ExportOptions:
     Attributes:
         profile: ``ort`` uses ONNX Runtime's fused attention, ``portable`` standard operators.
         opset: ONNX operator set.
-        weights: what matrices are stored as; all arithmetic is float32.
+        dtype: what the bundle computes in, and the checkpoint is held in.
+        weights: what matrices are stored as, where the dtype is float32.
         layers: decoder layers whose attention the graph returns; the family's rule if ``None``.
         max_pixels: most pixels that the model sees of an image; the family's choice if ``None``.
         prompts: replaced texts of the family's prompt layout.
@@ -90,6 +92,7 @@ class ExportOptions:
 
     profile: Profile = "ort"
     opset: int = OPSETS[0]
+    dtype: Dtype = "float32"
     weights: Weights = "float32"
     layers: tuple[int, ...] | None = None
     max_pixels: int | None = None
@@ -107,6 +110,17 @@ class ExportOptions:
             raise SettingsError(
                 "a precision is measured with calibration questions, and one of the two is missing",
                 "give precision and calibration together",
+            )
+        if self.dtype != "float32" and (self.weights != "float32" or self.precisions):
+            raise SettingsError(
+                f"the dtype is {self.dtype}, and weights and precision change a bundle that "
+                "computes in float32",
+                "give one of the three",
+            )
+        if self.dtype == "bfloat16" and not self.unchecked:
+            raise SettingsError(
+                "the runtime that compares a bundle with PyTorch cannot run bfloat16",
+                "choose float16, or leave the comparison out with unchecked",
             )
 
 
@@ -186,7 +200,9 @@ def _convert(
 ) -> tuple[Manifest, list[Reference]]:
     """Write everything but the manifest; the checkpoint is not kept in memory."""
     on_stage("load the checkpoint")
-    checkpoint = load_checkpoint(source, options.family, options.weights)
+    checkpoint = load_checkpoint(
+        source, options.family, weights=options.weights, dtype=options.dtype
+    )
     manifest = _describe(checkpoint, folder, options)
     text = Text(folder / TOKENIZER_FILE, manifest.decoder.control_ids)
     expected = []
@@ -223,6 +239,7 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
         family=checkpoint.family.name,
         profile=options.profile,
         weights=options.weights,
+        dtype=options.dtype,
         opset=options.opset,
         source=_source_name(checkpoint.source),
         graphs={},
@@ -255,7 +272,7 @@ def _trace(
     on_stage("trace the decoder")
     decoder = traceable_decoder(checkpoint, spec, manifest.profile, spec.parts)
     trace_graph(decoder, folder, opset=manifest.opset)
-    split_decoder(folder, spec)
+    split_decoder(folder, spec, manifest.dtype)
     on_stage("write the steps around the model")
     write_step_graphs(folder, manifest.image)
 

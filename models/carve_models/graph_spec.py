@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+#: What a bundle computes in: embeddings, hidden states, features of images, and caches.
+Dtype = Literal["float32", "float16", "bfloat16"]
 
 #: Smallest, typical and largest size of a dimension.
 Range = tuple[int, int, int]
@@ -30,6 +34,11 @@ class GraphSpec:
     file: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+
+
+def floating(dtype: Dtype, name: str, *shape: int | str) -> Tensor:
+    """Return a tensor of a bundle's own type."""
+    return Tensor(name=name, dtype=dtype, shape=shape)
 
 
 def float32(name: str, *shape: int | str) -> Tensor:

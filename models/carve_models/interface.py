@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import zip_longest
 
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError
-from carve_models.graph_spec import GraphSpec, Tensor, float32, float64, int64
+from carve_models.graph_spec import (
+    Dtype,
+    GraphSpec,
+    Tensor,
+    float32,
+    float64,
+    floating,
+    int64,
+)
 from carve_models.manifest import DecoderSpec, Manifest
 from carve_models.names import BATCH, IMAGE_TOKENS, PAST, SEQUENCE, TOTAL
 
@@ -17,7 +26,8 @@ _IMAGE = Tensor(name="image", dtype="uint8", shape=("height", "width", 3))
 def expected_graphs(manifest: Manifest) -> dict[str, GraphSpec]:
     """Return the interface of each graph; symbolic dimensions are names."""
     decoder = manifest.decoder
-    embeds = float32(names.INPUTS_EMBEDS, BATCH, SEQUENCE, decoder.hidden_size)
+    dtype = manifest.dtype
+    embeds = floating(dtype, names.INPUTS_EMBEDS, BATCH, SEQUENCE, decoder.hidden_size)
     embed = GraphSpec(
         file=names.graph_file(names.EMBED_TOKENS),
         inputs=(int64(names.INPUT_IDS, BATCH, SEQUENCE),),
@@ -26,7 +36,10 @@ def expected_graphs(manifest: Manifest) -> dict[str, GraphSpec]:
     graphs = {
         names.VISION_ENCODER: _vision(manifest),
         names.EMBED_TOKENS: embed,
-        **{part.name: decoder_interface(decoder, part) for part in (decoder.whole, *decoder.parts)},
+        **{
+            part.name: decoder_interface(decoder, part, dtype)
+            for part in (decoder.whole, *decoder.parts)
+        },
         names.CARVE_REFINE: refine_interface(),
     }
     size = manifest.image.fixed_size
@@ -37,11 +50,10 @@ def expected_graphs(manifest: Manifest) -> dict[str, GraphSpec]:
 
 def _vision(manifest: Manifest) -> GraphSpec:
     rule, decoder = manifest.image, manifest.decoder
-    outputs = [rule.encoder_features(decoder.hidden_size)]
+    outputs = [replace(rule.encoder_features(decoder.hidden_size), dtype=manifest.dtype)]
     if depth := decoder.deepstack_layers:
-        outputs.append(
-            float32(names.DEEPSTACK_FEATURES, 1, depth, IMAGE_TOKENS, decoder.hidden_size)
-        )
+        shape = (1, depth, IMAGE_TOKENS, decoder.hidden_size)
+        outputs.append(floating(manifest.dtype, names.DEEPSTACK_FEATURES, *shape))
     return GraphSpec(
         file=names.graph_file(names.VISION_ENCODER),
         inputs=rule.encoder_inputs(),
@@ -92,22 +104,25 @@ def refine_interface() -> GraphSpec:
     )
 
 
-def decoder_interface(spec: DecoderSpec, part: DecoderPart) -> GraphSpec:
-    """Return the interface of the decoder or of one of its halves."""
+def decoder_interface(spec: DecoderSpec, part: DecoderPart, dtype: Dtype) -> GraphSpec:
+    """Return the interface of the decoder or of one of its halves.
+
+    Whatever the dtype, logits and attention rows are float32.
+    """
 
     def cache(cached: list[str], length: str) -> list[Tensor]:
         shape = (BATCH, spec.key_value_heads, length, spec.head_dim)
-        return [float32(name, *shape) for name in cached]
+        return [floating(dtype, name, *shape) for name in cached]
 
-    states = float32(part.input_name, BATCH, SEQUENCE, spec.hidden_size)
+    states = floating(dtype, part.input_name, BATCH, SEQUENCE, spec.hidden_size)
     if part.is_last:
         result = float32(names.LOGITS, BATCH, 1, spec.vocab_size)
     else:
-        result = float32(part.output_name, BATCH, SEQUENCE, spec.hidden_size)
+        result = floating(dtype, part.output_name, BATCH, SEQUENCE, spec.hidden_size)
     deepstack = []
     if spec.deepstack_layers and part.layers.start == 0:
         shape = (BATCH, spec.deepstack_layers, SEQUENCE, spec.hidden_size)
-        deepstack.append(float32(names.DEEPSTACK_EMBEDS, *shape))
+        deepstack.append(floating(dtype, names.DEEPSTACK_EMBEDS, *shape))
     rows = [float32(names.LAST_ROW, BATCH, len(part.tapped), TOTAL)] if part.tapped else []
     return GraphSpec(
         file=names.graph_file(part.name),

@@ -12,7 +12,7 @@ from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError, SchemaError, SettingsError
 from carve_models.families.family import Positions
 from carve_models.folder import FileEntry, FolderKind
-from carve_models.graph_spec import GraphSpec
+from carve_models.graph_spec import Dtype, GraphSpec
 from carve_models.image_rules import Count, ImageRule, Index
 from carve_models.names import DECODER, MANIFEST_FILE, MROPE_AXES
 from carve_models.settings import Settings
@@ -24,7 +24,8 @@ OPSETS = (18, 23)
 
 Profile = Literal["ort", "portable"]
 
-#: What matrices are stored as. Graphs widen them where they use them: all arithmetic is float32.
+#: What matrices are stored as where a bundle computes in float32: graphs widen them where they use
+#: them. It saves memory on CPUs; for a GPU, choose the dtype.
 Weights = Literal["float32", "float16", "bfloat16"]
 
 
@@ -202,11 +203,18 @@ class Quality:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The whole of ``carve.json``; a bundle in float32 has no ``quality``."""
+    """The whole of ``carve.json``.
+
+    Attributes:
+        weights: what matrices are stored as, in a bundle that computes in float32.
+        dtype: what it computes in; logits and attention rows are float32 in any case.
+        quality: of a bundle in lower precision.
+    """
 
     family: str
     profile: Profile
     weights: Weights = "float32"
+    dtype: Dtype = "float32"
     opset: int
     source: str
     graphs: dict[str, GraphSpec]
@@ -223,6 +231,8 @@ class Manifest:
         missing = sorted(set(self.defaults.layers) - set(self.decoder.tapped_layers))
         if missing:
             raise ValueError(f"the default layer {missing[0]} is not tapped")
+        if self.weights != "float32" and self.dtype != "float32":
+            raise ValueError(f"weights in {self.weights} are widened, the dtype is {self.dtype}")
         used = self.prompts.single + self.prompts.pair
         literal = [*(segment.ids or () for segment in used), self.image.markup_ids()]
         largest = max((token for ids in literal for token in ids), default=0)

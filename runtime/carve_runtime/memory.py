@@ -5,8 +5,11 @@ from __future__ import annotations
 from carve_models import names
 from carve_models.manifest import Manifest
 
-#: Keys and values are float32 in every precision.
-_FLOAT = 4
+#: Bytes of a logit.
+_FLOAT32 = 4
+
+#: Bytes of a number, in the type that a bundle computes in.
+_ITEMSIZE = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 #: Positions of a prompt that are text: chat markup, a question, its answer.
 TEXT_POSITIONS = 256
@@ -25,14 +28,15 @@ def memory_budget(manifest: Manifest) -> dict[str, int]:
     """
     decoder, image = manifest.decoder, manifest.image.most_tokens
     positions = min(decoder.context_length, 2 * image + TEXT_POSITIONS)
+    itemsize = _ITEMSIZE[manifest.dtype]
     heads = decoder.layers * decoder.key_value_heads * decoder.head_dim
     budget = {
         f"weights {name}": _stored(manifest, name)
         for name in (names.VISION_ENCODER, names.EMBED_TOKENS, names.DECODER)
     }
-    budget[f"cache of {positions} positions"] = 2 * heads * positions * _FLOAT
-    budget["logits"] = decoder.vocab_size * _FLOAT
-    budget["features"] = 2 * image * decoder.hidden_size * _FLOAT
+    budget[f"cache of {positions} positions"] = 2 * heads * positions * itemsize
+    budget["logits"] = decoder.vocab_size * _FLOAT32
+    budget["features"] = 2 * image * decoder.hidden_size * itemsize
     return {**budget, "total": sum(budget.values())}
 
 

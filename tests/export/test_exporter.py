@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from carve_export import ExportOptions, export_bundle
-from carve_export.check.parity import Comparison, _difference
+from carve_export.check.parity import Comparison, _measure
 from carve_models.errors import CheckpointError
 from carve_models.manifest import OPSETS, Profile
 from carve_models.names import DECODER, graph_file
@@ -59,7 +59,9 @@ def test_the_newest_operator_set(
 def test_nan_is_a_difference() -> None:
     assert not Comparison("decoder", "logits", float("nan"), 1.0, 1.0).passed
     actual, expected = np.array([0.0, np.nan], np.float32), np.zeros(2, np.float32)
-    assert not _difference("decoder", "logits", actual, expected, 1.0, 0.0).passed
+    for baseline in (None, ([expected + 1], [expected + 2])):
+        measured = _measure([actual], [expected + 1], baseline, 1.0)
+        assert not Comparison("decoder", "logits", *measured).passed
 
 
 def test_softcapped_attention_is_refused(tmp_path: Path) -> None:

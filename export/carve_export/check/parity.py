@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ from carve_runtime.prompt.chunk import PromptChunk
 from carve_runtime.usage import Counts, Stopwatch
 
 Array = NDArray[np.float32]
+#: Arrays one by one, or the rows of one.
+Arrays: TypeAlias = "Sequence[Array] | Array"
+
+#: In half precision, how far the graphs may be from float32, relative to PyTorch's half precision.
+HALF_MARGIN = 1.2
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,10 @@ class Comparison:
     Attributes:
         graph: the graph that computes it.
         name: of the output, and of the prompt where there are several.
-        difference: largest absolute difference.
-        scale: largest absolute value of the reference, at least 1.
+        difference: largest absolute difference; in half precision the error relative to
+            float32, root mean square.
+        scale: largest absolute value of the reference, at least 1; in half precision the same
+            error of what PyTorch computes in that type.
         tolerance: allowed difference, relative to ``scale``.
         seconds: time of the graph's runs.
         same_argmax: whether the largest logits are those of the reference; ``None`` for
@@ -89,24 +97,30 @@ def _compare_prompt(
         images = [model.image_features(image, Counts()) for image in expected.images]
     with watch.stage(names.EMBED_TOKENS):
         prompt = model.embed(expected.parts, images)
-    times = watch.timings()
+    times, rounded = watch.timings(), expected.rounded
     single = len(images) == 1
     title = "" if single else f"{expected.title}, "
     rows = [
-        _difference(
+        Comparison(
             names.VISION_ENCODER,
             f"{title}image features",
-            np.concatenate([image.tokens for image in images], axis=1),
-            np.concatenate(expected.features, axis=1),
-            tolerance,
+            *_measure(
+                [image.tokens for image in images],
+                expected.features,
+                None if rounded is None else (expected.features, rounded.features),
+                tolerance,
+            ),
             times[names.VISION_ENCODER],
         ),
-        _difference(
+        Comparison(
             names.EMBED_TOKENS,
             f"{title}prompt embeddings",
-            prompt.embeds,
-            expected.embeds,
-            tolerance,
+            *_measure(
+                prompt.embeds,
+                expected.embeds,
+                None if rounded is None else (expected.embeds, rounded.embeds),
+                tolerance,
+            ),
             times[names.EMBED_TOKENS],
         ),
     ]
@@ -129,42 +143,88 @@ def _run_chunks(
 ) -> list[Comparison]:
     """Feed the prompt in chunks ending at ``stops``; compare at the end of each."""
     cache = decoder.empty(stops[-1])
-    logits, attention, same = [], [], []
+    logits, attention = [], []
     start, watch = 0, Stopwatch()
     for stop in stops:
         with watch.stage(names.DECODER):
             step = decoder.step(prompt.part(start, stop), cache, Counts())
-        reference = expected.logits[stop - 1]
-        logits.append(np.abs(step.logits - reference).max())
-        same.append(step.logits.argmax() == reference.argmax())
-        attention.append(np.abs(step.attention - expected.attention[:, stop - 1, :stop]).max())
+        logits.append(step.logits)
+        attention.append(step.attention)
         cache, start = step.cache, stop
+    seconds, rounded = watch.timings()[names.DECODER], expected.rounded
     scale = max(1.0, float(np.abs(expected.logits).max()))
-    seconds = watch.timings()[names.DECODER]
+    last = [stop - 1 for stop in stops]
+    same = np.argmax(logits, axis=1) == expected.logits[last].argmax(axis=1)
     return [
         Comparison(
             names.DECODER,
             f"logits, {title}",
-            float(np.max(logits)),
-            scale,
-            tolerance,
+            *_measure(
+                logits,
+                [expected.logits[stop - 1] for stop in stops],
+                None if rounded is None else (expected.logits, rounded.logits),
+                tolerance,
+                scale,
+            ),
             seconds,
-            all(same),
+            bool(same.all()),
         ),
         Comparison(
             names.DECODER,
             f"attention, {title}",
-            float(np.max(attention)),
-            1.0,
-            tolerance,
+            *_measure(
+                attention,
+                [expected.attention[:, stop - 1, :stop] for stop in stops],
+                None if rounded is None else (_rows(expected), _rows(rounded)),
+                tolerance,
+            ),
             seconds,
         ),
     ]
 
 
-def _difference(
-    graph: str, name: str, actual: Array, expected: Array, tolerance: float, seconds: float
-) -> Comparison:
-    scale = max(1.0, float(np.abs(expected).max()))
-    largest = float(np.abs(actual - expected).max())
-    return Comparison(graph, name, largest, scale, tolerance, seconds)
+def _rows(reference: Reference) -> Array:
+    """Return the attention of each position to all, (S, L, S)."""
+    rows: Array = reference.attention.swapaxes(0, 1)
+    return rows
+
+
+def _measure(
+    actual: Arrays,
+    exact: Arrays,
+    baseline: tuple[Arrays, Arrays] | None,
+    tolerance: float,
+    scale: float | None = None,
+) -> tuple[float, float, float]:
+    """Return difference, scale and tolerance of an output, see :class:`Comparison`.
+
+    In half precision the yardstick is PyTorch: the graph may not be much further from float32 than
+    what PyTorch computes in the same type.
+
+    Args:
+        actual: what the graph computes, at some positions.
+        exact: the same in float32.
+        baseline: what PyTorch computes at every position, in float32 and in half precision;
+            ``None`` if the bundle is in float32.
+        tolerance: in float32.
+        scale: in float32; that of ``exact`` if ``None``.
+    """
+    if baseline is None:
+        largest = max(float(np.abs(left - right).max()) for left, right in _pairs(actual, exact))
+        values = [1.0, *(float(np.abs(array).max()) for array in exact)]
+        return largest, scale or max(values), tolerance
+    wide, half = baseline
+    return _relative_error(actual, exact), _relative_error(half, wide), HALF_MARGIN
+
+
+def _relative_error(actual: Arrays, exact: Arrays) -> float:
+    """Return the norm of the error relative to that of the exact result, root mean square."""
+    errors = [
+        np.linalg.norm(left.astype(np.float64) - right) / np.linalg.norm(right)
+        for left, right in _pairs(actual, exact)
+    ]
+    return float(np.sqrt(np.square(errors).mean()))
+
+
+def _pairs(left: Arrays, right: Arrays) -> Iterator[tuple[Array, Array]]:
+    return zip(left, right, strict=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from carve_export.checkpoint.load import Checkpoint
+from carve_export.checkpoint.weights import computing_in_float32
 from carve_models import names
 from carve_models.errors import CheckpointError
 from carve_models.image_rules import ImageRule
@@ -46,6 +48,7 @@ class Reference:
         logits: (S, V), of every position.
         attention: (L, S, S), mean over heads, of the tapped layers.
         prefix_length: positions through the end of the first image.
+        rounded: the same in the half precision of the checkpoint; ``None`` if it is float32.
     """
 
     title: str
@@ -56,12 +59,15 @@ class Reference:
     logits: Array
     attention: Array
     prefix_length: int
+    rounded: Reference | None = None
 
 
 def references(
     checkpoint: Checkpoint, manifest: Manifest, text: Text, image: RGB | None = None
 ) -> list[Reference]:
     """Run the checkpoint about one image, and about the pair of it and its mirrored transpose.
+
+    It runs in float32; one in half precision then runs as it is, too.
 
     Args:
         checkpoint: eager attention.
@@ -76,11 +82,30 @@ def references(
     picture = example_image(manifest.image) if image is None else image
     views = picture, picture.swapaxes(0, 1)[::-1]
     model_inputs = [preprocess(view, manifest.image) for view in views]
+    run = partial(_run_prompts, checkpoint, manifest, text, model_inputs)
+    if checkpoint.dtype == "float32":
+        exact = run()
+        _require_prefix_invariance(checkpoint, exact[0])
+        return exact
+    rounded = run()
+    embed_tokens = checkpoint.module(checkpoint.family.modules.embed_tokens)
+    with computing_in_float32(checkpoint.model, embed_tokens):
+        exact = run()
+        _require_prefix_invariance(checkpoint, exact[0])
+    return [
+        replace(reference, rounded=half) for reference, half in zip(exact, rounded, strict=True)
+    ]
+
+
+def _run_prompts(
+    checkpoint: Checkpoint, manifest: Manifest, text: Text, model_inputs: list[ModelInput]
+) -> list[Reference]:
+    """Run the prompts about one image and about the pair."""
     prompts = manifest.prompts
-    single = _run(checkpoint, manifest, text, "one image", prompts.single, model_inputs[:1])
-    _require_prefix_invariance(checkpoint, single)
-    pair = _run(checkpoint, manifest, text, "pair", prompts.pair, model_inputs)
-    return [single, pair]
+    return [
+        _run(checkpoint, manifest, text, "one image", prompts.single, model_inputs[:1]),
+        _run(checkpoint, manifest, text, "pair", prompts.pair, model_inputs),
+    ]
 
 
 def example_image(rule: ImageRule) -> RGB:

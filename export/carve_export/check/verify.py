@@ -64,7 +64,12 @@ def verify_bundle(
         pixels = load_image(options.image)
         require_aspect(pixels, bundle.manifest.image)
     on_stage("load the checkpoint")
-    checkpoint = load_checkpoint(source, options.family, bundle.manifest.weights)
+    checkpoint = load_checkpoint(
+        source,
+        options.family,
+        weights=bundle.manifest.weights,
+        dtype=bundle.manifest.dtype,
+    )
     spec = bundle.manifest.decoder
     if _facts(decoder_spec(checkpoint, layers=None)) != _facts(spec):
         raise CheckpointError(

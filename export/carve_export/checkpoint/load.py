@@ -14,6 +14,7 @@ from carve_export.checkpoint.family import find_family
 from carve_export.checkpoint.weights import DTYPES, compute_in_float32
 from carve_models.errors import CheckpointError, FamilyError
 from carve_models.families.family import Family
+from carve_models.graph_spec import Dtype
 from carve_models.manifest import DecoderSpec, Weights
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -21,13 +22,18 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded checkpoint: float32 arithmetic, eager attention, evaluation mode."""
+    """A loaded checkpoint: eager attention, evaluation mode.
+
+    Attributes:
+        dtype: what it computes in.
+    """
 
     source: str
     family: Family
     model: Any
     tokenizer: Any
     image_processor: Any
+    dtype: Dtype = "float32"
 
     @property
     def config(self) -> Any:
@@ -51,14 +57,19 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    source: str, declared_family: str | None = None, weights: Weights = "float32"
+    source: str,
+    declared_family: str | None = None,
+    *,
+    weights: Weights = "float32",
+    dtype: Dtype = "float32",
 ) -> Checkpoint:
     """Load a folder or hub id; weights from safetensors only, no remote code, no pickle.
 
     Args:
         source: the folder or hub id.
         declared_family: see :func:`carve_export.checkpoint.family.find_family`.
-        weights: what to hold matrices as; the model computes in float32 in any case.
+        weights: what to hold matrices as, for a model that computes in float32.
+        dtype: what the model computes in; its weights are held in that type.
 
     Raises:
         CheckpointError: it cannot be read, or uses attention that cannot be exported exactly.
@@ -72,7 +83,7 @@ def load_checkpoint(
         family = find_family(config, declared_family)
         model, loading = getattr(transformers, config.architectures[0]).from_pretrained(
             source,
-            dtype=DTYPES[weights],
+            dtype=DTYPES[weights if dtype == "float32" else dtype],
             attn_implementation="eager",
             use_safetensors=True,
             output_loading_info=True,
@@ -88,7 +99,7 @@ def load_checkpoint(
             "a checkpoint has config.json, complete *.safetensors, tokenizer and preprocessor; "
             "without a connection to the hub, give its folder",
         ) from error
-    checkpoint = Checkpoint(source, family, model.eval(), tokenizer, image_processor)
+    checkpoint = Checkpoint(source, family, model.eval(), tokenizer, image_processor, dtype)
     _require_complete(source, loading)
     _require_supported(checkpoint)
     if weights != "float32":

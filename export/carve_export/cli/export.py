@@ -20,6 +20,7 @@ from carve_export.cli.options import (
 )
 from carve_models.cli import HELP, DefaultCommand, parse_layers
 from carve_models.errors import SettingsError
+from carve_models.graph_spec import Dtype
 from carve_models.manifest import OPSETS, Profile, Weights
 
 
@@ -58,9 +59,15 @@ The settings file replaces prompts and default settings:
     help="ONNX operator set.",
 )
 @choice_option(
+    "--dtype",
+    Dtype,
+    "What the bundle computes in: half precision for GPUs.",
+    default="float32",
+)
+@choice_option(
     "--weights",
     Weights,
-    "What matrices are stored as; the graphs widen them and compute in float32.",
+    "What matrices are stored as; graphs widen them and compute in float32: less memory on CPUs.",
     default="float32",
 )
 @click.option(
@@ -90,6 +97,7 @@ def export(
     out: Path,
     profile: Profile,
     opset: int,
+    dtype: Dtype,
     weights: Weights,
     layers: tuple[int, ...] | None,
     max_pixels: int | None,
@@ -116,6 +124,7 @@ def export(
     options = ExportOptions(
         profile=profile,
         opset=opset,
+        dtype=dtype,
         weights=weights,
         layers=layers,
         max_pixels=max_pixels,

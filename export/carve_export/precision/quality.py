@@ -125,7 +125,7 @@ def rewrite(
     for name in (names.VISION_ENCODER, names.EMBED_TOKENS, names.DECODER):
         path = folder / names.graph_file(name)
         save_model(change(name, onnx.load(path)), path)
-    split_decoder(folder, bundle.manifest.decoder)
+    split_decoder(folder, bundle.manifest.decoder, bundle.manifest.dtype)
     return Bundle(folder, replace(bundle.manifest, files=file_entries(folder)))
 
 

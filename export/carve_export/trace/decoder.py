@@ -8,14 +8,16 @@
   ``decoder_attentions.last_row (B, tapped layers, T)``, ``present.i.{key,value} (B, Kv, T, D)`` |
 
 ``T = P + S``, and ``P`` may be 0. ``last_row`` is the softmax over all keys for the last query,
-mean over heads, float32. Under M-RoPE ``position_ids`` is (3, B, S); with DeepStack there is an
+mean over heads. Logits and rows are float32, all other numbers have the checkpoint's dtype.
+Under M-RoPE ``position_ids`` is (3, B, S); with DeepStack there is an
 input ``deepstack_embeds (B, K, S, hidden)``, added to the states behind the first K layers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from carve_export.checkpoint.load import Checkpoint
+from carve_export.checkpoint.weights import DTYPES
 from carve_export.trace.attention import (
     ATTENTION_NAME,
     KeyMask,
@@ -31,6 +34,7 @@ from carve_export.trace.attention import (
     recording,
     register_attention,
 )
+from carve_export.trace.fuse import Fusion
 from carve_export.trace.traceable import BATCH, EXAMPLE_BATCH, Traceable
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
@@ -71,6 +75,10 @@ class TracedDecoder(nn.Module):
         self.text_model = checkpoint.module(modules.text_model)
         self.lm_head = checkpoint.module(modules.lm_head)
         self.profile: Profile = profile
+        # Found before the trace, in which no number can be looked at. A GPU gains by it, and half
+        # precision is for GPUs.
+        fuses = profile == "ort" and checkpoint.dtype != "float32"
+        self.fusion = Fusion(self.text_model) if fuses else nullcontext
         self.taps = [part.tapped for part in parts if part.tapped]
         self.cuts = [part.layers.start for part in parts[1:]]
 
@@ -92,7 +100,7 @@ class TracedDecoder(nn.Module):
             }
         mask = KeyMask(attention_mask, inputs_embeds.shape[1])
         recorder = Recorder(self.profile, sum(self.taps, ()), past_key_values, mask)
-        with recording(recorder), self._states_at_cuts() as states:
+        with recording(recorder), self.fusion(), self._states_at_cuts() as states:
             hidden = self.text_model(
                 inputs_embeds=inputs_embeds,
                 attention_mask=None,
@@ -100,7 +108,7 @@ class TracedDecoder(nn.Module):
                 use_cache=False,
                 **added,
             ).last_hidden_state
-        logits = self.lm_head(hidden[:, -1:])
+        logits = self.lm_head(hidden[:, -1:]).float()
         present = [recorder.present[layer] for layer in sorted(recorder.present)]
         rows = [torch.stack([recorder.rows[layer] for layer in tap], dim=1) for tap in self.taps]
         if len(rows) < 2:
@@ -161,21 +169,20 @@ def traceable_decoder(
     """Return the decoder, ready to trace; this switches the text model to our attention."""
     register_attention()
     checkpoint.model.set_attn_implementation({"text_config": ATTENTION_NAME})
+    random = partial(torch.randn, dtype=DTYPES[checkpoint.dtype])
     total = _EXAMPLE_PAST + _EXAMPLE_SEQUENCE
     cache_shape = (EXAMPLE_BATCH, spec.key_value_heads, _EXAMPLE_PAST, spec.head_dim)
     # Each is a tensor of its own: the trace would merge inputs that share a tensor.
-    past = [(torch.randn(cache_shape), torch.randn(cache_shape)) for _ in range(spec.layers)]
+    past = [(random(cache_shape), random(cache_shape)) for _ in range(spec.layers)]
     axes = spec.position_axes
     positions = torch.arange(_EXAMPLE_PAST, total).repeat(*axes, EXAMPLE_BATCH, 1)
     stacked = spec.deepstack_layers > 0
-    deepstack = torch.randn(
-        EXAMPLE_BATCH, spec.deepstack_layers, _EXAMPLE_SEQUENCE, spec.hidden_size
-    )
+    deepstack = random((EXAMPLE_BATCH, spec.deepstack_layers, _EXAMPLE_SEQUENCE, spec.hidden_size))
     return Traceable(
         name=names.DECODER,
         module=TracedDecoder(checkpoint, profile, parts),
         example=(
-            torch.randn(EXAMPLE_BATCH, _EXAMPLE_SEQUENCE, spec.hidden_size),
+            random((EXAMPLE_BATCH, _EXAMPLE_SEQUENCE, spec.hidden_size)),
             torch.ones(EXAMPLE_BATCH, total, dtype=torch.int64),
             positions,
             past,

@@ -19,12 +19,12 @@ from carve_export.trace.decoder import row_name
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import ExportError
-from carve_models.graph_spec import GraphSpec, Tensor
+from carve_models.graph_spec import Dtype, GraphSpec, Tensor
 from carve_models.interface import decoder_interface
 from carve_models.manifest import DecoderSpec
 
 
-def split_decoder(folder: Path, spec: DecoderSpec) -> None:
+def split_decoder(folder: Path, spec: DecoderSpec, dtype: Dtype) -> None:
     """Write the halves beside the whole decoder, if it is to be split."""
     if spec.exit_layers is None:
         return
@@ -32,7 +32,7 @@ def split_decoder(folder: Path, spec: DecoderSpec) -> None:
     model = onnx.load(whole, load_external_data=False)
     _point_at(model, whole)
     for part in spec.parts:
-        half = _cut(model, spec, part)
+        half = _cut(model, spec, part, dtype)
         onnx.save(half, folder / names.graph_file(part.name))
 
 
@@ -55,15 +55,17 @@ def _point_at(model: onnx.ModelProto, path: Path) -> None:
             tensor.ClearField("raw_data")
 
 
-def _cut(model: onnx.ModelProto, spec: DecoderSpec, part: DecoderPart) -> onnx.ModelProto:
+def _cut(
+    model: onnx.ModelProto, spec: DecoderSpec, part: DecoderPart, dtype: Dtype
+) -> onnx.ModelProto:
     """Return the nodes between a part's inputs and outputs, as a model of its own."""
-    interface = decoder_interface(spec, part)
+    interface = decoder_interface(spec, part, dtype)
     known_as = {names.LAST_ROW: row_name(part, spec.parts)}  # in the whole decoder
     outputs = [known_as.get(tensor.name, tensor.name) for tensor in interface.outputs]
     inputs = {tensor.name for tensor in interface.inputs}
     nodes = nodes_between(model.graph, inputs, outputs)
     renamed = {name: tensor for tensor, name in known_as.items()}
-    sizes = _Sizes(decoder_interface(spec, spec.whole), interface)
+    sizes = _Sizes(decoder_interface(spec, spec.whole, dtype), interface)
     used = {name for node in nodes for name in node.input}
     graph = onnx.helper.make_graph(
         [_rename(sizes.from_own_inputs(node), renamed) for node in nodes],

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from carve_export.checkpoint.load import Checkpoint
+from carve_export.checkpoint.weights import DTYPES
 from carve_export.trace.traceable import BATCH, EXAMPLE_BATCH, Traceable
 from carve_export.trace.vision_attention import (
     VISION_ATTENTION_NAME,
@@ -32,6 +33,7 @@ class TowerEncoder(nn.Module):
         modules, config = checkpoint.family.modules, checkpoint.config
         self.tower = checkpoint.module(modules.vision_tower)
         self.projector = checkpoint.module(modules.projector) if modules.projector else None
+        self.dtype = DTYPES[checkpoint.dtype]
         chosen = getattr(config, features.layer) if features.layer else None
         self.layers = [chosen] if isinstance(chosen, int) else list(chosen or [])
         if features.output_at_last and self.layers == [-1]:
@@ -42,7 +44,8 @@ class TowerEncoder(nn.Module):
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Return the image tokens."""
-        output = self.tower(pixel_values, output_hidden_states=bool(self.layers))
+        pixels = pixel_values.to(self.dtype)
+        output = self.tower(pixels, output_hidden_states=bool(self.layers))
         states = [output.hidden_states[layer] for layer in self.layers]
         selected = [state[:, self.first_token :] for state in states or [output.last_hidden_state]]
         features = _pixel_shuffle(torch.cat(selected, dim=-1), self.shuffle)
@@ -68,6 +71,7 @@ class PatchEncoder(nn.Module):
         register_vision_attention()
         self.tower = checkpoint.module(checkpoint.family.modules.vision_tower)
         self.deepstack = features.deepstack is not None
+        self.dtype = DTYPES[checkpoint.dtype]
 
     def forward(
         self,
@@ -84,9 +88,9 @@ class PatchEncoder(nn.Module):
             tokens = pixel_values.shape[0] // self.tower.spatial_merge_unit
             layout |= {"window_index": torch.arange(tokens), "cu_window_seqlens": windows[0]}
         if table is not None:
-            layout |= {"interp_indices": table[0], "interp_weights": table[1]}
+            layout |= {"interp_indices": table[0], "interp_weights": table[1].to(self.dtype)}
         with attending_in(None if windows is None else Windows(*windows)):
-            output = self.tower(pixel_values, grid_thw=None, **layout)
+            output = self.tower(pixel_values.to(self.dtype), grid_thw=None, **layout)
         features = output.pooler_output[None]
         if not self.deepstack:
             return (features,)

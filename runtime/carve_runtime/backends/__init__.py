@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from carve_models.errors import ProviderError
 from carve_runtime.backends import openvino, ort
 from carve_runtime.backends.protocol import BackendName, BackendSettings, GraphRunner
 from carve_runtime.backends.tensorrt import runner as tensorrt
@@ -31,7 +32,12 @@ def load_graph(bundle: Bundle, name: str, settings: BackendSettings) -> GraphRun
         BundleError: the backend cannot load the file, or its interface is another one.
         DependencyError: the backend is not installed.
         EngineError: an engine does not fit the bundle or this machine.
-        ProviderError: the provider or device is not there.
+        ProviderError: the provider or device is not there, or the bundle's dtype cannot be fed.
     """
+    if bundle.manifest.dtype == "bfloat16":
+        raise ProviderError(
+            f"{bundle.folder} computes in bfloat16, and numpy has no such arrays to feed it with",
+            "export the checkpoint with --dtype float16; bfloat16 is for TensorRT engines",
+        )
     graph = BACKENDS[settings.backend].load_graph(bundle, name, settings)
     return graph if settings.on_run is None else Watched(graph, name, settings.on_run)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _CPU = "CPU"
-_DTYPES = {"f32": "float32", "i64": "int64"}
+_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i64": "int64"}
 
 #: A plug-in may default to bfloat16, or to float16 on a GPU: logits are then off by more than 1.
 _PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}

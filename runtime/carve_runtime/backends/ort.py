@@ -26,7 +26,12 @@ from carve_runtime.late_import import late_import
 
 _ERRORS_ONLY = 3
 _NOT_OPTIMIZED = "optimization.disable_specified_optimizers"
-_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(bfloat16)": "bfloat16",
+    "tensor(int64)": "int64",
+}
 
 
 def import_onnxruntime() -> ModuleType:

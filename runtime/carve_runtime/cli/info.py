@@ -9,7 +9,7 @@ import msgspec
 
 from carve_models import names
 from carve_models.cli import HELP, ErrorCommand
-from carve_models.manifest import Quality, Segment
+from carve_models.manifest import Manifest, Quality, Segment
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.cli.backend_options import bundle_folder
@@ -45,7 +45,7 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
         ("bundle", f"{bundle.folder} ({megabytes:.1f} MB)"),
         ("family", manifest.family),
         ("source", manifest.source),
-        ("profile", f"{manifest.profile}, opset {manifest.opset}, weights {manifest.weights}"),
+        ("profile", f"{manifest.profile}, opset {manifest.opset}, {_spell_types(manifest)}"),
         *_spell_quality(manifest.quality),
         ("image", f"{image.describe()}, {image.resample}"),
         (
@@ -73,6 +73,13 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _spell_types(manifest: Manifest) -> str:
+    """Return what a bundle computes in, or what it stores its matrices as."""
+    if manifest.dtype != "float32":
+        return f"dtype {manifest.dtype}"
+    return f"weights {manifest.weights}"
 
 
 def _spell_quality(quality: Quality | None) -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ class Cache:
         capacity: positions that fit into the buffers; ``None`` where each run makes new ones.
         parts: how many parts of the decoder have filled theirs.
         next_position: the position id of what follows; not ``length`` under M-RoPE.
+        itemsize: bytes of one number.
     """
 
     values: tuple[tuple[Value, ...], ...]
@@ -32,6 +33,7 @@ class Cache:
     capacity: int | None
     parts: int
     next_position: int = 0
+    itemsize: int = np.dtype(np.float32).itemsize
 
     def fits(self, positions: int) -> bool:
         """Whether ``positions`` more can be written without larger buffers."""
@@ -41,7 +43,7 @@ class Cache:
     def nbytes(self) -> int:
         """Bytes of all buffers, unused positions included."""
         sizes = (math.prod(value.shape()) for part in self.values for value in part)
-        return sum(sizes) * np.dtype(np.float32).itemsize
+        return sum(sizes) * self.itemsize
 
 
 @dataclass

@@ -69,6 +69,7 @@ class Decoder:
         self._in_place = bundle.manifest.profile == "ort" and can_share
         self._heads = (1, spec.key_value_heads)
         self._width = spec.head_dim
+        self._dtype = np.dtype(bundle.manifest.dtype)
 
     def empty(self, positions: int) -> Cache:
         """Return a cache of no positions whose buffers hold ``positions``."""
@@ -76,10 +77,10 @@ class Decoder:
         shape = (*self._heads, capacity or 0, self._width)
         # Not zeroed: what is not written takes no memory, and nothing reads it unmasked.
         values = tuple(
-            tuple(graph.value(np.empty(shape, np.float32)) for _ in names.past_names(part.layers))
+            tuple(graph.value(np.empty(shape, self._dtype)) for _ in names.past_names(part.layers))
             for part, graph in self._parts
         )
-        return Cache(values, 0, capacity, len(self._parts))
+        return Cache(values, 0, capacity, len(self._parts), itemsize=self._dtype.itemsize)
 
     @property
     def lower(self) -> range:
@@ -125,8 +126,12 @@ class Decoder:
                 values[index] = tuple(outputs[name] for name in present)
                 counts.bytes_copied += cache.length * self._bytes_per_position(part)
         attention = np.concatenate(rows) if rows else np.empty((0, total), np.float32)
-        longer = Cache(
-            tuple(values), total, cache.capacity, parts.stop, next_position=chunk.next_position
+        longer = replace(
+            cache,
+            values=tuple(values),
+            length=total,
+            parts=parts.stop,
+            next_position=chunk.next_position,
         )
         return Step(attention, longer, states)
 
@@ -181,4 +186,4 @@ class Decoder:
 
     def _bytes_per_position(self, part: DecoderPart) -> int:
         floats = len(names.past_names(part.layers)) * math.prod(self._heads) * self._width
-        return floats * np.dtype(np.float32).itemsize
+        return floats * self._dtype.itemsize

@@ -97,6 +97,7 @@ class Model:
         self._vision = load_graph(bundle, names.VISION_ENCODER, settings)
         self._embed = load_graph(bundle, names.EMBED_TOKENS, settings)
         self.decoder = Decoder(bundle, settings)
+        self._dtype = np.dtype(self.manifest.dtype)
 
     def decode(self, image: ImageInput, usage: Usage) -> RGB:
         """Return an image as the array that masks and boxes refer to.
@@ -194,7 +195,7 @@ class Model:
         inputs = [image.model_input for image in images]
         used = [images[part] for part in parts if isinstance(part, int)]
         ids = prompt_ids(parts, inputs)
-        embeds = np.empty((1, len(ids), spec.hidden_size), np.float32)
+        embeds = np.empty((1, len(ids), spec.hidden_size), self._dtype)
         literal = ids != FEATURE
         if literal.any():
             outputs = self._embed.run({names.INPUT_IDS: ids[literal][None]})
@@ -205,7 +206,8 @@ class Model:
         deepstack = None
         if layers := spec.deepstack_layers:
             added = [image.deepstack for image in used if image.deepstack is not None]
-            deepstack = spread_features(ids, added, (layers, spec.hidden_size))
+            shape = (layers, spec.hidden_size)
+            deepstack = spread_features(ids, added, shape, self._dtype)
         return PromptChunk(embeds, positions, following, deepstack)
 
     def attend(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from carve_models.names import MROPE_AXES
 from carve_runtime.images.model_input import FEATURE, ModelInput
 from carve_runtime.prompt.text import PromptPart
 
+#: Embeddings, hidden states or features, of the bundle's dtype.
+Floats: TypeAlias = NDArray[np.floating[Any]]
+
 
 @dataclass(frozen=True)
 class ImageFeatures:
@@ -20,13 +24,13 @@ class ImageFeatures:
 
     Attributes:
         model_input: what the encoder saw.
-        tokens: (1, N, H) float32, the image tokens' embeddings.
-        deepstack: (1, K, N, H) float32, what is added to the first K layers' states; or ``None``.
+        tokens: (1, N, H), the image tokens' embeddings.
+        deepstack: (1, K, N, H), what is added to the first K layers' states; or ``None``.
     """
 
     model_input: ModelInput
-    tokens: NDArray[np.float32]
-    deepstack: NDArray[np.float32] | None = None
+    tokens: Floats
+    deepstack: Floats | None = None
 
     @property
     def nbytes(self) -> int:
@@ -39,16 +43,16 @@ class PromptChunk:
     """Consecutive positions of a prompt.
 
     Attributes:
-        embeds: (1, S, H) float32.
+        embeds: (1, S, H).
         positions: (1, S) int64, or (3, 1, S) under M-RoPE.
         next_position: the position of what follows.
-        deepstack: (1, K, S, H) float32, zero where there is no image token; or ``None``.
+        deepstack: (1, K, S, H), zero where there is no image token; or ``None``.
     """
 
-    embeds: NDArray[np.float32]
+    embeds: Floats
     positions: NDArray[np.int64]
     next_position: int
-    deepstack: NDArray[np.float32] | None = None
+    deepstack: Floats | None = None
 
     @property
     def length(self) -> int:
@@ -97,17 +101,21 @@ def prompt_positions(
 
 
 def spread_features(
-    ids: NDArray[np.int64], deepstack: Sequence[NDArray[np.float32]], shape: tuple[int, int]
-) -> NDArray[np.float32]:
+    ids: NDArray[np.int64],
+    deepstack: Sequence[Floats],
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
+) -> Floats:
     """Return (1, K, S, H): images' features for the first layers in the places of their tokens.
 
     Args:
         ids: (S,), of the whole chunk.
         deepstack: (1, K, N, H) of each image.
         shape: (K, H).
+        dtype: the bundle's.
     """
     layers, hidden = shape
-    spread = np.zeros((1, layers, len(ids), hidden), np.float32)
+    spread: Floats = np.zeros((1, layers, len(ids), hidden), dtype)
     if deepstack:
         spread[:, :, ids == FEATURE] = np.concatenate(deepstack, axis=2)
     return spread

@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("halves")
     (folder / names.graph_file(names.DECODER)).parent.mkdir()
     shutil.copy(POCKET / names.graph_file(names.DECODER), folder / "onnx")
-    split_decoder(folder, open_bundle(POCKET).manifest.decoder)
+    split_decoder(folder, open_bundle(POCKET).manifest.decoder, "float32")
     return folder
 
 
