@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
-POCKET = Path(__file__).parents[2] / "models" / "pocket" / "checkpoint"
+POCKET = Path(__file__).parents[3] / "models" / "pocket" / "checkpoint"
 #: Bytes of one safetensors file.
 SHARD = 1 << 30
 #: Deviation of matrices, as transformers initialises them; norms are ones.
