@@ -30,8 +30,11 @@ def main(only: tuple[str, ...]) -> None:
     chosen = [mutation for mutation in mutations if not only or mutation.name in only]
     pairs = [(mutation, tests) for mutation in chosen for tests in mutation.caught_by]
     trials = Trials(ROOT)
-    verdicts = [trials.judge(*pair) for pair in progress(pairs, "mutations")]
-    console = Console()
+    console, verdicts = Console(), []
+    for pair in progress(pairs, "mutations"):
+        verdicts.append(trials.judge(*pair))
+        if not console.is_terminal:  # a run of half an hour tells a log file how far it is
+            click.echo(f"{verdicts[-1].result.name.lower():<9}{verdicts[-1].mutation.name}")
     table(verdicts).show(console if console.is_terminal else Console(width=_WIDTH))
     missed = [verdict for verdict in verdicts if verdict.result is not Result.CAUGHT]
     click.echo(f"{len(verdicts) - len(missed)} of {len(verdicts)} caught")
