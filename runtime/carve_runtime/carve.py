@@ -51,6 +51,7 @@ class Carve:
         device: str | None = None,
         threads: int | None = None,
         engines: str | os.PathLike[str] | None = None,
+        cuda_graph: bool = True,
         image_cache_bytes: int = IMAGE_CACHE_BYTES,
     ) -> Carve:
         """Load a bundle, the default one if no folder is given.
@@ -64,6 +65,8 @@ class Carve:
                 OpenVINO; the first one if ``None``.
             threads: threads of one graph run; the backend's choice if ``None``.
             engines: folder of ``carve-export engine``, for the backend "tensorrt".
+            cuda_graph: record the step of one token and replay it, where bundle and provider can:
+                profile ``ort``, half precision, provider "cuda".
             image_cache_bytes: keep what was computed of the images last asked about, so that
                 another question about one of them does not encode it again; 0 keeps nothing.
 
@@ -80,6 +83,7 @@ class Carve:
             device=device,
             threads=threads,
             engines=None if engines is None else Path(engines),
+            cuda_graph=cuda_graph,
         )
         return cls(open_bundle(folder, verify=verify), settings, image_cache_bytes)
 

@@ -35,6 +35,12 @@ _OPTIONS = (
         type=click.Path(path_type=Path),
         help="Folder of carve-export engine, with --backend tensorrt.",
     ),
+    click.option(
+        "--cuda-graph/--no-cuda-graph",
+        default=True,
+        show_default=True,
+        help="Record the step of one token and replay it, with --provider cuda.",
+    ),
 )
 
 

@@ -95,7 +95,7 @@ class Model:
         self.text = Text(bundle.path(names.TOKENIZER_FILE), self.manifest.decoder.control_ids)
         self.requests = RequestBuilder(self.manifest, self.text)
         self._vision = load_graph(bundle, names.VISION_ENCODER, settings)
-        self._embed = load_graph(bundle, names.EMBED_TOKENS, settings)
+        self._embed = load_graph(bundle, names.EMBED_TOKENS, settings.on_host())
         self.decoder = Decoder(bundle, settings)
         self._dtype = np.dtype(self.manifest.dtype)
 
@@ -288,5 +288,4 @@ class Model:
 
 def _probability(logits: NDArray[np.float32], token: int) -> float:
     """Return the softmax of (V,) logits at one token."""
-    shifted = logits.astype(np.float64) - float(logits[token])
-    return float(1 / np.exp(shifted).sum())
+    return float(1 / np.exp(logits - logits[token]).sum(dtype=np.float64))
