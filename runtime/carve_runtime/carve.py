@@ -45,7 +45,7 @@ class Carve:
         cls,
         folder: str | os.PathLike[str] | None = None,
         *,
-        verify: bool = True,
+        verify: bool | None = None,
         backend: BackendName = "ort",
         provider: ProviderName | None = None,
         device: str | None = None,
@@ -58,7 +58,8 @@ class Carve:
 
         Args:
             folder: a folder that ``carve-export`` wrote.
-            verify: compare the files' SHA-256 sums; sizes are compared in any case.
+            verify: compare the files' SHA-256 sums at this load; ``None`` compares each file's sum
+                once, and again when the file has changed, ``False`` sizes alone.
             backend: what runs the graphs.
             provider: ONNX Runtime's execution provider, "cpu" if ``None``.
             device: of the backend or provider: a number for CUDA, a name such as "GPU" for
