@@ -145,7 +145,8 @@ def unpack(packed: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     """Return the codes in bytes that :func:`pack` made, those that only fill a byte too."""
     shifts = np.arange(0, _BITS_OF_A_BYTE, bits, dtype=np.uint8)
     codes = packed[..., None] >> shifts & np.uint8(2**bits - 1)
-    return codes.reshape(*packed.shape[:-1], -1)
+    flat: NDArray[np.uint8] = codes.reshape(*packed.shape[:-1], -1)
+    return flat
 
 
 def _bytes(numbers: int, bits: int) -> int:
