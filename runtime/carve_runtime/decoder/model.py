@@ -88,15 +88,24 @@ class Pass:
 class Model:
     """Graphs, tokenizer and prompts of a bundle. Threads may share it."""
 
-    def __init__(self, bundle: Bundle, settings: BackendSettings | None = None) -> None:
-        """Load everything; errors as in :meth:`carve_runtime.Carve.load`."""
+    def __init__(
+        self, bundle: Bundle, settings: BackendSettings | None = None, *, decodes: bool = True
+    ) -> None:
+        """Load everything; errors as in :meth:`carve_runtime.Carve.load`.
+
+        Args:
+            bundle: the bundle.
+            settings: who runs the graphs.
+            decodes: load the decoder too; without it images and prompts can be encoded, no more.
+        """
         settings = settings or BackendSettings()
         self.manifest: Manifest = bundle.manifest
         self.text = Text(bundle.path(names.TOKENIZER_FILE), self.manifest.decoder.control_ids)
         self.requests = RequestBuilder(self.manifest, self.text)
         self._vision = load_graph(bundle, names.VISION_ENCODER, settings)
         self._embed = load_graph(bundle, names.EMBED_TOKENS, settings.on_host())
-        self.decoder = Decoder(bundle, settings)
+        if decodes:
+            self.decoder = Decoder(bundle, settings)
         self._dtype = np.dtype(self.manifest.dtype)
 
     def decode(self, image: ImageInput, usage: Usage) -> RGB:
