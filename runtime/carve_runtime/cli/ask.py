@@ -15,6 +15,7 @@ from carve_models.settings import (
     Contrast,
     FinalPrompt,
     Geometry,
+    ResizeRefined,
     Rule,
     Steps,
     Strategy,
@@ -70,6 +71,9 @@ Examples:
 @click.option("--max-refined-pixels", type=int, help="Most pixels of the refined image.")
 @click.option("--scout-pixels", type=int, help="Most pixels that the attention passes see.")
 @click.option("--final-pixels", type=int, help="Most pixels that the final pass sees of the crop.")
+@click.option(
+    "--resize-refined", type=click.Choice(get_args(ResizeRefined)), help="How the crop is resized."
+)
 @click.option("--early-exit", is_flag=True, default=None, help="Do without the plain answer.")
 @click.option("--adaptive", is_flag=True, default=None, help="Keep plain answers that are sure.")
 @click.option("--sure-probability", type=float, help="Least probability, for --adaptive.")
