@@ -13,8 +13,8 @@ from typing import TypeVar
 import msgspec
 
 from tools.shared.figures import Figure, SpeedReport, tabulate
+from tools.shared.interval import Interval
 from tools.shared.report import Report
-from tools.shared.statistics import Interval
 from tools.shared.tables import Cell, Table
 
 T = TypeVar("T")

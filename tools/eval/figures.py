@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tools.eval.benchmarks.benchmark import Benchmark, Question
 from tools.eval.runner import Run
-from tools.shared.statistics import Interval, bootstrap_interval, paired_p_value, wilson_interval
+from tools.shared.interval import Interval
+from tools.shared.statistics import bootstrap_interval, paired_p_value, wilson_interval
 
 
 @dataclass(frozen=True, kw_only=True)

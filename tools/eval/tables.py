@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from tools.eval.figures import Figures
-from tools.shared.statistics import Interval
+from tools.shared.interval import Interval
 from tools.shared.tables import P, Table
 
 

@@ -7,29 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from tools.shared.interval import Interval
+
 CONFIDENCE = 0.95
 _RESAMPLES = 9999
 #: Resamples drawn at a time; bounds the memory at ``_BATCH`` times the number of clusters.
 _BATCH = 250
-
-
-class Interval(NamedTuple):
-    """An estimate and the ends of its confidence interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-    @property
-    def percent(self) -> Interval:
-        """The same in percent."""
-        return Interval(*(100 * value for value in self))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 import msgspec
 import pytest
 
-from tools.shared.statistics import Interval
+from tools.shared.interval import Interval
 from tools.shared.tables import Cell, P, Row, Table, interval_cell
 
 

@@ -9,24 +9,20 @@ it, and the most steps that the released code takes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from carve_runtime import refine_image, select_regions
 from carve_runtime.prompt.text import question_text
 from tools.bench.context import Context
 from tools.bench.torch_model import TorchModel
 from tools.shared.figures import Figure
+from tools.shared.models.released import released
 from tools.shared.timing import Way, interleave, ratio, spread
 
 _LONGEST_GENERAL_PASS = 32  # of the released code
 _ANSWER_TOKENS = 3
 _FASTER = 15.0
-_REGULARIZER = 1e-8
 
 
 def measure(context: Context) -> Iterator[Figure]:
@@ -46,7 +42,9 @@ def measure(context: Context) -> Iterator[Figure]:
         v4: Any = {"variant": "v4", "final_prompt": "pair", "max_new_tokens": _ANSWER_TOKENS}
         v4["layers"] = layers
         ways: dict[str, Way] = {
-            label: partial(released, model, subject.image, question, general, steps, layers)
+            label: partial(
+                released, model, subject.image, question, general, steps, layers, _ANSWER_TOKENS
+            )
             for label, steps in lengths.items()
         }
         ways["ours"] = partial(vlm.ask, subject.image, subject.question, **v4)
@@ -57,27 +55,3 @@ def measure(context: Context) -> Iterator[Figure]:
             value = ratio(seconds[label], seconds["ours"])
             reach = _FASTER if steps == longest else None
             yield Figure("faster than the released code", case, value, reach=reach, at_least=True)
-
-
-def released(
-    model: TorchModel,
-    image: Image.Image,
-    question: str,
-    general: str,
-    general_steps: int,
-    layers: Sequence[int],
-) -> str:
-    """Answer as the released code does; the lengths of answer and general pass are forced."""
-    asked = model.attend_uncached([image], question, _ANSWER_TOKENS)
-    described = model.attend_uncached([image], general, general_steps)
-    size, side = image.size, int(asked[0].shape[-1] ** 0.5)
-    total = np.zeros(size[::-1])
-    for step, (q, g) in enumerate(zip(asked, described, strict=False)):
-        for layer in layers:
-            contrast = (q[layer] / (g[layer] + _REGULARIZER)).reshape(side, side)
-            resized = Image.fromarray(contrast).resize(size, Image.Resampling.BILINEAR)
-            total += (step + 1) * np.asarray(resized)
-    mask = select_regions(total)
-    refined, _ = refine_image(image, mask)
-    pair = [image, Image.fromarray(refined)]
-    return model.generate(pair, question, _ANSWER_TOKENS)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tools.research.quality.breakdown import complexities, entropies, rows_of
 from tools.research.quality.study import Study
-from tools.shared.statistics import Interval
+from tools.shared.interval import Interval
 from tools.shared.tables import Table
 
 _SIZE = (7.0, 4.0)

@@ -52,6 +52,16 @@ def write_checkpoint(model: RandomModel, folder: Path, depth: int | None = None)
         folder: where to.
         depth: layers of text model and vision encoder each; the configuration's if ``None``.
     """
+    config = write_configuration(model, folder, depth)
+    with torch.device("meta"):
+        empty = model.model(config)
+    empty.tie_weights()
+    _write_weights(empty, folder)
+    return folder
+
+
+def write_configuration(model: RandomModel, folder: Path, depth: int | None = None) -> Any:
+    """Write what :func:`write_checkpoint` does, but for the weights; return the configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(model)
     config = model.config(lambda token: int(tokenizer.convert_tokens_to_ids(token)))
@@ -69,11 +79,7 @@ def write_checkpoint(model: RandomModel, folder: Path, depth: int | None = None)
     model.image_processor.save_pretrained(folder)
     end = tokenizer.convert_tokens_to_ids(model.end)
     GenerationConfig(eos_token_id=end, pad_token_id=end).save_pretrained(folder)
-    with torch.device("meta"):
-        empty = model.model(config)
-    empty.tie_weights()
-    _write_weights(empty, folder)
-    return folder
+    return config
 
 
 def _tokenizer(model: RandomModel) -> PreTrainedTokenizerBase:

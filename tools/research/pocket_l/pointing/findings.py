@@ -25,9 +25,9 @@ from tools.research.pocket_l.pointing.experiment import (
     rate,
 )
 from tools.research.pocket_l.pointing.split import Split, Tokens
+from tools.shared.interval import Interval
 from tools.shared.models.pointing import NEAR, hits
 from tools.shared.statistics import (
-    Interval,
     McNemar,
     bootstrap_interval,
     mcnemar,

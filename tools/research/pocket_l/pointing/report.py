@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tools.research.pocket_l.pointing.experiment import Choice
 from tools.research.pocket_l.pointing.findings import Findings, Row
-from tools.shared.statistics import Interval
+from tools.shared.interval import Interval
 from tools.shared.tables import Cell, Table, interval_cell
 
 _COLUMNS = ("", "layer", "lambda", "suffix", "dev", "within one token", "on target")
