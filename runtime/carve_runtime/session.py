@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from carve_models.errors import SettingsError
 from carve_models.settings import SettingsChanges, Variant
-from carve_runtime.decoder.model import Model, Pass
+from carve_runtime.decoder.generation import Pass
+from carve_runtime.decoder.model import Model
 from carve_runtime.images.load import ImageInput
 from carve_runtime.images.magnified import seen_of
 from carve_runtime.method.adaptive import reason_to_skip
@@ -165,11 +166,23 @@ class ImageSession:
         model, prompt, plain = self._model, request.prompt.single, None
         if request.settings.early_exit:
             every_layer = model.attend(self._image, prompt, "question", request)
+        elif self._passes_go_together(request):
+            general_prompt = model.requests.general.single
+            plain, general = model.answer_both(self._image, prompt, general_prompt, request)
+            every_layer = plain.attention
+            self._general = _GeneralPass(general.attention, len(every_layer))
         else:
             plain = model.answer(self._image, prompt, "question", request)
             every_layer = plain.attention
         attention = every_layer[:, self._rows(request)]
         return _QuestionPass(plain, attention, attention_entropy(attention[-1]))
+
+    def _passes_go_together(self, request: Request) -> bool:
+        """Whether the general pass is sure to be needed, and its tokens cost nothing then."""
+        settings = request.settings
+        tokens = min(settings.max_new_tokens, needed_general_steps(settings, 2)) > 1
+        needed = tokens and self._general is None and not settings.adaptive
+        return needed and self._model.decoder.runs_side_by_side
 
     def _general_pass(self, question_steps: int, request: Request) -> NDArray[np.float32]:
         """Return (T_G, L, N) attention; it is kept, and T_G is 0 where nothing needs it."""

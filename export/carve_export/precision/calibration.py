@@ -17,7 +17,7 @@ from carve_models.manifest import Manifest
 from carve_runtime.backends.protocol import Array, BackendSettings, Value
 from carve_runtime.bundle import Bundle
 from carve_runtime.carve import Carve
-from carve_runtime.decoder.model import Model
+from carve_runtime.decoder.embedder import Embedder
 from carve_runtime.images.preprocess import preprocess
 from carve_runtime.prompt.chunk import PromptChunk
 
@@ -119,7 +119,7 @@ def record_prompts(bundle: Bundle, entries: Sequence[Entry], folder: Path) -> di
     Each question is one run of the decoder, of the whole prompt over no cache; see :func:`record`.
     """
     sample = _Sample(_MAX_RUNS, _MAX_BYTES)
-    model = Model(bundle, BackendSettings(on_run=sample.add), decodes=False)
+    model = Embedder(bundle, BackendSettings(on_run=sample.add))
     for entry in entries:
         request = model.requests.plain(entry.question)
         pixels = model.decode(folder / entry.image, request.usage)

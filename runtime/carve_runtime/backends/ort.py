@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +21,7 @@ from carve_models.errors import (
 )
 from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.interface import require_tensors
+from carve_runtime.backends.ort_binding import DTYPES, OrtBoundRun, OrtRow
 from carve_runtime.backends.protocol import (
     Array,
     BackendSettings,
@@ -42,12 +42,6 @@ _CAPTURE = "gpu_graph_id"
 _NO_CAPTURE = -1
 #: ONNX Runtime keeps every recording until the session ends; more runs than these go unrecorded.
 _MOST_CAPTURES = 32
-_DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(bfloat16)": "bfloat16",
-    "tensor(int64)": "int64",
-}
 
 _Result = TypeVar("_Result")
 
@@ -71,23 +65,6 @@ def describe() -> str:
 def load_graph(bundle: Bundle, name: str, settings: BackendSettings) -> GraphRunner:
     """Load a graph, see :func:`carve_runtime.backends.load_graph`."""
     return OrtGraph(bundle, name, settings)
-
-
-@dataclass(frozen=True)
-class OrtBoundRun:
-    """A run of a graph over values that are bound already."""
-
-    execute: Callable[[int | None], None]
-    capture: int | None
-
-    @property
-    def captures(self) -> bool:
-        """See :class:`carve_runtime.backends.protocol.BoundRun`."""
-        return self.capture is not None
-
-    def __call__(self, *, replay: bool = True) -> None:
-        """See :class:`carve_runtime.backends.protocol.BoundRun`."""
-        self.execute(self.capture if replay else None)
 
 
 class OrtGraph:
@@ -173,10 +150,17 @@ class OrtGraph:
         def run() -> list[Value]:
             binding = self._session.io_binding()
             for name, feed in feeds.items():
-                binding.bind_ortvalue_input(name, self.value(feed))
+                value = self.value(feed)
+                if isinstance(value, OrtRow):
+                    binding.bind_input(name, *value.place)
+                else:
+                    binding.bind_ortvalue_input(name, value)
             for name in outputs:
-                if name in into:
-                    binding.bind_ortvalue_output(name, into[name])
+                target = into.get(name)
+                if isinstance(target, OrtRow):
+                    binding.bind_output(name, *target.place)
+                elif target is not None:
+                    binding.bind_ortvalue_output(name, target)
                 elif name in keep and self._provider.memory is not None:
                     binding.bind_output(name, self._provider.memory, self._device)
                 else:
@@ -208,6 +192,10 @@ class OrtGraph:
         else:
             buffer = make(np.zeros(shape, dtype), self._provider.memory, self._device)
         return buffer
+
+    def row(self, buffer: Buffer, index: int) -> Value:
+        """See :class:`InPlace`."""
+        return OrtRow(buffer, index, self._device)
 
     def fill(self, buffer: Buffer, keys_or_values: Array) -> None:
         """See :class:`InPlace`."""
@@ -286,6 +274,6 @@ class OrtGraph:
 
 def _tensors(nodes: Sequence[Any]) -> tuple[Tensor, ...]:
     return tuple(
-        Tensor(name=node.name, dtype=_DTYPES.get(node.type, node.type), shape=tuple(node.shape))
+        Tensor(name=node.name, dtype=DTYPES.get(node.type, node.type), shape=tuple(node.shape))
         for node in nodes
     )

@@ -89,6 +89,10 @@ class InPlace(Protocol):
         """Return a buffer whose numbers nobody may rely on; they are finite on a device."""
         ...
 
+    def row(self, buffer: Buffer, index: int) -> Value:
+        """Return one row of a buffer, (1, ...), in its place."""
+        ...
+
     def fill(self, buffer: Buffer, keys_or_values: Array) -> None:
         """Write (B, Kv, P, D) over the first P positions of a longer buffer of that kind."""
         ...

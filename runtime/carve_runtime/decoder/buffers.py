@@ -14,37 +14,46 @@ import numpy as np
 
 from carve_models import names
 from carve_models.manifest import DecoderSpec
-from carve_runtime.backends.protocol import Buffer
+from carve_runtime.backends.protocol import Buffer, Value
 from carve_runtime.decoder.token_step import PartInPlace, TokenStep
 
 #: Buffers hold a multiple of this many positions: questions of like length share one.
 _BLOCK = 64
 #: The same on a device, where buffers are used again and should fit the next image too.
 _DEVICE_BLOCK = 256
-#: Buffers that a device keeps for the next image: of a picture and of what was cut out of it.
+#: Buffers of one kind that a device keeps: for the next picture and what will be cut out of it.
 _MOST_IDLE = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Buffers:
-    """Room for the keys and values of one prompt.
+    """Room for the keys and values of one prompt, or of several side by side.
 
     Attributes:
         parts: the decoder's.
-        values: (1, Kv, capacity, D) of each part of the decoder, in graph order.
-        capacity: positions that fit.
+        values: (rows, Kv, capacity, D) of each part of the decoder, in graph order.
+        rows: how many prompts.
+        capacity: positions that fit into each row.
         dtype: of the bundle.
     """
 
     parts: tuple[PartInPlace, ...]
     values: tuple[tuple[Buffer, ...], ...]
+    rows: int
     capacity: int
     dtype: np.dtype[Any]
 
+    def row(self, index: int) -> tuple[tuple[Value, ...], ...]:
+        """Return one row of every buffer, (1, Kv, capacity, D)."""
+        return tuple(
+            tuple(graph.row(buffer, index) for buffer in held)
+            for (_, graph), held in zip(self.parts, self.values, strict=True)
+        )
+
     @cached_property
     def token_step(self) -> TokenStep:
-        """The step of one token over them."""
-        return TokenStep(self.parts, self.values, self.capacity, self.dtype)
+        """The step of one token in each row."""
+        return TokenStep(self.parts, self.values, (self.rows, self.capacity), self.dtype)
 
 
 class Lease:
@@ -69,34 +78,39 @@ class BufferPool:
             dtype: of the bundle.
         """
         self._parts, self._spec, self._dtype = tuple(parts), spec, dtype
-        self._on_device = all(graph.on_device for _, graph in parts)
+        #: Whether they lie in a device's memory.
+        self.on_device = all(graph.on_device for _, graph in parts)
         self._idle: list[Buffers] = []
         self._lock = Lock()
 
-    def take(self, positions: int) -> Lease:
-        """Return buffers that hold ``positions``; what they hold is of no use."""
+    def take(self, positions: int, rows: int = 1) -> Lease:
+        """Return buffers that hold ``positions`` in each row; what they hold is of no use."""
         with self._lock:
-            fitting = [idle for idle in self._idle if idle.capacity >= positions]
+            fitting = [
+                idle for idle in self._idle if idle.capacity >= positions and idle.rows == rows
+            ]
             buffers = min(fitting, key=lambda idle: idle.capacity, default=None)
             if buffers is not None:
                 self._idle.remove(buffers)
-        lease = Lease(buffers or self._make(positions))
-        if self._on_device:
+        lease = Lease(buffers or self._make(positions, rows))
+        if self.on_device:
             weakref.finalize(lease, self._give, lease.buffers).atexit = False
         return lease
 
-    def _make(self, positions: int) -> Buffers:
-        block = _DEVICE_BLOCK if self._on_device else _BLOCK
+    def _make(self, positions: int, rows: int) -> Buffers:
+        block = _DEVICE_BLOCK if self.on_device else _BLOCK
         capacity = math.ceil(positions / block) * block
-        shape = (1, self._spec.key_value_heads, capacity, self._spec.head_dim)
+        shape = (rows, self._spec.key_value_heads, capacity, self._spec.head_dim)
         values = tuple(
             tuple(graph.empty(shape, self._dtype) for _ in names.past_names(part.layers))
             for part, graph in self._parts
         )
-        return Buffers(self._parts, values, capacity, self._dtype)
+        return Buffers(self._parts, values, rows, capacity, self._dtype)
 
     def _give(self, buffers: Buffers) -> None:
         """Keep buffers that came back, the largest ones if there are too many."""
         with self._lock:
             self._idle = sorted([*self._idle, buffers], key=lambda idle: -idle.capacity)
-            del self._idle[_MOST_IDLE:]
+            alike = [idle for idle in self._idle if idle.rows == buffers.rows]
+            for surplus in alike[_MOST_IDLE:]:
+                self._idle.remove(surplus)

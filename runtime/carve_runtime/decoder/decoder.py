@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
@@ -95,7 +95,13 @@ class Decoder:
         return range(1)
 
     def step(
-        self, chunk: PromptChunk, cache: Cache, counts: Counts, *, parts: range | None = None
+        self,
+        chunk: PromptChunk,
+        cache: Cache,
+        counts: Counts,
+        *,
+        parts: range | None = None,
+        to: Cache | None = None,
     ) -> Step:
         """Run a chunk of a prompt behind a cache.
 
@@ -105,30 +111,34 @@ class Decoder:
             cache: what came before, from every part that is to run.
             counts: is added to.
             parts: of the decoder, in order; ``None`` runs all.
+            to: where the longer cache is written, with what came before; the cache's own buffers
+                if ``None``.
         """
         parts = range(len(self._parts)) if parts is None else parts
         total = cache.length + chunk.length
         counts.decoder_runs += 1
         counts.decoder_tokens += chunk.length if parts.start == 0 else 0
         counts.layer_tokens += chunk.length * sum(len(self._parts[i][0].layers) for i in parts)
-        longer = replace(cache, length=total, parts=parts.stop, next_position=chunk.next_position)
-        if cache.lease is not None and chunk.length == 1 and len(parts) == len(self._parts):
-            token = cache.lease.buffers.token_step.run(chunk, total)
-            return Step(token.rows[:, :total], longer, ArrayValue(token.logits[None, None]))
-        mask = np.zeros((1, cache.capacity or total), np.int64)
+        to = cache if to is None else to
+        longer = replace(to, length=total, parts=parts.stop, next_position=chunk.next_position)
+        whole = len(parts) == len(self._parts)
+        if cache.lease is not None and to is cache and chunk.length == 1 and whole:
+            logits, rows = cache.lease.buffers.token_step.run([chunk], [total])
+            return Step(rows[0, :, :total], longer, ArrayValue(logits[:, None]))
+        mask = np.zeros((1, to.capacity or total), np.int64)
         mask[:, :total] = 1
         shared = {names.ATTENTION_MASK: mask, names.POSITION_IDS: chunk.positions}
-        rows, values = [], list(cache.values)
+        taps, values = [], list(cache.values)
         states = self._parts[parts.start][1].value(chunk.embeds)
         for index in parts:
             part, graph = self._parts[index]
             past = dict(zip(names.past_names(part.layers), values[index], strict=True))
             present = names.present_names(part.layers)
             into: dict[str, Value] = {}
-            if cache.lease is not None:
-                into = dict(zip(present, values[index], strict=True))
+            if to.lease is not None:
+                into = dict(zip(present, to.values[index], strict=True))
                 if not part.is_last:  # beyond the reach of whoever uses the graph next
-                    in_place = cache.lease.buffers.parts[index].graph
+                    in_place = to.lease.buffers.parts[index].graph
                     into[part.output_name] = in_place.empty(chunk.embeds.shape, self._dtype)
             feeds: dict[str, Array | Value] = {part.input_name: states, **shared, **past}
             if chunk.deepstack is not None and part.layers.start == 0:
@@ -137,12 +147,69 @@ class Decoder:
             outputs = graph.run(feeds, into, keep)
             states = outputs[part.output_name]
             if part.tapped:
-                rows.append(outputs[names.LAST_ROW].numpy()[0, :, :total])
-            if cache.lease is None:  # else the buffers stay, and keep their memory alive
+                taps.append(outputs[names.LAST_ROW].numpy()[0, :, :total])
+            if to.lease is None:  # else the buffers stay, and keep their memory alive
                 values[index] = tuple(outputs[name] for name in present)
                 counts.bytes_copied += cache.length * self._bytes_per_position(part)
-        attention = np.concatenate(rows) if rows else np.empty((0, total), np.float32)
-        return Step(attention, replace(longer, values=tuple(values)), states)
+        attention = np.concatenate(taps) if taps else np.empty((0, total), np.float32)
+        if to.lease is None:
+            longer = replace(longer, values=tuple(values))
+        return Step(attention, longer, states)
+
+    @property
+    def runs_side_by_side(self) -> bool:
+        """Whether prompts that go on together cost no more than one: on a device."""
+        return self._pool is not None and self._pool.on_device
+
+    def side_by_side(
+        self, prefix: Prefix, chunks: Sequence[PromptChunk], positions: int, counts: Counts
+    ) -> list[Step]:
+        """Run chunks behind copies of one prefix, each in a row of common buffers.
+
+        The prefix is only read: the operator that appends to it copies it, on the device.
+
+        Args:
+            prefix: what all continue.
+            chunks: one for each row.
+            positions: how many every row will write at most.
+            counts: is added to.
+        """
+        assert self._pool is not None
+        with prefix.lock:
+            prefix.cache = cache = self._complete(prefix, counts)
+        needed = max(cache.length + positions, cache.capacity or 0)
+        lease = self._pool.take(needed, rows=len(chunks))
+        counts.bytes_copied += len(chunks) * sum(
+            cache.length * self._bytes_per_position(part) for part, _ in self._parts
+        )
+        return [
+            self.step(chunk, cache, counts, to=replace(cache, values=values, lease=lease))
+            for chunk, values in zip(
+                chunks, map(lease.buffers.row, range(len(chunks))), strict=True
+            )
+        ]
+
+    def step_side_by_side(
+        self, chunks: Sequence[PromptChunk], caches: Sequence[Cache], counts: Counts
+    ) -> list[Step]:
+        """Run one position behind each row of common buffers."""
+        lease = caches[0].lease
+        assert lease is not None
+        lengths = [cache.length + 1 for cache in caches]
+        counts.decoder_runs += 1
+        counts.decoder_tokens += len(chunks)
+        counts.layer_tokens += len(chunks) * sum(len(part.layers) for part, _ in self._parts)
+        logits, rows = lease.buffers.token_step.run(chunks, lengths)
+        return [
+            Step(
+                rows[index, :, :length],
+                replace(cache, length=length, next_position=chunk.next_position),
+                ArrayValue(logits[index][None, None]),
+            )
+            for index, (chunk, cache, length) in enumerate(
+                zip(chunks, caches, lengths, strict=True)
+            )
+        ]
 
     @contextmanager
     def lend(

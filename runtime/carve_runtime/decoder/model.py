@@ -8,18 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carve_models import names
-from carve_models.image_rules import ImageRule
-from carve_models.manifest import Manifest
-from carve_runtime.backends import load_graph
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle
 from carve_runtime.decoder.cache import Prefix
 from carve_runtime.decoder.decoder import Decoder
-from carve_runtime.images.load import ImageInput, load_image
-from carve_runtime.images.model_input import FEATURE, ModelInput
+from carve_runtime.decoder.embedder import Embedder
+from carve_runtime.decoder.generation import Generation, Pass
+from carve_runtime.images.model_input import ModelInput
 from carve_runtime.images.picture import Picture
-from carve_runtime.images.preprocess import preprocess, require_aspect
 from carve_runtime.method.geometry import RGB
 from carve_runtime.prompt.budget import (
     ContextBudget,
@@ -30,13 +26,10 @@ from carve_runtime.prompt.budget import (
 from carve_runtime.prompt.chunk import (
     ImageFeatures,
     PromptChunk,
-    prompt_ids,
-    prompt_positions,
-    spread_features,
 )
-from carve_runtime.prompt.request import Request, RequestBuilder, Stage, Token
-from carve_runtime.prompt.text import PromptPart, Text
-from carve_runtime.usage import Counts, Usage
+from carve_runtime.prompt.request import Request, Stage, Token
+from carve_runtime.prompt.text import PromptPart
+from carve_runtime.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -68,55 +61,14 @@ class EncodedImage:
         return self.features.nbytes + self.prefix.nbytes
 
 
-@dataclass(frozen=True)
-class Pass:
-    """One greedy pass.
-
-    Attributes:
-        ids: the answer's token ids, without the end-of-sequence id.
-        attention: (T, L, N) float32, of each step's last position to the tokens of the first
-            image's attention map, for every tapped layer.
-        probability: of the answer, its end included: the product over the steps.
-    """
-
-    ids: tuple[int, ...]
-    attention: NDArray[np.float32]
-    probability: float
-
-
-class Model:
+class Model(Embedder):
     """Graphs, tokenizer and prompts of a bundle. Threads may share it."""
 
-    def __init__(
-        self, bundle: Bundle, settings: BackendSettings | None = None, *, decodes: bool = True
-    ) -> None:
-        """Load everything; errors as in :meth:`carve_runtime.Carve.load`.
-
-        Args:
-            bundle: the bundle.
-            settings: who runs the graphs.
-            decodes: load the decoder too; without it images and prompts can be encoded, no more.
-        """
+    def __init__(self, bundle: Bundle, settings: BackendSettings | None = None) -> None:
+        """Load everything; errors as in :meth:`carve_runtime.Carve.load`."""
         settings = settings or BackendSettings()
-        self.manifest: Manifest = bundle.manifest
-        self.text = Text(bundle.path(names.TOKENIZER_FILE), self.manifest.decoder.control_ids)
-        self.requests = RequestBuilder(self.manifest, self.text)
-        self._vision = load_graph(bundle, names.VISION_ENCODER, settings)
-        self._embed = load_graph(bundle, names.EMBED_TOKENS, settings.on_host())
-        if decodes:
-            self.decoder = Decoder(bundle, settings)
-        self._dtype = np.dtype(self.manifest.dtype)
-
-    def decode(self, image: ImageInput, usage: Usage) -> RGB:
-        """Return an image as the array that masks and boxes refer to.
-
-        Raises:
-            ImageError: it cannot be read, or is too thin.
-        """
-        with usage.clock.stage("decode"):
-            pixels = load_image(image)
-            require_aspect(pixels, self.manifest.image)
-        return pixels
+        super().__init__(bundle, settings)
+        self.decoder = Decoder(bundle, settings)
 
     def encode_image(
         self,
@@ -140,7 +92,7 @@ class Model:
             PromptError: the image, or the question behind it, takes more positions than the model
                 has; no graph has run then.
         """
-        model_input = self._preprocess(image, max_pixels, usage)
+        model_input = self.preprocess(image, max_pixels, usage)
         prefix_parts, limit = self.requests.prefix, self.manifest.decoder.context_length
         length = prompt_length(prefix_parts, len(model_input.ids))
         require_image_fits(length, limit)
@@ -173,7 +125,7 @@ class Model:
         Raises:
             PromptError: the prompt takes more positions than the model has.
         """
-        model_input = self._preprocess(refined, max_pixels, request.usage)
+        model_input = self.preprocess(refined, max_pixels, request.usage)
         rest = prompt_length(request.prompt.pair, len(model_input.ids))
         require_context(
             image.prefix.length + rest,
@@ -182,45 +134,6 @@ class Model:
         )
         with request.usage.clock.stage("vision"):
             return self.image_features(model_input, request.usage.counts)
-
-    def image_features(self, model_input: ModelInput, counts: Counts) -> ImageFeatures:
-        """Run the vision encoder."""
-        spec = self.manifest.decoder
-        counts.vision_runs += 1
-        outputs = self._vision.run(model_input.feeds)
-        tokens = outputs[names.IMAGE_FEATURES].numpy().reshape(1, -1, spec.hidden_size)
-        if spec.deepstack_layers == 0:
-            return ImageFeatures(model_input, tokens)
-        return ImageFeatures(model_input, tokens, outputs[names.DEEPSTACK_FEATURES].numpy())
-
-    def embed(
-        self, parts: Sequence[PromptPart], images: Sequence[ImageFeatures], start: int = 0
-    ) -> PromptChunk:
-        """Return consecutive parts of a prompt as one chunk, image features in their places.
-
-        Args:
-            parts: token ids and indices into ``images``.
-            images: every image that the parts name.
-            start: the position id of the first token.
-        """
-        spec = self.manifest.decoder
-        inputs = [image.model_input for image in images]
-        used = [images[part] for part in parts if isinstance(part, int)]
-        ids = prompt_ids(parts, inputs)
-        embeds = np.empty((1, len(ids), spec.hidden_size), self._dtype)
-        literal = ids != FEATURE
-        if literal.any():
-            outputs = self._embed.run({names.INPUT_IDS: ids[literal][None]})
-            embeds[:, literal] = outputs[names.INPUTS_EMBEDS].numpy()
-        if used:
-            embeds[:, ~literal] = np.concatenate([image.tokens for image in used], axis=1)
-        positions, following = prompt_positions(parts, inputs, spec.positions, start)
-        deepstack = None
-        if layers := spec.deepstack_layers:
-            added = [image.deepstack for image in used if image.deepstack is not None]
-            shape = (layers, spec.hidden_size)
-            deepstack = spread_features(ids, added, shape, self._dtype)
-        return PromptChunk(embeds, positions, following, deepstack)
 
     def attend(
         self, image: EncodedImage, prompt: Sequence[PromptPart], stage: Stage, request: Request
@@ -262,42 +175,80 @@ class Model:
         Raises:
             PromptError: prompt and answer may need more positions than the model has.
         """
-        counts, spec = request.usage.counts, self.manifest.decoder
+        counts = request.usage.counts
         limit = request.settings.max_new_tokens if max_new_tokens is None else max_new_tokens
         images = [image.features] if refined is None else [image.features, refined]
+        with request.usage.clock.stage(stage):
+            chunk = self.embed(prompt, images, image.prefix.next_position)
+            self._require_room(image, chunk, limit)
+            answer = self._generation(image, stage, request, limit)
+            with self.decoder.lend(image.prefix, chunk.length + limit - 1, counts) as cache:
+                step = self.decoder.step(chunk, cache, counts)
+                while answer.take(step.logits, step.attention):
+                    chunk = self.embed([answer.last_id], [], step.cache.next_position)
+                    step = self.decoder.step(chunk, step.cache, counts)
+            return answer.result()
+
+    def answer_both(
+        self,
+        image: EncodedImage,
+        question: Sequence[PromptPart],
+        general: Sequence[PromptPart],
+        request: Request,
+    ) -> tuple[Pass, Pass]:
+        """Continue two prompts together, the second no longer than the first.
+
+        The tokens of both count as the question's. The listener hears of the question's first, as
+        if one pass had followed the other.
+
+        Args:
+            image: what both are about.
+            question: of the pass that decides how long both are.
+            general: of the other one.
+            request: whose usage is added to, and whose listener is told.
+
+        Raises:
+            PromptError: prompt and answer may need more positions than the model has.
+        """
+        usage, limit = request.usage, request.settings.max_new_tokens
+        with usage.clock.stage("question"):
+            following = image.prefix.next_position
+            chunks = [self.embed(prompt, [], following) for prompt in (question, general)]
+            for chunk in chunks:
+                self._require_room(image, chunk, limit)
+            answer = self._generation(image, "question", request, limit)
+            other = self._generation(image, "general", request, limit, deferred=True)
+            most = max(chunk.length for chunk in chunks) + limit - 1
+            steps = self.decoder.side_by_side(image.prefix, chunks, most, usage.counts)
+            goes_on = answer.take(steps[0].logits, steps[0].attention)
+            other.take(steps[1].logits, steps[1].attention)
+            while goes_on:
+                chunks = [
+                    self.embed([each.last_id], [], step.cache.next_position)
+                    for each, step in zip((answer, other), steps, strict=True)
+                ]
+                caches = [step.cache for step in steps]
+                steps = self.decoder.step_side_by_side(chunks, caches, usage.counts)
+                goes_on = answer.take(steps[0].logits, steps[0].attention)
+                other.take(steps[1].logits, steps[1].attention)
+            other.tell()
+        return answer.result(), other.result()
+
+    def _require_room(self, image: EncodedImage, chunk: PromptChunk, limit: int) -> None:
+        length = image.prefix.length + chunk.length
+        require_context(length, limit, self.manifest.decoder.context_length)
+
+    def _generation(
+        self,
+        image: EncodedImage,
+        stage: Stage,
+        request: Request,
+        limit: int,
+        *,
+        deferred: bool = False,
+    ) -> Generation:
         on_id, on_token = None, request.on_token
         if on_token is not None:
             on_id = self.text.streamer(lambda text: on_token(Token(stage, text)))
-        with request.usage.clock.stage(stage):
-            chunk = self.embed(prompt, images, image.prefix.next_position)
-            require_context(image.prefix.length + chunk.length, limit, spec.context_length)
-            ids: list[int] = []
-            rows: list[NDArray[np.float32]] = []
-            probability = 1.0
-            needed = chunk.length + limit - 1
-            with self.decoder.lend(image.prefix, needed, counts) as cache:
-                while True:
-                    step = self.decoder.step(chunk, cache, counts)
-                    cache = step.cache
-                    rows.append(step.attention[:, image.map_tokens])
-                    token = int(step.logits.argmax())
-                    probability *= _probability(step.logits, token)
-                    if token in spec.eos_token_ids:
-                        break
-                    ids.append(token)
-                    if on_id is not None:
-                        on_id(token)
-                    if len(rows) == limit:
-                        break
-                    chunk = self.embed([np.array([token], np.int64)], [], cache.next_position)
-            return Pass(tuple(ids), np.stack(rows), probability)
-
-    def _preprocess(self, image: RGB | Picture, max_pixels: int | None, usage: Usage) -> ModelInput:
-        rule: ImageRule = self.manifest.image
-        with usage.clock.stage("preprocess"):
-            return preprocess(image, rule if max_pixels is None else rule.within(max_pixels))
-
-
-def _probability(logits: NDArray[np.float32], token: int) -> float:
-    """Return the softmax of (V,) logits at one token."""
-    return float(1 / np.exp(logits - logits[token]).sum(dtype=np.float64))
+        eos = self.manifest.decoder.eos_token_ids
+        return Generation(image.map_tokens, limit, eos, on_id, deferred=deferred)

@@ -13,7 +13,7 @@ from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import RunError
 from carve_models.graph_spec import Tensor
-from carve_runtime.backends.protocol import BoundRun, Buffer, InPlace
+from carve_runtime.backends.protocol import Array, BoundRun, Buffer, InPlace
 from carve_runtime.prompt.chunk import PromptChunk
 
 #: Between a recording and a run operator by operator, relative to the largest number: the same
@@ -29,20 +29,20 @@ class PartInPlace(NamedTuple):
 
 
 class TokenResults(NamedTuple):
-    """(V,) logits and (L, capacity) attention rows, both float32."""
+    """(R, V) logits and (R, L, capacity) attention rows of R prompts, both float32."""
 
     logits: NDArray[np.float32]
     rows: NDArray[np.float32]
 
 
 class TokenStep:
-    """One position behind a cache in place. Whoever holds the cache's buffers runs it, alone."""
+    """One position behind each prompt in a buffer. Whoever holds the buffers runs it, alone."""
 
     def __init__(
         self,
         parts: Sequence[PartInPlace],
         caches: Sequence[Sequence[Buffer]],
-        capacity: int,
+        sizes: tuple[int, int],
         dtype: np.dtype[Any],
     ) -> None:
         """Bind everything.
@@ -50,13 +50,14 @@ class TokenStep:
         Args:
             parts: of the decoder.
             caches: keys and values of each part.
-            capacity: positions that they hold.
+            sizes: prompts side by side, and positions of each.
             dtype: of the bundle.
         """
-        self._sizes = {names.BATCH: 1, names.SEQUENCE: 1, names.TOTAL: capacity}
+        self._rows, self._capacity = sizes
+        self._symbols = {names.BATCH: sizes[0], names.SEQUENCE: 1, names.TOTAL: sizes[1]}
         self._dtype = dtype
         self._buffers: dict[str, Buffer] = {}  # an output of one part is an input of the next
-        self._rows: list[Buffer] = []
+        self._taps: list[Buffer] = []
         self._runs: list[BoundRun] = []
         self._checked = local()  # what is recorded is recorded for each thread
         for (part, graph), cache in zip(parts, caches, strict=True):
@@ -68,7 +69,7 @@ class TokenStep:
                 self._buffers.pop(names.LAST_ROW, None)
             self._make(graph, [each for each in graph.spec.outputs if each.name not in present])
             outputs = present | self._buffers
-            self._rows += [outputs[names.LAST_ROW]] if part.tapped else []
+            self._taps += [outputs[names.LAST_ROW]] if part.tapped else []
             self._runs.append(
                 graph.bind(
                     {tensor.name: inputs[tensor.name] for tensor in graph.spec.inputs},
@@ -76,30 +77,36 @@ class TokenStep:
                 )
             )
 
-    def run(self, chunk: PromptChunk, length: int) -> TokenResults:
-        """Run one position, the last one of ``length``.
+    def run(self, chunks: Sequence[PromptChunk], lengths: Sequence[int]) -> TokenResults:
+        """Run one position of each prompt, the last one of its length.
 
         Raises:
             RunError: the backend failed, or what it recorded computes something else.
         """
-        mask = np.zeros((1, self._sizes[names.TOTAL]), np.int64)
-        mask[:, :length] = 1
-        self._buffers[names.INPUTS_EMBEDS].update_inplace(chunk.embeds)
-        self._buffers[names.ATTENTION_MASK].update_inplace(mask)
-        self._buffers[names.POSITION_IDS].update_inplace(chunk.positions)
-        if chunk.deepstack is not None:
-            self._buffers[names.DEEPSTACK_EMBEDS].update_inplace(chunk.deepstack)
+        mask = np.zeros((self._rows, self._capacity), np.int64)
+        for row, length in zip(mask, lengths, strict=True):
+            row[:length] = 1
+        self._set(names.ATTENTION_MASK, mask)
+        self._set(names.INPUTS_EMBEDS, np.concatenate([chunk.embeds for chunk in chunks]))
+        positions = np.concatenate([chunk.positions for chunk in chunks], axis=-2)
+        self._set(names.POSITION_IDS, positions)
+        added = [chunk.deepstack for chunk in chunks if chunk.deepstack is not None]
+        if added:
+            self._set(names.DEEPSTACK_EMBEDS, np.concatenate(added))
         if not hasattr(self._checked, "done"):
             self._check()
         return self._execute(replay=True)
 
+    def _set(self, name: str, array: Array) -> None:
+        self._buffers[name].update_inplace(np.ascontiguousarray(array))
+
     def _execute(self, *, replay: bool) -> TokenResults:
         for run in self._runs:
             run(replay=replay)
-        logits = np.array(self._buffers[names.LOGITS].numpy()[0, -1])
-        rows = [buffer.numpy()[0] for buffer in self._rows]
-        nothing = np.empty((0, self._sizes[names.TOTAL]), np.float32)
-        return TokenResults(logits, np.concatenate([nothing, *rows]))
+        logits = np.array(self._buffers[names.LOGITS].numpy()[:, -1])
+        taps = [buffer.numpy() for buffer in self._taps]
+        nothing = np.empty((self._rows, 0, self._capacity), np.float32)
+        return TokenResults(logits, np.concatenate([nothing, *taps], axis=1))
 
     def _check(self) -> None:
         """Compare the first replay with a run operator by operator."""
@@ -121,7 +128,7 @@ class TokenStep:
         """Make the buffers that are not there yet."""
         for tensor in tensors:
             if tensor.name not in self._buffers:
-                shape = [self._sizes.get(str(size), size) for size in tensor.shape]
+                shape = [self._symbols.get(str(size), size) for size in tensor.shape]
                 self._buffers[tensor.name] = graph.empty(
                     [int(size) for size in shape], np.dtype(tensor.dtype)
                 )

@@ -91,6 +91,9 @@ class Recorded(InPlace):
     def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Buffer:
         return self.graph.empty(shape, dtype)
 
+    def row(self, buffer: Buffer, index: int) -> Value:
+        return self.graph.row(buffer, index)
+
     def fill(self, buffer: Buffer, keys_or_values: Any) -> None:
         self.graph.fill(buffer, keys_or_values)
 
@@ -121,12 +124,12 @@ def test_a_recording_is_compared_before_it_is_used(error: float, refused: bool) 
     chunk = PromptChunk(embeds, np.zeros((1, 1), np.int64), 1)
     if refused:
         with pytest.raises(RunError, match=r"CUDA graph .* is off by 10, .*cuda_graph=False"):
-            lease.buffers.token_step.run(chunk, 1)
+            lease.buffers.token_step.run([chunk], [1])
         return
     decoder = Decoder(bundle, ONE_THREAD)
     expected = run_step(decoder, embeds, decoder.empty(LENGTH), Counts())
-    actual = lease.buffers.token_step.run(chunk, 1)
-    assert_close(actual.logits, expected.logits + error, atol=1e-6)
+    actual = lease.buffers.token_step.run([chunk], [1])
+    assert_close(actual.logits[0], expected.logits + error, atol=1e-6)
 
 
 def test_results_outlive_the_next_token() -> None:

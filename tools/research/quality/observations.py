@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from carve_models.manifest import Manifest
-from carve_runtime.decoder.model import EncodedImage, Model, Pass
+from carve_runtime.decoder.generation import Pass
+from carve_runtime.decoder.model import EncodedImage, Model
 from carve_runtime.method.geometry import Window
 from tools.research.pocket.world.cases import Case, by_picture
 from tools.shared.files import replacing
