@@ -23,6 +23,7 @@ from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.memory import memory_budget
 from carve_runtime.prompt.text import Text
 from tests.conftest import CheckpointOf, ExportOf
+from tests.export.cuda import without_kernel
 from tests.support import CASES, PHOTOS
 
 #: Every family once in each profile at least; halves of a decoder and DeepStack among them.
@@ -61,18 +62,33 @@ def test_float16_is_as_near_to_float32_as_pytorch(
     assert result.mask.any()
 
 
-def test_norms_and_rotary_embeddings_are_one_operator_each(
+def test_a_norm_comes_with_the_sum_before_it(
     half_of: ExportOf,
 ) -> None:
-    """Launches cost time on a GPU; those of a layer are counted, the tap apart."""
+    """Only the first norm has no sum before it, and that of the upper half's first layer."""
     report = half_of("qwen2_5_vl", "ort")
+    assert report.manifest.decoder.exit_layers is not None
     path = report.folder / names.graph_file(names.DECODER)
     operators = Counter(node.op_type for node in onnx.load(path).graph.node)
     layers = report.manifest.decoder.layers
-    assert operators["SimplifiedLayerNormalization"] == 2 * layers + 1
-    assert operators["RotaryEmbedding"] == 2 * layers
-    assert operators["GroupQueryAttention"] == layers
-    assert not operators["Pow"] + operators["Sqrt"] + operators["Neg"]
+    assert operators["SkipSimplifiedLayerNormalization"] == 2 * layers - 1
+    assert operators["SimplifiedLayerNormalization"] == 2
+    assert not operators["Pow"] + operators["Sqrt"] + operators["Neg"] + operators["Sigmoid"]
+
+
+@pytest.mark.parametrize(("name", "profile"), EXPORTS)
+def test_every_node_has_a_kernel(name: str, profile: Profile, half_of: ExportOf) -> None:
+    """On CUDA. The convolution of vision encoders has none in bfloat16 before operator set 22."""
+    folder = half_of(name, profile).folder
+    vision, *others = (
+        onnx.load(folder / names.graph_file(graph)).graph
+        for graph in (names.VISION_ENCODER, names.EMBED_TOKENS, names.DECODER)
+    )
+    for graph in (vision, *others):
+        assert without_kernel(graph, "float16") == []
+    for graph in others:
+        assert without_kernel(graph, "bfloat16") == []
+    assert {line.split()[0] for line in without_kernel(vision, "bfloat16")} == {"Conv"}
 
 
 @pytest.fixture(scope="module")

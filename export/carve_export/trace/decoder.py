@@ -35,6 +35,7 @@ from carve_export.trace.attention import (
     register_attention,
 )
 from carve_export.trace.fuse import Fusion
+from carve_export.trace.rewrite import FEWER_LAUNCHES
 from carve_export.trace.traceable import BATCH, EXAMPLE_BATCH, Traceable
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
@@ -46,6 +47,11 @@ _TOTAL = Dim(names.TOTAL)
 
 # Example sizes: distinct and above one, so that the trace does not take them for constants.
 _EXAMPLE_SEQUENCE, _EXAMPLE_PAST = 5, 7
+
+
+def fuses(checkpoint: Checkpoint, profile: Profile) -> bool:
+    """Return whether few operators matter: a GPU gains by it, and half precision is for GPUs."""
+    return profile == "ort" and checkpoint.dtype != "float32"
 
 
 class EmbedTokens(nn.Module):
@@ -75,10 +81,8 @@ class TracedDecoder(nn.Module):
         self.text_model = checkpoint.module(modules.text_model)
         self.lm_head = checkpoint.module(modules.lm_head)
         self.profile: Profile = profile
-        # Found before the trace, in which no number can be looked at. A GPU gains by it, and half
-        # precision is for GPUs.
-        fuses = profile == "ort" and checkpoint.dtype != "float32"
-        self.fusion = Fusion(self.text_model) if fuses else nullcontext
+        # Found before the trace, in which no number can be looked at.
+        self.fusion = Fusion(self.text_model) if fuses(checkpoint, profile) else nullcontext
         self.taps = [part.tapped for part in parts if part.tapped]
         self.cuts = [part.layers.start for part in parts[1:]]
 
@@ -208,4 +212,5 @@ def traceable_decoder(
             *names.present_names(range(spec.layers)),
         ],
         inner=inner_names(parts),
+        rewriting=FEWER_LAUNCHES if fuses(checkpoint, profile) else None,
     )

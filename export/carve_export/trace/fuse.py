@@ -1,7 +1,8 @@
 """One operator of ONNX Runtime in place of the many that a norm or a rotary embedding consists of.
 
 On a GPU it is the number of operators that costs: each is a launch. They compute as the modules do,
-sums of squares and roots in float32.
+sums of squares and roots in float32. :mod:`carve_export.trace.rewrite` puts together what only the
+finished trace shows.
 """
 
 from __future__ import annotations
@@ -52,17 +53,7 @@ class Rotary:
         """Return query and key, (B, heads, S, D), rotated; ``cos`` and ``sin`` are (B, S, D)."""
         assert unsqueeze_dim == 1
         tables = self._tables_of(cos, sin)
-        rotated = [
-            torch.onnx.ops.symbolic(
-                "com.microsoft::RotaryEmbedding",
-                (states, *tables),
-                dtype=states.dtype,
-                shape=states.shape,
-                version=1,
-            )
-            for states in (query, key)
-        ]
-        return rotated[0], rotated[1]
+        return _rotate(query, *tables), _rotate(key, *tables)
 
     def _tables_of(self, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return row numbers, (B, S), and two tables, (B * S, D / 2); once for all layers."""
@@ -73,6 +64,20 @@ class Rotary:
             self._tables[id(cos)] = rows, *halves
             self._angles.append(cos)
         return self._tables[id(cos)]
+
+
+def _rotate(states: Tensor, *tables: Tensor) -> Tensor:
+    """Return the states, (B, heads, S, D), rotated in the order that products leave them in."""
+    batch, heads, length, width = states.shape
+    flat = states.transpose(1, 2).reshape(batch, length, heads * width)
+    rotated = torch.onnx.ops.symbolic(
+        "com.microsoft::RotaryEmbedding",
+        (flat, *tables),
+        dtype=flat.dtype,
+        shape=flat.shape,
+        version=1,
+    )
+    return rotated.view(batch, length, heads, width).transpose(1, 2)
 
 
 class Fusion:

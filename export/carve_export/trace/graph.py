@@ -65,6 +65,8 @@ def _trace(traceable: Traceable, opset: int) -> ir.Model:
             assert program is not None  # dynamo=True always returns a program
             store_as_multiplied(program.model)
             program.optimize()
+            if traceable.rewriting is not None:
+                traceable.rewriting(program.model)
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None:  # the exporter wraps what our attention function refuses

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import onnx_ir as ir
 from torch import nn
 from torch.export import Dim
 
@@ -22,6 +23,7 @@ class Traceable:
 
     Attributes:
         inner: names of further results, after ``outputs``, that the graph keeps to itself.
+        rewriting: what is applied to the graph, if anything.
     """
 
     name: str
@@ -31,3 +33,4 @@ class Traceable:
     inputs: list[str]
     outputs: list[str]
     inner: list[str] = field(default_factory=list)
+    rewriting: ir.passes.PassBase | None = None
