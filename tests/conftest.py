@@ -107,9 +107,7 @@ def _exports(once: Once[ExportReport], checkpoint_of: CheckpointOf, dtype: Dtype
     @cache
     def export(name: str, profile: Profile) -> ExportReport:
         case, checkpoint = CASES[name], str(checkpoint_of(name))
-        options = ExportOptions(
-            profile=profile, dtype=dtype, layers=case.layers, tolerance=case.tolerance
-        )
+        options = ExportOptions(profile=profile, dtype=dtype, layers=case.layers)
         return once(
             f"bundles/{name}-{profile}-{dtype}", lambda out: export_bundle(checkpoint, out, options)
         )

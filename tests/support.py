@@ -28,7 +28,6 @@ class Case:
     family: str
     name: str
     covers: str
-    tolerance: float
     layers: tuple[int, ...]
     recipe: dict[str, Any]
 

@@ -10,7 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from carve_export.check import TOLERANCE
 from carve_export.check.parity import Comparison, compare_outputs, require_parity
 from carve_export.check.reference import Reference, references
 from carve_export.checkpoint.companions import write_companions, write_processor
@@ -80,7 +79,8 @@ class ExportOptions:
         prompts: replaced texts of the family's prompt layout.
         defaults: default settings of the bundle that differ from the method's.
         family: ``FILE.py:NAME`` of a family that is declared outside the package.
-        tolerance: largest allowed difference from PyTorch, relative to the output's scale.
+        margin: how many times PyTorch's own rounding the bundle's error may be; that of the dtype
+            in :data:`carve_export.check.MARGINS` if ``None``.
         unchecked: do not compare with PyTorch now, nor measure lower precision, for models that a
             machine cannot run in full; ``carve-export verify`` can do the former later.
         precisions: of components that are lowered once the bundle was compared, see
@@ -99,7 +99,7 @@ class ExportOptions:
     prompts: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     family: str | None = None
-    tolerance: float = TOLERANCE
+    margin: float | None = None
     unchecked: bool = False
     precisions: tuple[str, ...] = ()
     calibration: Path | None = None
@@ -165,7 +165,7 @@ def export_bundle(
         comparisons = []
         if not options.unchecked:
             on_stage("compare with PyTorch")
-            comparisons = compare_outputs(Bundle(folder, manifest), expected, options.tolerance)
+            comparisons = compare_outputs(Bundle(folder, manifest), expected, options.margin)
             require_parity(comparisons)
         on_stage("write the bundle")
         write_manifest(folder, manifest)

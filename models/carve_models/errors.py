@@ -69,4 +69,4 @@ class CheckpointError(ExportError):
 
 
 class ParityError(ExportError):
-    """The exported graphs do not reproduce the checkpoint within the tolerance."""
+    """The exported graphs do not reproduce the checkpoint as far as rounding allows."""

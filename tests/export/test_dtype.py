@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +10,13 @@ import onnx
 import pytest
 
 from carve_export import ExportOptions, export_bundle
-from carve_export.check.parity import HALF_MARGIN, compare_outputs
-from carve_export.check.reference import Reference, references
-from carve_export.checkpoint.load import load_checkpoint
+from carve_export.check import MARGINS
 from carve_models import names
 from carve_models.errors import SettingsError
 from carve_models.manifest import Profile
 from carve_runtime import Carve, ProviderError
-from carve_runtime.bundle import Bundle, open_bundle
+from carve_runtime.bundle import Bundle
 from carve_runtime.memory import memory_budget
-from carve_runtime.prompt.text import Text
 from tests.conftest import CheckpointOf, ExportOf
 from tests.export.cuda import without_kernel
 from tests.support import CASES, PHOTOS
@@ -36,7 +31,6 @@ EXPORTS: list[tuple[str, Profile]] = [
     ("internvl", "portable"),
 ]
 CASE = "llava-clip-gqa"
-Edit = Callable[[Reference], Reference]
 
 
 @pytest.mark.parametrize(("name", "profile"), EXPORTS)
@@ -45,8 +39,8 @@ def test_float16_is_as_near_to_float32_as_pytorch(
 ) -> None:
     report = half_of(name, profile)
     for row in report.comparisons:
-        print(f"{name} {row.name}: {row.difference:.2e}, PyTorch {row.scale:.2e}")
-        assert 0 < row.difference <= HALF_MARGIN * row.scale
+        print(f"{name} {row.name}: {row.error:.2e}, PyTorch {row.rounding:.2e}")
+        assert 0 < row.error <= MARGINS["float16"] * row.rounding
     decoder = report.manifest.graphs[names.DECODER]
     types = {tensor.name: tensor.dtype for tensor in (*decoder.inputs, *decoder.outputs)}
     assert types.pop(names.LOGITS) == types.pop(names.LAST_ROW) == "float32"
@@ -89,51 +83,6 @@ def test_every_node_has_a_kernel(name: str, profile: Profile, half_of: ExportOf)
     for graph in others:
         assert without_kernel(graph, "bfloat16") == []
     assert {line.split()[0] for line in without_kernel(vision, "bfloat16")} == {"Conv"}
-
-
-@pytest.fixture(scope="module")
-def expected(half_of: ExportOf, checkpoint_of: CheckpointOf) -> list[Reference]:
-    bundle = open_bundle(half_of(CASE, "ort").folder)
-    checkpoint = load_checkpoint(str(checkpoint_of(CASE)), dtype="float16")
-    text = Text(bundle.path(names.TOKENIZER_FILE), bundle.manifest.decoder.control_ids)
-    return references(checkpoint, bundle.manifest, text)
-
-
-def another_layer(reference: Reference) -> Reference:
-    """Exchange the rows of the tapped layers."""
-    return replace(reference, attention=reference.attention[::-1])
-
-
-def another_position(reference: Reference) -> Reference:
-    """Take each position's results from the one before it."""
-    return replace(
-        reference,
-        logits=np.roll(reference.logits, 1, axis=0),
-        attention=np.roll(reference.attention, 1, axis=1),
-    )
-
-
-def another_mask(reference: Reference) -> Reference:
-    """Let every position see the first key only."""
-    attention = np.zeros_like(reference.attention)
-    attention[:, :, 0] = 1
-    return replace(reference, attention=attention)
-
-
-@pytest.mark.parametrize("edit", [another_layer, another_position, another_mask])
-def test_a_graph_that_computes_something_else_is_not_within_the_margin(
-    edit: Edit, expected: list[Reference], half_of: ExportOf
-) -> None:
-    bundle = open_bundle(half_of(CASE, "ort").folder)
-    assert all(row.passed for row in compare_outputs(bundle, expected, tolerance=0.0))
-    edited = [
-        replace(edit(reference), rounded=edit(reference.rounded))
-        for reference in expected
-        if reference.rounded is not None
-    ]
-    rows = compare_outputs(bundle, edited, tolerance=0.0)
-    wrong = [row for row in rows if not row.passed]
-    assert {row.name for row in wrong} >= {row.name for row in rows if "attention" in row.name}
 
 
 def test_caches_take_half_the_memory(half_of: ExportOf, export_of: ExportOf) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 
 from carve_export import ExportOptions, export_bundle
-from carve_export.check.parity import Comparison, _measure
+from carve_export.check import MARGINS
 from carve_models.errors import CheckpointError
 from carve_models.manifest import OPSETS, Profile
 from carve_models.names import DECODER, graph_file
 from tests.checkpoints import make_llava
 from tests.conftest import CheckpointOf, ExportOf
 from tests.support import CASES, PROFILES, ROOT
+
+#: Of the cases, which are small.
+LARGEST_ERROR = 2e-5
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -30,8 +32,8 @@ def test_graphs_reproduce_the_checkpoint(name: str, profile: Profile, export_of:
         assert f"logits, {chunks}" in titles
         assert f"attention, {chunks}" in titles
     for row in report.comparisons:
-        print(f"{name} {profile} {row.name}: {row.difference:.2e} of {row.scale:.2e}")
-        assert row.difference <= CASES[name].tolerance * row.scale
+        print(f"{name} {profile} {row.name}: {row.error:.2e}, PyTorch {row.rounding:.2e}")
+        assert 0 < row.error <= MARGINS["float32"] * row.rounding < LARGEST_ERROR
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -54,14 +56,6 @@ def test_the_newest_operator_set(
     assert report.manifest.opset == opset
     decoder = onnx.load(report.folder / graph_file(DECODER))
     assert {entry.domain: entry.version for entry in decoder.opset_import}[""] == opset
-
-
-def test_nan_is_a_difference() -> None:
-    assert not Comparison("decoder", "logits", float("nan"), 1.0, 1.0).passed
-    actual, expected = np.array([0.0, np.nan], np.float32), np.zeros(2, np.float32)
-    for baseline in (None, ([expected + 1], [expected + 2])):
-        measured = _measure([actual], [expected + 1], baseline, 1.0)
-        assert not Comparison("decoder", "logits", *measured).passed
 
 
 def test_softcapped_attention_is_refused(tmp_path: Path) -> None:

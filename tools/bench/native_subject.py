@@ -63,7 +63,7 @@ def native_proportions(work: Path) -> Subject:
     checkpoint, bundle = work / "native", work / "native-ort"
     write_once(checkpoint, _write_checkpoint)
     if not (bundle / "carve.json").exists():
-        options = ExportOptions(tolerance=1e-4, max_pixels=FULL_TOKENS * TOKEN_PIXELS)
+        options = ExportOptions(max_pixels=FULL_TOKENS * TOKEN_PIXELS)
         export_bundle(str(checkpoint), bundle, options)
     width, height = _PHOTO
     pixels = np.random.default_rng(_SEED).integers(0, 256, (height, width, 3), np.uint8)

@@ -16,7 +16,6 @@ from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, default_bundle, open_bundle
 from tools.shared.files import write_once
 from tools.shared.models.language_model import (
-    REAL_TOLERANCE,
     llava,
     load_language_model,
     smollm2_file,
@@ -82,7 +81,7 @@ def real_proportions(work: Path, profile: Profile = "ort") -> Subject:
     checkpoint, bundle = work / "smollm2-llava", work / f"smollm2-llava-{profile}"
     write_once(checkpoint, _write_checkpoint)
     if not (bundle / "carve.json").exists():
-        options = ExportOptions(profile=profile, tolerance=REAL_TOLERANCE)
+        options = ExportOptions(profile=profile)
         export_bundle(str(checkpoint), bundle, options)
     pixels = np.random.default_rng(_SEED).integers(0, 256, (768, 1024, 3), np.uint8)
     question = "What is written on the sign above the door of the house?"

@@ -1,9 +1,12 @@
-"""What PyTorch computes for a prompt: the checkpoint as Hugging Face runs it, in one eager pass."""
+"""What PyTorch computes for a prompt: the checkpoint as Hugging Face runs it, in one eager pass.
+
+Once as it is, and once in float64: the difference is what rounding does to this model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -12,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from carve_export.check.exact import computing_in_float64
 from carve_export.checkpoint.load import Checkpoint
-from carve_export.checkpoint.weights import computing_in_float32
 from carve_models import names
 from carve_models.errors import CheckpointError
 from carve_models.image_rules import ImageRule
@@ -24,15 +27,32 @@ from carve_runtime.method.geometry import RGB
 from carve_runtime.prompt.chunk import prompt_ids
 from carve_runtime.prompt.text import PromptPart, Text, prompt_parts
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 _SEED = 0
 
 #: What models call the argument that tells image tokens (1) from text (0).
 _TOKEN_KINDS = {"token_type_ids", "mm_token_type_ids"}
 
-#: Differences of logits, relative to their scale, that rounding in float32 explains.
-_ROUNDING = 1e-4
+#: Differences of logits in float64, relative to their scale, that rounding explains.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What PyTorch computes in one type.
+
+    Attributes:
+        features: (1, N, hidden) of each image.
+        embeds: (1, S, hidden), the prompt with the features in place.
+        logits: (S, V), of every position.
+        attention: (L, S, S), mean over heads, of the tapped layers.
+    """
+
+    features: list[Array]
+    embeds: Array
+    logits: Array
+    attention: Array
 
 
 @dataclass(frozen=True)
@@ -43,31 +63,23 @@ class Reference:
         title: what the prompt is about.
         images: what the model sees of each image.
         parts: the prompt.
-        features: (1, N, hidden) of each image.
-        embeds: (1, S, hidden), the prompt with the features in place.
-        logits: (S, V), of every position.
-        attention: (L, S, S), mean over heads, of the tapped layers.
         prefix_length: positions through the end of the first image.
-        rounded: the same in the half precision of the checkpoint; ``None`` if it is float32.
+        exact: in float64.
+        rounded: float32 arrays, computed in the checkpoint's own type.
     """
 
     title: str
     images: list[ModelInput]
     parts: list[PromptPart]
-    features: list[Array]
-    embeds: Array
-    logits: Array
-    attention: Array
     prefix_length: int
-    rounded: Reference | None = None
+    exact: Outputs
+    rounded: Outputs
 
 
 def references(
     checkpoint: Checkpoint, manifest: Manifest, text: Text, image: RGB | None = None
 ) -> list[Reference]:
     """Run the checkpoint about one image, and about the pair of it and its mirrored transpose.
-
-    It runs in float32; one in half precision then runs as it is, too.
 
     Args:
         checkpoint: eager attention.
@@ -82,29 +94,10 @@ def references(
     picture = example_image(manifest.image) if image is None else image
     views = picture, picture.swapaxes(0, 1)[::-1]
     model_inputs = [preprocess(view, manifest.image) for view in views]
-    run = partial(_run_prompts, checkpoint, manifest, text, model_inputs)
-    if checkpoint.dtype == "float32":
-        exact = run()
-        _require_prefix_invariance(checkpoint, exact[0])
-        return exact
-    rounded = run()
-    embed_tokens = checkpoint.module(checkpoint.family.modules.embed_tokens)
-    with computing_in_float32(checkpoint.model, embed_tokens):
-        exact = run()
-        _require_prefix_invariance(checkpoint, exact[0])
-    return [
-        replace(reference, rounded=half) for reference, half in zip(exact, rounded, strict=True)
-    ]
-
-
-def _run_prompts(
-    checkpoint: Checkpoint, manifest: Manifest, text: Text, model_inputs: list[ModelInput]
-) -> list[Reference]:
-    """Run the prompts about one image and about the pair."""
     prompts = manifest.prompts
     return [
-        _run(checkpoint, manifest, text, "one image", prompts.single, model_inputs[:1]),
-        _run(checkpoint, manifest, text, "pair", prompts.pair, model_inputs),
+        _reference(checkpoint, manifest, text, "one image", prompts.single, model_inputs[:1]),
+        _reference(checkpoint, manifest, text, "pair", prompts.pair, model_inputs),
     ]
 
 
@@ -118,7 +111,7 @@ def example_image(rule: ImageRule) -> RGB:
     return np.asarray(values.clip(0, 255), np.uint8)
 
 
-def _run(
+def _reference(
     checkpoint: Checkpoint,
     manifest: Manifest,
     text: Text,
@@ -126,9 +119,26 @@ def _run(
     segments: Sequence[Segment],
     model_inputs: list[ModelInput],
 ) -> Reference:
+    """Run one prompt in both types, and require in the exact one that its prefix can be shared."""
     parts = prompt_parts(segments, manifest.prompts.general, text.encode)
     ids = prompt_ids(parts, model_inputs)
     prefix = prompt_parts(manifest.prompts.shared_prefix(), "", text.encode)
+    length = len(prompt_ids(prefix, model_inputs))
+    run = partial(_run, checkpoint, ids, model_inputs, manifest.decoder.tapped_layers)
+    rounded = run()
+    with computing_in_float64():
+        exact = run()
+        if len(model_inputs) == 1:
+            _require_prefix_invariance(checkpoint, ids[:length], model_inputs, exact.logits)
+    return Reference(title, model_inputs, parts, length, exact, rounded)
+
+
+def _run(
+    checkpoint: Checkpoint,
+    ids: NDArray[np.int64],
+    model_inputs: list[ModelInput],
+    layers: Sequence[int],
+) -> Outputs:
     captured: dict[str, Any] = {}
 
     def capture(_: Any, args: Any, kwargs: dict[str, Any]) -> None:
@@ -142,17 +152,14 @@ def _run(
             output = _forward(checkpoint, ids, model_inputs, output_attentions=True)
     finally:
         handle.remove()
-    tapped = [output.attentions[layer][0] for layer in manifest.decoder.tapped_layers]
+    tapped = [output.attentions[layer][0] for layer in layers]
     _require_causal(tapped)
-    return Reference(
-        title=title,
-        images=model_inputs,
-        parts=parts,
+    # ``float`` widens half precision; in a block of float64 it narrows nothing.
+    return Outputs(
         features=features,
         embeds=captured["inputs_embeds"].float().numpy(),
         logits=output.logits[0].float().numpy(),
         attention=torch.stack(tapped).float().mean(dim=1).numpy(),
-        prefix_length=len(prompt_ids(prefix, model_inputs)),
     )
 
 
@@ -207,15 +214,25 @@ def _require_causal(attention: Sequence[torch.Tensor]) -> None:
         )
 
 
-def _require_prefix_invariance(checkpoint: Checkpoint, whole: Reference) -> None:
+def _require_prefix_invariance(
+    checkpoint: Checkpoint,
+    prefix: NDArray[np.int64],
+    model_inputs: list[ModelInput],
+    whole: Array,
+) -> None:
     """Refuse a model in which the image's states depend on what follows the image.
 
     All passes share the cache of the prefix.
+
+    Args:
+        checkpoint: the model.
+        prefix: ids through the end of the image.
+        model_inputs: the image.
+        whole: (S, V) logits of the whole prompt.
     """
-    ids = prompt_ids(whole.parts, whole.images)[: whole.prefix_length]
     with torch.no_grad():
-        alone = _forward(checkpoint, ids, whole.images).logits[0].float().numpy()
-    together = whole.logits[: whole.prefix_length]
+        alone = _forward(checkpoint, prefix, model_inputs).logits[0].numpy()
+    together = whole[: len(prefix)]
     difference = float(np.abs(alone - together).max())
     if not difference <= _ROUNDING * max(1.0, float(np.abs(together).max())):
         raise CheckpointError(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carve_export.check import TOLERANCE
 from carve_export.check.parity import Comparison, compare_outputs
 from carve_export.check.reference import references
 from carve_export.checkpoint.load import decoder_spec, load_checkpoint
@@ -28,12 +27,13 @@ class VerifyOptions:
     Attributes:
         image: an image file; a made-up image if ``None``.
         family: ``FILE.py:NAME`` of a family that is declared outside the package.
-        tolerance: largest allowed difference, relative to the output's scale.
+        margin: how many times PyTorch's own rounding the bundle's error may be; that of the dtype
+            in :data:`carve_export.check.MARGINS` if ``None``.
     """
 
     image: Path | None = None
     family: str | None = None
-    tolerance: float = TOLERANCE
+    margin: float | None = None
 
 
 def verify_bundle(
@@ -80,7 +80,7 @@ def verify_bundle(
     on_stage("run PyTorch for reference")
     expected = references(checkpoint, bundle.manifest, text, pixels)
     on_stage("run the bundle")
-    return compare_outputs(bundle, expected, options.tolerance)
+    return compare_outputs(bundle, expected, options.margin)
 
 
 def _facts(spec: DecoderSpec) -> dict[str, Any]:

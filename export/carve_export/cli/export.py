@@ -11,8 +11,8 @@ import msgspec
 from carve_export.cli.extras import load_exporter
 from carve_export.cli.options import (
     FAMILY_OPTION,
+    MARGIN_OPTION,
     OUT_ARGUMENT,
-    TOLERANCE_OPTION,
     choice_option,
     file_option,
     overwrite_option,
@@ -83,7 +83,7 @@ The settings file replaces prompts and default settings:
 )
 @file_option("--settings", "JSON file, see below.")
 @FAMILY_OPTION
-@TOLERANCE_OPTION
+@MARGIN_OPTION
 @click.option(
     "--unchecked",
     is_flag=True,
@@ -103,7 +103,7 @@ def export(
     max_pixels: int | None,
     settings: Path | None,
     family: str | None,
-    tolerance: float,
+    margin: float | None,
     unchecked: bool,
     precisions: tuple[str, ...],
     calibration: Path | None,
@@ -131,7 +131,7 @@ def export(
         prompts=changes.prompts,
         defaults=changes.defaults,
         family=family,
-        tolerance=tolerance,
+        margin=margin,
         unchecked=unchecked,
         precisions=precisions,
         calibration=calibration,

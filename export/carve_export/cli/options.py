@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from carve_export.check import TOLERANCE
+from carve_export.check import MARGINS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -19,12 +19,11 @@ FAMILY_OPTION = click.option(
     metavar="FILE.py:NAME",
     help="Declaration of a family that this package does not know (docs/families.md).",
 )
-TOLERANCE_OPTION = click.option(
-    "--tolerance",
-    type=float,
-    default=TOLERANCE,
-    show_default=True,
-    help="Largest difference from PyTorch, relative to the output's scale.",
+MARGIN_OPTION = click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    help="How many times as far from float64 as PyTorch's own results the bundle's may be.  "
+    f"[default: {MARGINS['float32']:g}, in half precision {MARGINS['float16']:g}]",
 )
 
 

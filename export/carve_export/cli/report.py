@@ -58,17 +58,18 @@ def print_export(console: Console, report: ExportReport) -> None:
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    """Return the differences between a bundle and its checkpoint."""
-    table = Table(title="ONNX Runtime against PyTorch")
-    for column in ("graph", "output", "max |diff|", "allowed", "argmax", "seconds"):
+    """Return how far a bundle and PyTorch in the bundle's type are from float64."""
+    table = Table(title="relative error against PyTorch in float64")
+    for column in ("graph", "output", "bundle", "PyTorch", "allowed", "argmax", "seconds"):
         table.add_column(column, no_wrap=column != "output")
     for row in comparisons:
         same = {True: "equal", False: "differs", None: ""}[row.same_argmax]
         table.add_row(
             row.graph,
             row.name,
-            f"{row.difference:.2e}",
-            f"{row.tolerance * row.scale:.2e}",
+            f"{row.error:.2e}",
+            f"{row.rounding:.2e}",
+            f"{row.allowed:.2e}",
             same,
             f"{row.seconds:.3f}",
         )

@@ -10,7 +10,7 @@ from carve_export.cli.extras import load_exporter
 from carve_export.cli.options import (
     BUNDLE_ARGUMENT,
     FAMILY_OPTION,
-    TOLERANCE_OPTION,
+    MARGIN_OPTION,
     file_option,
 )
 from carve_models.cli import HELP, ErrorCommand
@@ -21,14 +21,15 @@ from carve_models.cli import HELP, ErrorCommand
 @click.argument("checkpoint")
 @file_option("--image", "Compare on this image; by default on a made-up one.")
 @FAMILY_OPTION
-@TOLERANCE_OPTION
+@MARGIN_OPTION
 def verify(
-    bundle: Path, checkpoint: str, image: Path | None, family: str | None, tolerance: float
+    bundle: Path, checkpoint: str, image: Path | None, family: str | None, margin: float | None
 ) -> None:
     """Compare BUNDLE once more with the CHECKPOINT that it was made from.
 
     The prompts for one image and for the pair run in PyTorch and in ONNX Runtime, in one shot and
-    in chunks over a cache. Exit code 1 if an output differs by more than the tolerance.
+    in chunks over a cache. Exit code 1 if an output is farther from PyTorch's in float64 than
+    rounding explains.
     """
     load_exporter()
     from rich.console import Console
@@ -37,7 +38,7 @@ def verify(
     from carve_export.check.verify import VerifyOptions, verify_bundle
     from carve_export.cli.report import comparison_table, stages
 
-    options, console = VerifyOptions(image=image, family=family, tolerance=tolerance), Console()
+    options, console = VerifyOptions(image=image, family=family, margin=margin), Console()
     with stages(console) as on_stage:
         comparisons = verify_bundle(bundle, checkpoint, options, on_stage=on_stage)
     console.print(comparison_table(comparisons))

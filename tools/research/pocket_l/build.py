@@ -20,7 +20,7 @@ from tools.research.pocket_l.checkpoint import PROMPT, join, save
 from tools.research.pocket_l.fit.projector import FitSpec, fit_projector
 from tools.research.pocket_l.fit.words import PatchWords
 from tools.shared.files import write_json, write_once
-from tools.shared.models.language_model import REAL_TOLERANCE, load_language_model
+from tools.shared.models.language_model import load_language_model
 
 _WEIGHTS = "model.safetensors"
 _RECORD = "build.json"
@@ -108,7 +108,6 @@ def export(out: Path) -> Bundle:
             layers=tuple(range(depth)),
             prompts={**layouts, **_PROMPTS},
             defaults=_POINTING | {"layers": (min(_LAYER, depth - 1),)},
-            tolerance=REAL_TOLERANCE,
         )
         export_bundle(str(checkpoint), folder, options)
     return open_bundle(folder)

