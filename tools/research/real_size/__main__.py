@@ -83,25 +83,27 @@ def main(
         sizes = (stage.own_bytes, stage.mapped_bytes, stage.result.get("bytes"))
         gigabytes = ("" if size is None else f"{size / _GIGABYTE:.2f}" for size in sizes)
         rows.append([stage.name, f"{stage.seconds:.2f}", *gigabytes])
-    if precision is not None and depth is not None:
-        rows += _at_full_depth(stages[2].result["seconds"], layers_of(name), depth)
+    if precision is not None:
+        lowered_in = stages[2].result
+        for kind in ("seconds", "cpu_seconds"):
+            rows += _graphs(kind, lowered_in[kind], layers_of(name), depth)
     columns = ("stage", "seconds", "own memory, GB", "files in memory, GB", "on disk, GB")
     Table("stages", name, columns, rows).show(console)
     write_json(folder / "report.json", stages)
     console.print(f"details: {folder / 'report.json'}")
 
 
-def _at_full_depth(
-    seconds: Mapping[str, float], layers: Mapping[str, int], depth: int
+def _graphs(
+    kind: str, seconds: Mapping[str, float], layers: Mapping[str, int], depth: int | None
 ) -> list[list[str]]:
-    """Return what graphs would take to lower, from the time of a layer at this depth."""
-    return [
-        [f"{stage}, {layers[graph]} layers for {depth}", f"{taken / depth * layers[graph]:.0f}"]
-        + [""] * 3
-        for stage, taken in seconds.items()
-        for graph in layers
-        if stage == f"lower {graph}"
-    ]
+    """Return what graphs took to lower and, if they have fewer layers, would take with all."""
+    rows = []
+    for graph, full in layers.items():
+        taken = seconds[f"lower {graph}"]
+        rows.append([f"{graph}, {depth or full} layers, {kind}", f"{taken:.0f}"])
+        if depth is not None:
+            rows.append([f"{graph}, {full} layers at this pace", f"{taken / depth * full:.0f}"])
+    return [[*row, "", "", ""] for row in rows]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,23 @@ PICTURE = Path(__file__).parents[3] / "models" / "pocket" / "example.jpg"
 
 
 class Stages:
-    """Times of consecutive stages by their names."""
+    """Times of consecutive stages by their names.
 
-    def __init__(self) -> None:
+    Args:
+        clock: returns seconds, of the wall or of the processors.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._starts: list[tuple[str, float]] = []
 
     def begin(self, stage: str) -> None:
         """End the stage that runs, and begin another."""
-        self._starts.append((stage, time.perf_counter()))
+        self._starts.append((stage, self._clock()))
 
     def seconds(self) -> dict[str, float]:
         """Return the seconds of each, the last one until now."""
-        ends = [start for _, start in self._starts[1:]] + [time.perf_counter()]
+        ends = [start for _, start in self._starts[1:]] + [self._clock()]
         return {stage: end - at for (stage, at), end in zip(self._starts, ends, strict=True)}
 
 
@@ -64,12 +70,18 @@ def lower(bundle: Path, out: Path, precision: str, questions: int) -> dict[str, 
     ]
     calibration = out.with_name("questions.json")
     calibration.write_bytes(msgspec.json.encode(entries))
-    stages = Stages()
+    stages, processors = Stages(), Stages(time.process_time)
+
+    def begin(stage: str) -> None:
+        stages.begin(stage)
+        processors.begin(stage)
+
     options = LowerOptions(
         precisions=(precision,), calibration=calibration, unchecked=True, overwrite=True
     )
-    lower_bundle(bundle, out, options, on_stage=stages.begin)
-    return {"bytes": _size(out), "seconds": stages.seconds()}
+    lower_bundle(bundle, out, options, on_stage=begin)
+    seconds, cpu_seconds = stages.seconds(), processors.seconds()
+    return {"bytes": _size(out), "seconds": seconds, "cpu_seconds": cpu_seconds}
 
 
 def answer(bundle: Path) -> dict[str, Any]:
