@@ -87,7 +87,8 @@ The settings file replaces prompts and default settings:
 @click.option(
     "--unchecked",
     is_flag=True,
-    help="Do not compare with PyTorch, where the model cannot be run here; verify it later.",
+    help="Do not compare with PyTorch, nor measure lower precision, where the model cannot be run "
+    "here; verify it later.",
 )
 @precision_options(required=False)
 @overwrite_option("a bundle that is")

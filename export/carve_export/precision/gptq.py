@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from carve_export.precision.nbits import pack, unpack
+from carve_models.errors import ExportError
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -87,13 +88,23 @@ def order_rows(products: Floats) -> Order:
 
     Args:
         products: (K, K) sum of the products of inputs with each other.
+
+    Raises:
+        ExportError: they are not finite, or too large.
     """
     sizes = np.diag(products)
     rows = np.argsort(-sizes, kind="stable")
     # Both axes backwards, so that the lower factor of the library is the upper one that we want.
     damped = products[np.ix_(rows[::-1], rows[::-1])]
     damped[np.diag_indices_from(damped)] += _DAMPING * sizes.mean() or 1.0
-    factor = torch.linalg.cholesky(torch.from_numpy(damped)).numpy()[::-1, ::-1]
+    try:
+        factor = torch.linalg.cholesky(torch.from_numpy(damped)).numpy()[::-1, ::-1]
+    except torch.linalg.LinAlgError as error:
+        raise ExportError(
+            f"what enters a product in calibration reaches {np.abs(products).max() ** 0.5:.3g}, "
+            "and no rounding follows from it",
+            "round to the nearest numbers with int4-nearest, or export with --dtype float32",
+        ) from error
     return Order(rows, np.ascontiguousarray(factor / np.diag(factor)))
 
 

@@ -40,12 +40,11 @@ def tensors(
     left = [node for node in nodes_between(graph, (), wanted) if node.output[0] not in fixed]
     states = [dict(run) for run in feeds]
     for place, name in enumerate(wanted):
-        later = {*wanted[place + 1 :]}
-        if name not in states[0]:
-            nodes = nodes_between(graph, states[0], [name])
-            done = {node.output[0] for node in nodes}
-            left = [node for node in left if node.output[0] not in done]
-            later |= _read(left)
+        nodes = nodes_between(graph, states[0], [name])
+        done = {node.output[0] for node in nodes}
+        left = [node for node in left if node.output[0] not in done]
+        later = _read(left).union(wanted[place + 1 :])
+        if nodes:
             made = {result for node in nodes for result in node.output} - fixed
             session = _session(model, folder, nodes, states[0], {name, *(made & later)})
             fed = [value.name for value in session.get_inputs()]
@@ -53,8 +52,6 @@ def tensors(
             for state in states:
                 arrays = session.run(results, {key: state[key] for key in fed})
                 state.update(zip(results, arrays, strict=True))
-        else:
-            later |= _read(left)
         yield name, [state[name] for state in states]
         states = [{key: state[key] for key in state if key in later} for state in states]
 

@@ -16,6 +16,7 @@ from carve_export.precision.int4 import input_products
 from carve_export.precision.nbits import matrix_products
 from carve_export.precision.stepwise import tensors
 from carve_models import names
+from carve_models.errors import ExportError
 from carve_runtime.bundle import open_bundle
 from tests.comparing import assert_close
 from tests.support import POCKET, SCENES
@@ -84,3 +85,9 @@ def test_what_can_be_written_stays() -> None:
     weight = (codes.astype(np.float32) - 7) * 0.25
     sums = np.cov(np.random.default_rng(1).normal(size=(2 * BLOCK, 500))).astype(np.float32)
     assert_close(round_weight(weight, order_rows(sums), 4, BLOCK).values(), weight)
+
+
+def test_inputs_that_are_not_finite() -> None:
+    sums = np.full((BLOCK, BLOCK), np.inf, np.float32)
+    with pytest.raises(ExportError, match=r"reaches inf, .*\. Round to the nearest numbers"):
+        order_rows(sums)

@@ -1,17 +1,19 @@
 """Export a model of its true size, with random weights, and answer once: times, memory, sizes.
 
 python -m tools.research.real_size qwen2.5-vl-3b
+python -m tools.research.real_size llava-1.5-7b --depth 2 --lower int4-only
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tools.research.real_size.models import MODELS
-from tools.research.real_size.stages import answer, export, make
+from tools.research.real_size.models import MODELS, layers_of
+from tools.research.real_size.stages import answer, export, lower, make
 from tools.shared.files import write_json
 from tools.shared.memory import measured
 from tools.shared.tables import Table, open_console
@@ -30,25 +32,47 @@ _GIGABYTE = 1e9
 )
 @click.option("--depth", type=int, help="Fewer layers in text model and vision encoder each.")
 @click.option("--export-only", is_flag=True, help="Do not answer.")
-def main(name: str, folder: Path, depth: int | None, export_only: bool) -> None:
+@click.option("--lower", "precision", help="Export in float16, and lower that to PRECISION.")
+@click.option(
+    "--questions",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Whose prompts calibrate it.",
+)
+def main(
+    name: str,
+    folder: Path,
+    depth: int | None,
+    export_only: bool,
+    precision: str | None,
+    questions: int,
+) -> None:
     """Export NAME with random weights in FOLDER, answer once, and report.
 
-    With fewer layers the export is compared with PyTorch, in full depth it is not.
+    With fewer layers the export is compared with PyTorch, in full depth it is not, nor if it is
+    lowered.
     """
     console = open_console()
     folder /= name if depth is None else f"{name}-depth-{depth}"
     checkpoint, bundle = folder / "checkpoint", folder / "bundle"
+    compared = depth is not None and precision is None
     stages = []
     works: list[tuple[Any, ...]] = [
         ("write the checkpoint", make, name, checkpoint, depth),
         (
-            "export" if depth is None else "export and compare",
+            "export and compare" if compared else "export",
             export,
             checkpoint,
             bundle,
-            depth is None,
+            not compared,
+            precision is not None,
         ),
     ]
+    if precision is not None:
+        lowered = folder / "lowered"
+        works.append((f"lower to {precision}", lower, bundle, lowered, precision, questions))
+        bundle = lowered
     if not export_only:
         works.append(("load and answer", answer, bundle))
     for work in works:
@@ -59,10 +83,27 @@ def main(name: str, folder: Path, depth: int | None, export_only: bool) -> None:
         sizes = (stage.own_bytes, stage.mapped_bytes, stage.result.get("bytes"))
         gigabytes = ("" if size is None else f"{size / _GIGABYTE:.2f}" for size in sizes)
         rows.append([stage.name, f"{stage.seconds:.2f}", *gigabytes])
+    if precision is not None:
+        lowered_in = stages[2].result
+        for kind in ("seconds", "cpu_seconds"):
+            rows += _graphs(kind, lowered_in[kind], layers_of(name), depth)
     columns = ("stage", "seconds", "own memory, GB", "files in memory, GB", "on disk, GB")
     Table("stages", name, columns, rows).show(console)
     write_json(folder / "report.json", stages)
     console.print(f"details: {folder / 'report.json'}")
+
+
+def _graphs(
+    kind: str, seconds: Mapping[str, float], layers: Mapping[str, int], depth: int | None
+) -> list[list[str]]:
+    """Return what graphs took to lower and, if they have fewer layers, would take with all."""
+    rows = []
+    for graph, full in layers.items():
+        taken = seconds[f"lower {graph}"]
+        rows.append([f"{graph}, {depth or full} layers, {kind}", f"{taken:.0f}"])
+        if depth is not None:
+            rows.append([f"{graph}, {full} layers at this pace", f"{taken / depth * full:.0f}"])
+    return [[*row, "", "", ""] for row in rows]
 
 
 if __name__ == "__main__":

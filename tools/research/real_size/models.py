@@ -15,6 +15,7 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from carve_models import names
 from tools.shared.models.random_checkpoint import RandomModel
 
 QWEN_TOKENS = [
@@ -122,3 +123,14 @@ MODELS = {
         depths=("num_hidden_layers", "num_hidden_layers"),
     ),
 }
+
+
+def layers_of(name: str) -> dict[str, int]:
+    """Return the layers of a model's graphs, by the graph's name, at full depth."""
+    model = MODELS[name]
+    config = model.config(lambda token: 0)
+    parts = {names.DECODER: config.text_config, names.VISION_ENCODER: config.vision_config}
+    return {
+        graph: getattr(part, depth)
+        for (graph, part), depth in zip(parts.items(), model.depths, strict=True)
+    }
