@@ -198,7 +198,7 @@ class Carve:
         """
         pixels = self._model.decode(image, usage)
         key = image_key(pixels, scout_pixels)
-        session = self._sessions.get(key) or ImageSession(
+        session = self._sessions.get(key, pixels) or ImageSession(
             self._model, pixels, budget, usage, lower=lower, scout_pixels=scout_pixels
         )
         return key, session

@@ -93,6 +93,10 @@ class ImageSession:
         general = self._general.attention.nbytes if self._general else 0
         return self._pixels.nbytes + self._image.nbytes + general
 
+    def shows(self, image: RGB) -> bool:
+        """Return whether the session is about this (H, W, 3) uint8 image."""
+        return np.array_equal(self._pixels, image)
+
     def plain(
         self,
         question: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,15 +16,23 @@ from carve_runtime.method.geometry import RGB
 if TYPE_CHECKING:
     from carve_runtime.session import ImageSession
 
-#: Shape and content of an image, and the most pixels that the model sees of it.
+#: Shape of an image, a digest of its content, and the most pixels that the model sees of it.
 Key: TypeAlias = tuple[tuple[int, ...], bytes, int | None]
 
 _DIGEST_BYTES = 16
 
+#: Pixels of which a digest takes every one; of larger images it takes as many at least.
+_SAMPLE = 1 << 18
+
 
 def image_key(image: RGB, max_pixels: int | None = None) -> Key:
-    """Return what tells an (H, W, 3) uint8 image, seen at some size, from all others."""
-    content = np.ascontiguousarray(image).data
+    """Return what tells an (H, W, 3) uint8 image, seen at some size, from others.
+
+    Of a large image the digest takes a grid of pixels only: who finds a session compares the rest.
+    """
+    height, width = image.shape[:2]
+    step = max(math.isqrt(height * width // _SAMPLE), 1)
+    content = np.ascontiguousarray(image[::step, ::step]).data
     digest = hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
     return image.shape, digest, max_pixels
 
@@ -44,10 +53,11 @@ class SessionCache:
         with self._lock:
             return self._size()
 
-    def get(self, key: Key) -> ImageSession | None:
-        """Return an image's session, if it is here."""
+    def get(self, key: Key, image: RGB) -> ImageSession | None:
+        """Return the session of an image with this key, if it is here."""
         with self._lock:
-            return self._sessions.get(key)
+            session = self._sessions.get(key)
+        return session if session is not None and session.shows(image) else None
 
     def put(self, key: Key, session: ImageSession) -> None:
         """Keep a session that was just used, and drop old ones until all fit.

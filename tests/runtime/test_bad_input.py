@@ -234,6 +234,10 @@ BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"layers": "high"}, r"layers.*high"),
     ({"layers": 3}, r"layers.*3"),
     ({"steps": "second"}, r"steps is 'second'\. Choose one of first, all, last"),
+    (
+        {"resize_refined": "thrice"},
+        r"resize_refined is 'thrice'\. Choose one of by_size, twice, once",
+    ),
     ({"geometry": "flat"}, r"geometry is 'flat'\. Choose one of input, released"),
     ({"mask_top_p": 1.5}, r"mask_top_p is 1\.5\. Give a value between 0 and 1"),
     ({"mask_top_p": -0.1}, r"mask_top_p is -0\.1\. Give a value"),

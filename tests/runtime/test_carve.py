@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,16 @@ import pytest
 from PIL import Image
 
 from carve_models.settings import VARIANTS, FinalPrompt, Variant
-from carve_runtime import Carve, SettingsError, Token, attention_entropy, load_image
+from carve_runtime import (
+    Carve,
+    SettingsError,
+    Token,
+    attention_entropy,
+    load_image,
+    refine_image,
+)
 from carve_runtime.bundle import Bundle, open_bundle
+from carve_runtime.method import refine
 from tests.comparing import assert_close
 from tests.runtime.by_hand import answer_by_hand, prompt_ids
 from tests.support import POCKET, SCENES
@@ -168,6 +177,43 @@ def test_fields_of_a_result(pocket: Carve) -> None:
     stages = {"decode", "preprocess", "vision", "prefix", "question", "general", "refine", "final"}
     assert set(result.timings) == stages | {"total"}
     assert sum(result.timings[stage] for stage in stages) <= result.timings["total"]
+
+
+@pytest.mark.parametrize("final_prompt", ["pair", "refined"])
+def test_a_large_refined_image_is_made_when_it_is_read(
+    pocket: Carve, final_prompt: FinalPrompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pixels, and all that led to it, are what they are where it is made first."""
+    photo = np.asarray(Image.open(SCENE).resize((1600, 1600), Image.Resampling.BICUBIC))
+    options: Any = {"final_prompt": final_prompt, "variant": "v4"}
+    expected = pocket.ask(photo, QUESTION, resize_refined="twice", **options)
+    image = expected.refined_image
+    with monkeypatch.context() as patched:
+        patched.setattr(refine, "_magnify", lambda *_: pytest.fail("the large picture was made"))
+        once = pocket.ask(photo, QUESTION, resize_refined="once", **options)
+        unread = pocket.ask(photo, QUESTION, **options)
+        assert unread.refined_size == image.shape[1::-1]
+    assert unread.token_ids == once.token_ids
+    actual = pocket.ask(photo, QUESTION, **options)
+    np.testing.assert_array_equal(actual.refined_image, image)
+    np.testing.assert_array_equal(actual.saliency, expected.saliency)
+    np.testing.assert_array_equal(actual.mask, expected.mask)
+    assert actual.refined_image is actual.refined_image
+    assert actual.answer == expected.answer
+
+
+def test_what_pictures_are_made_of_does_not_change(pocket: Carve) -> None:
+    mine = load_image(SCENE).copy()
+    result = pocket.ask(mine, QUESTION)
+    mine[:] = 0
+    for array in (result.image, result.mask):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+    saliency, refined = result.saliency, result.refined_image
+    copy = pickle.loads(pickle.dumps(result))
+    np.testing.assert_array_equal(copy.refined_image, refined)
+    np.testing.assert_array_equal(copy.saliency, saliency)
+    np.testing.assert_array_equal(refined, refine_image(SCENE, result.mask)[0])
 
 
 def test_a_small_limit_is_said(pocket: Carve) -> None:

@@ -17,6 +17,7 @@ from carve_runtime import (
     draw_result,
     load_image,
     refine_image,
+    session_cache,
 )
 from carve_runtime.session_cache import image_key
 from tests.comparing import assert_close
@@ -163,6 +164,21 @@ def test_one_pixel_makes_another_image() -> None:
     assert image_key(image.reshape(2 * image.shape[0], -1, 3)) != key
     image[5, 7, 1] ^= 1
     assert image_key(image) != key
+
+
+def test_what_the_key_of_a_large_image_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_cache, "_SAMPLE", 10_000)
+    vlm = Carve.load(POCKET)
+    first = load_image(SCENE)
+    second = first.copy()
+    second[1::2, 1::2] = 0
+    assert image_key(first) == image_key(second)
+    for image in (first, second):
+        for runs in (1, 0):
+            result = vlm.plain(image, QUESTION)
+            assert result.counts.vision_runs == runs
+            assert result.token_ids == Carve.load(POCKET).plain(image, QUESTION).token_ids
+    assert image_key(first[:, ::-1]) != image_key(first)
 
 
 def test_memory_of_images_is_bounded() -> None:

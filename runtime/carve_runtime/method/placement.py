@@ -14,7 +14,9 @@ from carve_runtime.method.geometry import Window
 _SAME = 1e-6  # pixels
 
 #: Columns that are resized and copied at a time: the rows of so many stay in a processor's cache.
+#: A map of fewer pixels is there as a whole.
 _STRIP = 64
+_LARGE = 1 << 18
 
 _Edges = tuple[float, float, float, float]
 
@@ -67,12 +69,16 @@ def place(
 def _resize_into(target: NDArray[np.float32], source: NDArray[np.float32], box: _Edges) -> None:
     """Fill ``target`` with what ``Image.resize(box=box)`` makes of ``source``, bilinearly.
 
-    Pillow resizes the rows first and then the columns, each column by itself.
+    Where columns grow, Pillow resizes the rows first and then each column by itself. Where they
+    shrink, the order differs between its versions.
     """
     (height, width), rows = target.shape, len(source)
+    picture, bilinear = Image.fromarray(source), Image.Resampling.BILINEAR
+    if height * width < _LARGE or height < rows:
+        target[:] = np.asarray(picture.resize((width, height), bilinear, box=box))
+        return
     left, top, right, bottom = box
-    bilinear = Image.Resampling.BILINEAR
-    wide = Image.fromarray(source).resize((width, rows), bilinear, box=(left, 0, right, rows))
+    wide = picture.resize((width, rows), bilinear, box=(left, 0, right, rows))
     for start in range(0, width, _STRIP):
         stop = min(start + _STRIP, width)
         part = wide.crop((start, 0, stop, rows))

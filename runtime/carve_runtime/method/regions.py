@@ -130,8 +130,8 @@ def _in_order(values: NDArray[Any], below: int, above: int) -> tuple[Any, Any]:
     near = below * len(sample) // len(values)
     least = sample[max(near - _MARGIN, 0)]
     most = sample[min(near + _MARGIN, len(sample) - 1)]
-    lower = int(np.count_nonzero(values < least))
-    among = values[(values >= least) & (values <= most)]
+    among = values[values >= least]
+    lower, among = len(values) - len(among), among[among <= most]
     if not lower <= below <= above < lower + len(among):
         lower, among = 0, values
     ordered = np.partition(among, (below - lower, above - lower))

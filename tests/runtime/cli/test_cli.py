@@ -73,6 +73,7 @@ def test_ask_prints_both_answers_and_writes_the_picture(pocket: Carve, tmp_path:
             {"regularizer": "auto", "contrast": "auto"},
         ),
         (["--max-refined-pixels", "5000"], {"max_refined_pixels": 5000}),
+        (["--resize-refined", "once"], {"resize_refined": "once"}),
     ],
 )
 def test_json_says_what_python_says(

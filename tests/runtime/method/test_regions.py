@@ -61,6 +61,37 @@ def test_regions_follow_the_method(
     np.testing.assert_array_equal(mask, by_the_book(saliency, p, k, strategy, rule, outlier))
 
 
+#: Maps of more values than are sorted, in orders that a sample of them meets by chance, or misses.
+LARGE: dict[str, Any] = {
+    "noise": np.random.default_rng(0).random((300, 400)),
+    "ascending": np.arange(120_000.0).reshape(300, 400),
+    "few values": np.random.default_rng(1).integers(0, 5, (300, 400)) / 3,
+    "what a sample misses": np.where(np.arange(120_000) % 7, 1.0, 0.0).reshape(300, 400),
+    "smooth": np.sin(np.arange(300) / 50)[:, None] * np.cos(np.arange(400) / 31),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("share", [1.0, 0.999, 0.5, 0.2, 0.08, 1e-4, 1e-6])
+def test_the_percentile_of_a_large_map(name: str, dtype: Any, share: float) -> None:
+    """As numpy computes it in double precision, whatever the map is stored in."""
+    saliency = LARGE[name].astype(dtype)
+    wide = saliency.astype(np.float64)
+    expected = wide >= np.percentile(wide, (1 - share) * 100)
+    options: Any = {"mask_top_p": share, "strategy": "remove_small", "outlier_percent": 0.0}
+    np.testing.assert_array_equal(select_regions(saliency, **options), expected)
+
+
+@pytest.mark.parametrize("strategy", ["attention_sum", "size"])
+def test_single_precision_changes_nothing(strategy: Strategy) -> None:
+    saliency = LARGE["smooth"].astype(np.float32)
+    expected = select_regions(saliency.astype(np.float64), strategy=strategy, max_regions=2)
+    actual = select_regions(saliency, strategy=strategy, max_regions=2)
+    np.testing.assert_array_equal(actual, expected)
+    assert 0 < actual.mean() < 0.2  # not all regions are kept
+
+
 @pytest.mark.parametrize("strategy", ["attention_sum", "size", "remove_small"])
 def test_nan_is_never_kept(strategy: Strategy) -> None:
     saliency = np.random.default_rng(0).random((20, 30))
@@ -91,6 +122,8 @@ def test_the_two_rules_differ() -> None:
     [
         (np.zeros(4), {}, "shape"),
         (np.full((3, 3), np.nan), {}, "finite"),
+        (np.array([[1.0, np.inf], [0.0, 1.0]]), {}, "3 finite"),
+        (np.array([[1.0, -np.inf], [0.0, np.nan]]), {}, "2 finite"),
         (np.zeros((3, 3)), {"mask_top_p": 1.5}, "mask_top_p is 1.5"),
         (np.zeros((3, 3)), {"mask_top_p": float("nan")}, "mask_top_p"),
         (np.zeros((3, 3)), {"max_regions": 0}, "max_regions is 0"),

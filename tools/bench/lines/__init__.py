@@ -8,6 +8,7 @@ from tools.bench.context import Context
 from tools.bench.lines import (
     carve,
     cold,
+    host,
     memory,
     options,
     peers,
@@ -24,6 +25,7 @@ Line = Callable[[Context], Iterator[Figure]]
 LINES: dict[str, Line] = {
     "carve": carve.measure,
     "scout": scout.measure,
+    "host": host.measure,
     "released": released.measure,
     "tap": tap.measure,
     "peers": peers.measure,

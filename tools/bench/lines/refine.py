@@ -44,7 +44,9 @@ def measure(context: Context) -> Iterator[Figure]:
         return fuse_contrast(question, general, grid=_GRID, image_size=_SIZE, layers=range(_LAYERS))
 
     def ours() -> Refined:
-        return refine_pixels(image, select_regions(contrast(), mask_top_p=_SHARE), None)
+        refined = refine_pixels(image, select_regions(contrast(), mask_top_p=_SHARE), None)
+        assert refined.image.size  # which is made now
+        return refined
 
     saliency, refined = contrast(), ours()
     grid = Image.fromarray(random.random(_GRID, np.float32))
