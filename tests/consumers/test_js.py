@@ -55,11 +55,12 @@ def folder(
     pairs: list[Pair],
     changed_pairs: list[Pair],
     cropped_pairs: list[Pair],
+    half_pairs: list[Pair],
     pocket: Carve,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
-    asked = [*pairs, *changed_pairs, *cropped_pairs]
+    asked = [*pairs, *changed_pairs, *cropped_pairs, *half_pairs]
     encode = pocket._model.text.encode
     document = {
         "bundle": str(POCKET),

@@ -1,1 +1,1 @@
-"""The tables of settings and names that the C and JavaScript libraries copy from Python."""
+"""The tables of settings, names and providers that C and JavaScript copy from Python."""

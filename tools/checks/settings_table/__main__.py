@@ -1,4 +1,4 @@
-"""Write what the C and JavaScript libraries copy from ``carve_models``, or say what is out of date.
+"""Write what the C and JavaScript libraries copy from Python, or say what is out of date.
 
 Usage: python -m tools.checks.settings_table [--write]
 

@@ -38,18 +38,18 @@ def settings_header() -> str:
     """Return ``settings_table.h``."""
     choices, numbers = offered_settings()
     tables = [
-        _table(
+        table(
             "Choices: name, default, values in the order of carve.h's enumerators.",
             "CHOICE_SETTINGS",
             [_choice(choice) for choice in choices],
         ),
-        _table(
+        table(
             "Real numbers: name, default, lowest, whether it is excluded, highest, whether\n"
             " * CARVE_AUTO is accepted, the range in words.",
             "REAL_SETTINGS",
             [_real(number) for number in numbers if not number.whole],
         ),
-        _table(
+        table(
             "Whole numbers: name, default, lowest, the range in words.",
             "WHOLE_SETTINGS",
             [
@@ -58,7 +58,7 @@ def settings_header() -> str:
                 if number.whole and not number.optional
             ],
         ),
-        _table(
+        table(
             "Whole numbers that may be left out, 0 in carve.h: name, lowest, the range in words.",
             "OPTIONAL_SETTINGS",
             [
@@ -68,14 +68,14 @@ def settings_header() -> str:
             ],
         ),
     ]
-    return _header("CARVE_SETTINGS_TABLE_H", "\n".join(tables))
+    return header("CARVE_SETTINGS_TABLE_H", "\n".join(tables))
 
 
 def format_header() -> str:
     """Return ``bundle_format.h``."""
     numbers = [f"#define {name} {value:g}" for name, value in format_numbers().items()]
     texts = [f'#define NAME_{name} "{value}"' for name, value in format_names().items()]
-    return _header("CARVE_BUNDLE_FORMAT_H", "\n".join([*numbers, "", *texts]) + "\n")
+    return header("CARVE_BUNDLE_FORMAT_H", "\n".join([*numbers, "", *texts]) + "\n")
 
 
 def _choice(choice: Choice) -> str:
@@ -91,11 +91,13 @@ def _real(number: Number) -> str:
     return f'{number.name}, {default}, {limits}, "{number.accepted}"'
 
 
-def _table(comment: str, macro: str, rows: Sequence[str]) -> str:
+def table(comment: str, macro: str, rows: Sequence[str]) -> str:
+    """Return a macro that applies ``X`` to each row."""
     lines = [f"#define {macro}(X)", *(f"    X({row})" for row in rows)]
     joined = [f"{line:<{_WIDTH}}\\" for line in lines[:-1]]
     return "\n".join([f"/* {comment} */", *joined, lines[-1]]) + "\n"
 
 
-def _header(guard: str, body: str) -> str:
+def header(guard: str, body: str) -> str:
+    """Return a header of that body."""
     return f"{_NOTE}\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"

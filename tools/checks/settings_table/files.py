@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tools.checks.settings_table import c, javascript
+from tools.checks.settings_table import c, javascript, providers
 from tools.checks.settings_table.bundle_format import format_numbers
 from tools.checks.settings_table.table import offered_settings
 
@@ -25,6 +25,7 @@ def generated_files() -> dict[Path, str]:
     return {
         _C / "src" / "settings_table.h": c.settings_header(),
         _C / "src" / "bundle_format.h": c.format_header(),
+        _C / "src" / "provider_table.h": providers.provider_header(),
         _JS / "settings_table.js": javascript.settings_module(),
         _JS / "bundle_format.js": javascript.format_module(),
         header: _with_settings(header, c.enumerations()),
