@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from filelock import FileLock
 
+from carve_models.graph_spec import Dtype
 from carve_models.manifest import Profile
 from carve_runtime import Carve
 from carve_runtime.bundle import open_bundle
@@ -91,14 +92,26 @@ def checkpoint_of(once: Once[Path], one_thread: None) -> CheckpointOf:
 @pytest.fixture(scope="session")
 def export_of(once: Once[ExportReport], checkpoint_of: CheckpointOf) -> ExportOf:
     """Export a case in a profile, once."""
+    return _exports(once, checkpoint_of, "float32")
+
+
+@pytest.fixture(scope="session")
+def half_of(once: Once[ExportReport], checkpoint_of: CheckpointOf) -> ExportOf:
+    """Export a case in float16 in a profile, once."""
+    return _exports(once, checkpoint_of, "float16")
+
+
+def _exports(once: Once[ExportReport], checkpoint_of: CheckpointOf, dtype: Dtype) -> ExportOf:
     from carve_export import ExportOptions, export_bundle
 
     @cache
     def export(name: str, profile: Profile) -> ExportReport:
         case, checkpoint = CASES[name], str(checkpoint_of(name))
-        options = ExportOptions(profile=profile, layers=case.layers, tolerance=case.tolerance)
+        options = ExportOptions(
+            profile=profile, dtype=dtype, layers=case.layers, tolerance=case.tolerance
+        )
         return once(
-            f"bundles/{name}-{profile}", lambda out: export_bundle(checkpoint, out, options)
+            f"bundles/{name}-{profile}-{dtype}", lambda out: export_bundle(checkpoint, out, options)
         )
 
     return export

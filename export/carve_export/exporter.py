@@ -17,7 +17,7 @@ from carve_export.checkpoint.companions import write_companions, write_processor
 from carve_export.checkpoint.image_rules import image_rule, require_context
 from carve_export.checkpoint.load import Checkpoint, decoder_spec, load_checkpoint
 from carve_export.checkpoint.prompts import change_layout, literal_ids, resolve_prompts
-from carve_export.precision import parse_precisions, require_lowerable
+from carve_export.precision import parse_precisions, require_calibration, require_lowerable
 from carve_export.precision.calibration import read_entries
 from carve_export.precision.quality import LowerOptions, lower_bundle
 from carve_export.staging import file_entries, listed, publish, require_free, staging
@@ -81,9 +81,9 @@ class ExportOptions:
         defaults: default settings of the bundle that differ from the method's.
         family: ``FILE.py:NAME`` of a family that is declared outside the package.
         tolerance: largest allowed difference from PyTorch, relative to the output's scale.
-        unchecked: do not compare with PyTorch now, for models that a machine cannot run in full;
-            ``carve-export verify`` can do it later.
-        precisions: of components that are lowered once the bundle in float32 was compared, see
+        unchecked: do not compare with PyTorch now, nor measure lower precision, for models that a
+            machine cannot run in full; ``carve-export verify`` can do the former later.
+        precisions: of components that are lowered once the bundle was compared, see
             :func:`carve_export.precision.parse_precisions`.
         calibration: the questions that the lowered bundle is measured with, see
             :func:`carve_export.precision.calibration.read_entries`; goes with ``precisions``.
@@ -106,16 +106,15 @@ class ExportOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if bool(self.precisions) != (self.calibration is not None):
+        chosen = parse_precisions(self.precisions) if self.precisions else {}
+        if chosen:
+            require_lowerable(chosen, self.profile, self.weights, self.dtype)
+        given = self.calibration is not None
+        require_calibration(chosen, given=given, measured=not self.unchecked)
+        if self.dtype != "float32" and self.weights != "float32":
             raise SettingsError(
-                "a precision is measured with calibration questions, and one of the two is missing",
-                "give precision and calibration together",
-            )
-        if self.dtype != "float32" and (self.weights != "float32" or self.precisions):
-            raise SettingsError(
-                f"the dtype is {self.dtype}, and weights and precision change a bundle that "
-                "computes in float32",
-                "give one of the three",
+                f"the dtype is {self.dtype}, and weights are for a bundle that computes in float32",
+                "give one of the two",
             )
         if self.dtype == "bfloat16" and not self.unchecked:
             raise SettingsError(
@@ -159,8 +158,8 @@ def export_bundle(
     """
     options, target = options or ExportOptions(), Path(out)
     require_free(target, overwrite=options.overwrite)
-    if options.calibration is not None:
-        return _export_lowered(source, target, options, options.calibration, on_stage)
+    if options.precisions:
+        return _export_lowered(source, target, options, on_stage)
     with staging(target) as folder:
         manifest, expected = _convert(source, folder, options, on_stage)
         comparisons = []
@@ -178,18 +177,19 @@ def _export_lowered(
     source: str,
     target: Path,
     options: ExportOptions,
-    calibration: Path,
     on_stage: Callable[[str], None],
 ) -> ExportReport:
-    """Export in float32 to a folder aside, then lower the bundle that was compared with PyTorch."""
-    # Refuse what cannot be lowered before the long part.
-    require_lowerable(parse_precisions(options.precisions), options.profile, options.weights)
-    read_entries(calibration)
+    """Export to a folder aside, then lower the bundle that was compared with PyTorch."""
+    if options.calibration is not None:
+        read_entries(options.calibration)  # refuse what cannot be asked before the long part
     exact = replace(options, precisions=(), calibration=None)
     with staging(target) as folder:
         report = export_bundle(source, folder, replace(exact, overwrite=True), on_stage=on_stage)
         lower = LowerOptions(
-            precisions=options.precisions, calibration=calibration, overwrite=options.overwrite
+            precisions=options.precisions,
+            calibration=options.calibration,
+            unchecked=options.unchecked,
+            overwrite=options.overwrite,
         )
         manifest = lower_bundle(folder, target, lower, on_stage=on_stage)
     return replace(report, folder=target, manifest=manifest)

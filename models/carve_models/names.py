@@ -15,6 +15,7 @@ EMBED_TOKENS = "embed_tokens"
 DECODER = "decoder_model_merged"
 DECODER_LOWER = "decoder_lower"
 DECODER_UPPER = "decoder_upper"
+DECODERS = (DECODER, DECODER_LOWER, DECODER_UPPER)
 
 #: What surrounds the model, as graphs, for programs without Python.
 PREPROCESS = "preprocess"

@@ -17,6 +17,7 @@ Rule = Literal["released", "paper"]
 Geometry = Literal["input", "released"]
 FinalPrompt = Literal["pair", "refined"]
 Contrast = Literal["on", "off", "auto"]
+ResizeRefined = Literal["by_size", "twice", "once"]
 #: A value that is derived from the attention of each question (``docs/method.md``, "Automatic").
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
@@ -92,6 +93,7 @@ class SettingsChanges(TypedDict, total=False):
     max_refined_pixels: int | None
     scout_pixels: int | None
     final_pixels: int | None
+    resize_refined: ResizeRefined | None
     early_exit: bool | None
     adaptive: bool | None
     sure_probability: float | None
@@ -122,6 +124,9 @@ class Settings:
         scout_pixels: most pixels of the image that the attention passes see, for models of dynamic
             resolution; ``None`` is the model's own limit.
         final_pixels: most pixels of the refined image that the final pass sees, likewise.
+        resize_refined: resize the crop ``twice``, to the refined image and from there to what the
+            model takes, or ``once``, by the product of both filters; ``by_size``: ``once`` where
+            the refined image has more than 2^20 pixels.
         early_exit: stop the attention passes above the deepest layer that they need (paper, C.7).
             They then give no plain answer; ``steps`` must be ``first``.
         adaptive: keep the plain answer, and do no more, where it is sure and focused.
@@ -144,6 +149,7 @@ class Settings:
     max_refined_pixels: int | None = None
     scout_pixels: int | None = None
     final_pixels: int | None = None
+    resize_refined: ResizeRefined = "by_size"
     early_exit: bool = False
     adaptive: bool = False
     sure_probability: float | None = None
@@ -160,6 +166,7 @@ class Settings:
         require_choice("geometry", self.geometry, Geometry)
         require_choice("final_prompt", self.final_prompt, FinalPrompt)
         require_choice("contrast", self.contrast, Contrast)
+        require_choice("resize_refined", self.resize_refined, ResizeRefined)
         require_or_auto(require_share, "mask_top_p", self.mask_top_p)
         require_count("max_regions", self.max_regions)
         require_range("outlier_percent", self.outlier_percent, 0.0, 100.0)

@@ -14,6 +14,7 @@ from carve_models.folder import FileEntry, FolderKind
 from carve_models.interface import require_interface
 from carve_models.manifest import BUNDLE, Manifest, read_manifest
 from carve_models.names import TOKENIZER_FILE
+from carve_runtime.verified import FileState, VerifiedFiles
 
 DEFAULT_BUNDLE = "pocket"
 _CHUNK = 1 << 20
@@ -45,12 +46,16 @@ def default_bundle() -> Path:
     raise BundleError("this installation has no default bundle", "give a bundle's folder")
 
 
-def open_bundle(folder: str | os.PathLike[str] | None = None, *, verify: bool = True) -> Bundle:
+def open_bundle(
+    folder: str | os.PathLike[str] | None = None, *, verify: bool | None = None
+) -> Bundle:
     """Read a bundle's manifest and check that every file it lists is there and unchanged.
 
     Args:
         folder: the bundle's folder; ``None`` is the default bundle.
-        verify: compare SHA-256 sums, not sizes alone. It reads every byte once.
+        verify: compare the files' SHA-256 sums, which reads every byte. ``None`` does it once: a
+            file is not read again while size, times, inode and device are those that it had then
+            (:mod:`carve_runtime.verified`). ``False`` compares sizes alone.
 
     Raises:
         BundleError: a missing, truncated, changed or unlisted file, or a malformed manifest.
@@ -66,9 +71,29 @@ def open_bundle(folder: str | os.PathLike[str] | None = None, *, verify: bool = 
             raise BundleError(
                 f"the manifest of {root} does not list {name}", "export the checkpoint again"
             )
-    for name, entry in manifest.files.items():
-        require_file(BUNDLE, root, name, entry, verify=verify)
+    if verify is False:
+        for name, entry in manifest.files.items():
+            require_file(BUNDLE, root, name, entry, verify=False)
+    else:
+        _require_verified(root, manifest, again=verify is True)
     return Bundle(root, manifest)
+
+
+def _require_verified(root: Path, manifest: Manifest, *, again: bool) -> None:
+    """Check every file; compare the sums of those that are not remembered, or of all ``again``."""
+    remembered = VerifiedFiles()
+    try:
+        for name, entry in manifest.files.items():
+            require_file(BUNDLE, root, name, entry, verify=False)
+            path = root / name
+            state = FileState.of(path, entry.sha256)
+            if again:
+                remembered.forget(state)
+            if state not in remembered:
+                require_file(BUNDLE, root, name, entry, verify=True)
+                remembered.add(path, state)
+    finally:
+        remembered.save()
 
 
 def require_file(

@@ -45,25 +45,29 @@ class Carve:
         cls,
         folder: str | os.PathLike[str] | None = None,
         *,
-        verify: bool = True,
+        verify: bool | None = None,
         backend: BackendName = "ort",
         provider: ProviderName | None = None,
         device: str | None = None,
         threads: int | None = None,
         engines: str | os.PathLike[str] | None = None,
+        cuda_graph: bool = True,
         image_cache_bytes: int = IMAGE_CACHE_BYTES,
     ) -> Carve:
         """Load a bundle, the default one if no folder is given.
 
         Args:
             folder: a folder that ``carve-export`` wrote.
-            verify: compare the files' SHA-256 sums; sizes are compared in any case.
+            verify: compare the files' SHA-256 sums at this load; ``None`` compares each file's sum
+                once, and again when the file has changed, ``False`` sizes alone.
             backend: what runs the graphs.
             provider: ONNX Runtime's execution provider, "cpu" if ``None``.
             device: of the backend or provider: a number for CUDA, a name such as "GPU" for
                 OpenVINO; the first one if ``None``.
             threads: threads of one graph run; the backend's choice if ``None``.
             engines: folder of ``carve-export engine``, for the backend "tensorrt".
+            cuda_graph: record the step of one token and replay it, where bundle and provider can:
+                profile ``ort``, half precision, provider "cuda".
             image_cache_bytes: keep what was computed of the images last asked about, so that
                 another question about one of them does not encode it again; 0 keeps nothing.
 
@@ -80,6 +84,7 @@ class Carve:
             device=device,
             threads=threads,
             engines=None if engines is None else Path(engines),
+            cuda_graph=cuda_graph,
         )
         return cls(open_bundle(folder, verify=verify), settings, image_cache_bytes)
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from carve_models.settings import Settings
 from carve_runtime.method.geometry import RGB, Box
+from carve_runtime.method.lazy import Lazy
+from carve_runtime.method.refine import Refined
 from carve_runtime.usage import Counts
 
 
@@ -41,12 +43,9 @@ class CarveResult:
         plain_probability: the model's own probability of ``plain_answer``, its end included.
         skipped: why ``adaptive`` kept the plain answer; ``None`` if it did not. There is then no
             saliency (NaN), nothing is cut away, and the general pass has no steps.
-        image: (H, W, 3) uint8, the decoded input that masks and boxes refer to.
-        saliency: (H, W) float64, ``S``; NaN where the model saw nothing.
-        mask: (H, W) bool, the kept regions.
-        bbox: their half-open box (x0, y0, x1, y1) in pixels.
-        refined_image: (h, w, 3) uint8, what the final pass looked at.
-        refined_limited: whether ``max_refined_pixels`` or ``final_pixels`` reduced it.
+        image: (H, W, 3) uint8, the decoded input that masks and boxes refer to; read-only.
+        saliency_map: makes ``saliency``.
+        refined: the kept regions, and what makes ``refined_image``.
         grid: (rows, columns) of the attention map, rows * columns = N.
         question_attention: (T_Q, L, N) float32 for the layers in ``settings.layers``.
         general_attention: (T_G, L, N) float32; T_G is 0 where ``settings.contrast`` is "off".
@@ -63,11 +62,8 @@ class CarveResult:
     plain_probability: float | None
     skipped: str | None
     image: RGB
-    saliency: NDArray[np.float64]
-    mask: NDArray[np.bool_]
-    bbox: Box
-    refined_image: RGB
-    refined_limited: bool
+    saliency_map: Lazy[NDArray[np.float64]]
+    refined: Refined
     grid: tuple[int, int]
     question_attention: NDArray[np.float32]
     general_attention: NDArray[np.float32]
@@ -75,6 +71,36 @@ class CarveResult:
     timings: dict[str, float]
     counts: Counts
     settings: Settings
+
+    @property
+    def saliency(self) -> NDArray[np.float64]:
+        """(H, W), ``S``; NaN where the model saw nothing. Made at the first call, then kept."""
+        return self.saliency_map.get()
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W), the kept regions; read-only."""
+        return self.refined.mask
+
+    @property
+    def bbox(self) -> Box:
+        """The regions' half-open box (x0, y0, x1, y1) in pixels."""
+        return self.refined.box
+
+    @property
+    def refined_image(self) -> RGB:
+        """(h, w, 3), what the final pass was asked about. Made at the first call, then kept."""
+        return self.refined.image
+
+    @property
+    def refined_size(self) -> tuple[int, int]:
+        """(w, h) of ``refined_image``, which need not be made for it."""
+        return self.refined.size
+
+    @property
+    def refined_limited(self) -> bool:
+        """Whether ``max_refined_pixels`` or ``final_pixels`` reduced the refined image."""
+        return self.refined.limited
 
     def __repr__(self) -> str:
         return (

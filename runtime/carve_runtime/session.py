@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +13,12 @@ from carve_models.errors import SettingsError
 from carve_models.settings import SettingsChanges, Variant
 from carve_runtime.decoder.model import Model, Pass
 from carve_runtime.images.load import ImageInput
+from carve_runtime.images.magnified import seen_of
 from carve_runtime.method.adaptive import reason_to_skip
 from carve_runtime.method.contrast import needed_general_steps
 from carve_runtime.method.diagnostics import attention_entropy
 from carve_runtime.method.geometry import RGB
+from carve_runtime.method.lazy import Lazy
 from carve_runtime.method.locate import locate
 from carve_runtime.method.refine import Refined, refine_pixels
 from carve_runtime.prompt.budget import ContextBudget
@@ -49,8 +52,7 @@ class _Refinement:
     """What the contrast has led to."""
 
     general_attention: NDArray[np.float32]
-    saliency: NDArray[np.float64]
-    mask: NDArray[np.bool_]
+    saliency: Lazy[NDArray[np.float64]]
     refined: Refined
 
 
@@ -74,6 +76,7 @@ class ImageSession:
         """Encode an (H, W, 3) uint8 image; arguments as for :meth:`Model.encode_image`."""
         self._model = model
         self._scout_pixels = scout_pixels
+        self._pixels = image
         self._image = model.encode_image(image, budget, usage, lower=lower, max_pixels=scout_pixels)
         self._general: _GeneralPass | None = None
 
@@ -87,7 +90,7 @@ class ImageSession:
     def nbytes(self) -> int:
         """Bytes that the session holds, room for passes included."""
         general = self._general.attention.nbytes if self._general else 0
-        return self._image.nbytes + general
+        return self._pixels.nbytes + self._image.nbytes + general
 
     def plain(
         self,
@@ -155,7 +158,7 @@ class ImageSession:
                 return self._result(request, question, unchanged, question.plain, skipped)
         general_attention = self._general_pass(len(question.attention), request)
         refinement = self._refine(question.attention, general_attention, request)
-        final = self._final_pass(refinement.refined.image, request)
+        final = self._final_pass(refinement.refined, request)
         return self._result(request, question, refinement, final, None)
 
     def _question_pass(self, request: Request) -> _QuestionPass:
@@ -192,7 +195,7 @@ class ImageSession:
         request: Request,
     ) -> _Refinement:
         settings, image = request.settings, self._image
-        height, width = image.pixels.shape[:2]
+        height, width = self._pixels.shape[:2]
         with request.usage.clock.stage("refine"):
             saliency, mask = locate(
                 question_attention,
@@ -203,31 +206,31 @@ class ImageSession:
                 window=image.model_input.window,
             )
             refined = refine_pixels(
-                image.pixels, mask, settings.max_refined_pixels, settings.final_pixels
+                self._pixels, mask, settings.max_refined_pixels, settings.final_pixels
             )
-        return _Refinement(general_attention, saliency, mask, refined)
+        return _Refinement(general_attention, saliency, refined)
 
     def _no_refinement(self, question_attention: NDArray[np.float32]) -> _Refinement:
         """Return the image as it is."""
-        pixels = self._image.pixels
-        height, width = pixels.shape[:2]
+        shape = self._pixels.shape[:2]
         return _Refinement(
             question_attention[:0],
-            np.full((height, width), np.nan),
-            np.ones((height, width), bool),
-            Refined(pixels, (0, 0, width, height), limited=False),
+            Lazy(partial(np.full, shape, np.nan)),
+            refine_pixels(self._pixels, np.ones(shape, bool)),
         )
 
-    def _final_pass(self, refined: RGB, request: Request) -> Pass:
+    def _final_pass(self, refined: Refined, request: Request) -> Pass:
         """Ask again, about the pair or about the refined image alone."""
         model, settings = self._model, request.settings
         limit = settings.final_pixels
+        with request.usage.clock.stage("refine"):
+            seen = seen_of(refined, settings.resize_refined)
         if settings.final_prompt == "pair":
-            second = model.encode_refined(self._image, refined, request, limit)
+            second = model.encode_refined(self._image, seen, request, limit)
             prompt = request.prompt.pair
             return model.answer(self._image, prompt, "final", request, refined=second)
         budget = replace(request.budget, new_tokens=settings.max_new_tokens)
-        image = model.encode_image(refined, budget, request.usage, max_pixels=limit)
+        image = model.encode_image(seen, budget, request.usage, max_pixels=limit)
         return model.answer(image, request.prompt.single, "final", request)
 
     def _rows(self, request: Request) -> list[int]:
@@ -249,12 +252,9 @@ class ImageSession:
             plain_token_ids=plain.ids if plain else None,
             plain_probability=plain.probability if plain else None,
             skipped=skipped,
-            image=self._image.pixels,
-            saliency=refinement.saliency,
-            mask=refinement.mask,
-            bbox=refined.box,
-            refined_image=refined.image,
-            refined_limited=refined.limited,
+            image=self._pixels,
+            saliency_map=refinement.saliency,
+            refined=refined,
             grid=self._image.model_input.grid,
             question_attention=question.attention,
             general_attention=refinement.general_attention,

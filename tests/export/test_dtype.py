@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from carve_export import ExportOptions, ExportReport, export_bundle
+from carve_export import ExportOptions, export_bundle
 from carve_export.check.parity import HALF_MARGIN, compare_outputs
 from carve_export.check.reference import Reference, references
 from carve_export.checkpoint.load import load_checkpoint
@@ -38,26 +38,9 @@ CASE = "llava-clip-gqa"
 Edit = Callable[[Reference], Reference]
 
 
-@pytest.fixture(scope="module")
-def half_of(
-    tmp_path_factory: pytest.TempPathFactory, checkpoint_of: CheckpointOf
-) -> Callable[[str, Profile], ExportReport]:
-    """Export a case in float16."""
-    made: dict[tuple[str, Profile], ExportReport] = {}
-
-    def export(name: str, profile: Profile) -> ExportReport:
-        if (name, profile) not in made:
-            out = tmp_path_factory.mktemp("half") / f"{name}-{profile}"
-            options = ExportOptions(dtype="float16", profile=profile, layers=CASES[name].layers)
-            made[name, profile] = export_bundle(str(checkpoint_of(name)), out, options)
-        return made[name, profile]
-
-    return export
-
-
 @pytest.mark.parametrize(("name", "profile"), EXPORTS)
 def test_float16_is_as_near_to_float32_as_pytorch(
-    name: str, profile: Profile, half_of: Callable[[str, Profile], ExportReport]
+    name: str, profile: Profile, half_of: ExportOf
 ) -> None:
     report = half_of(name, profile)
     for row in report.comparisons:
@@ -79,7 +62,7 @@ def test_float16_is_as_near_to_float32_as_pytorch(
 
 
 def test_norms_and_rotary_embeddings_are_one_operator_each(
-    half_of: Callable[[str, Profile], ExportReport],
+    half_of: ExportOf,
 ) -> None:
     """Launches cost time on a GPU; those of a layer are counted, the tap apart."""
     report = half_of("qwen2_5_vl", "ort")
@@ -93,9 +76,7 @@ def test_norms_and_rotary_embeddings_are_one_operator_each(
 
 
 @pytest.fixture(scope="module")
-def expected(
-    half_of: Callable[[str, Profile], ExportReport], checkpoint_of: CheckpointOf
-) -> list[Reference]:
+def expected(half_of: ExportOf, checkpoint_of: CheckpointOf) -> list[Reference]:
     bundle = open_bundle(half_of(CASE, "ort").folder)
     checkpoint = load_checkpoint(str(checkpoint_of(CASE)), dtype="float16")
     text = Text(bundle.path(names.TOKENIZER_FILE), bundle.manifest.decoder.control_ids)
@@ -125,7 +106,7 @@ def another_mask(reference: Reference) -> Reference:
 
 @pytest.mark.parametrize("edit", [another_layer, another_position, another_mask])
 def test_a_graph_that_computes_something_else_is_not_within_the_margin(
-    edit: Edit, expected: list[Reference], half_of: Callable[[str, Profile], ExportReport]
+    edit: Edit, expected: list[Reference], half_of: ExportOf
 ) -> None:
     bundle = open_bundle(half_of(CASE, "ort").folder)
     assert all(row.passed for row in compare_outputs(bundle, expected, tolerance=0.0))
@@ -139,9 +120,7 @@ def test_a_graph_that_computes_something_else_is_not_within_the_margin(
     assert {row.name for row in wrong} >= {row.name for row in rows if "attention" in row.name}
 
 
-def test_caches_take_half_the_memory(
-    half_of: Callable[[str, Profile], ExportReport], export_of: ExportOf
-) -> None:
+def test_caches_take_half_the_memory(half_of: ExportOf, export_of: ExportOf) -> None:
     half, whole = (
         memory_budget(report.manifest) for report in (half_of(CASE, "ort"), export_of(CASE, "ort"))
     )

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from carve_runtime import Carve, CarveResult, draw_result
+from carve_runtime.method.lazy import known
+from carve_runtime.method.refine import Refined
 from carve_runtime.pictures import heat_map, pictures
 from tests.support import SCENES
 
@@ -53,13 +55,12 @@ def test_the_overview_has_its_panels_in_order(result: CarveResult) -> None:
     """A result of four plain colours: white, its heat map, half of it dimmed, and green."""
     white = np.full((90, 90, 3), 255, np.uint8)
     left = np.broadcast_to(np.arange(90) < 45, (90, 90))
+    green = np.full((90, 90, 3), (0, 255, 0), np.uint8)
     plain = replace(
         result,
         image=white,
-        mask=left,
-        bbox=(0, 0, 45, 90),
-        saliency=np.where(left, 1.0, 0.0),
-        refined_image=np.full((90, 90, 3), (0, 255, 0), np.uint8),
+        saliency_map=known(np.where(left, 1.0, 0.0)),
+        refined=Refined(green, left, (0, 0, 45, 90), (90, 90), limited=False),
     )
     overview = np.asarray(draw_result(plain, "Why?"))
     row = overview[overview.shape[0] // 2]

@@ -22,7 +22,7 @@ from carve_models.names import MANIFEST_FILE
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, open_bundle, sha256
 from carve_runtime.carve import Carve
-from carve_runtime.cli.backend_options import backend_options
+from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options
 from tools.eval.answers import AnswerFile, identify
 from tools.eval.benchmarks import BENCHMARKS
 from tools.eval.benchmarks.benchmark import Benchmark
@@ -64,18 +64,18 @@ def _folder_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/eval"))
 @click.option("--limit", type=click.IntRange(min=0), help="Most questions of each benchmark.")
 @backend_options
-@click.option("--no-verify", is_flag=True, help="Check the bundle's file sizes only.")
+@VERIFY_OPTION
 def main(
     bundle: str,
     changes: tuple[Changes, ...],
     out: Path,
     limit: int | None,
     backend: BackendSettings,
-    no_verify: bool,
+    verify: bool | None,
     **folders: Path | None,
 ) -> None:
     """Run benchmarks with BUNDLE, a folder or "default"; answers and figures go to OUT."""
-    opened = open_bundle(None if bundle == DEFAULT else bundle, verify=not no_verify)
+    opened = open_bundle(None if bundle == DEFAULT else bundle, verify=verify)
     settings = [change.apply(opened.manifest.defaults) for change in changes]
     given = [(benchmark, folders[benchmark.name.replace("-", "_")]) for benchmark in BENCHMARKS]
     groups = [

@@ -74,13 +74,12 @@ def precision_options(*, required: bool) -> Callable[[_Command], _Command]:
         multiple=True,
         required=required,
         metavar="[COMPONENT=]PRECISION",
-        help="fp16, bf16, int8, int8-static, int4 or int4-only, for all or for vision_encoder, "
-        "embed_tokens, decoder, lm_head.",
+        help="fp16, bf16, int8, int8-static, int4, int4-only, int4-nearest or int8-nearest, for "
+        "all or for vision_encoder, embed_tokens, decoder, lm_head.",
     )
     calibration = file_option(
         "--calibration",
         'JSON list of {"image": "photo.jpg", "question": "..."}, images beside it: both '
         "precisions are asked, and compared.",
-        required=required,
     )
     return lambda command: precision(calibration(command))

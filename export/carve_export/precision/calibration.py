@@ -11,10 +11,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from carve_models import names
 from carve_models.errors import SettingsError
+from carve_models.manifest import Manifest
 from carve_runtime.backends.protocol import Array, BackendSettings, Value
 from carve_runtime.bundle import Bundle
 from carve_runtime.carve import Carve
+from carve_runtime.decoder.model import Model
+from carve_runtime.images.preprocess import preprocess
+from carve_runtime.prompt.chunk import PromptChunk
 
 #: Inputs of several runs of one graph, by name.
 Feeds: TypeAlias = Sequence[Mapping[str, NDArray[Any]]]
@@ -106,6 +111,37 @@ def record(
     for entry in entries:
         vlm.ask(folder / entry.image, entry.question, early_exit=False)
     return dict(sample.kept)
+
+
+def record_prompts(bundle: Bundle, entries: Sequence[Entry], folder: Path) -> dict[str, Feeds]:
+    """Return the inputs of a bundle's graphs for questions, without running its decoder.
+
+    Each question is one run of the decoder, of the whole prompt over no cache; see :func:`record`.
+    """
+    sample = _Sample(_MAX_RUNS, _MAX_BYTES)
+    model = Model(bundle, BackendSettings(on_run=sample.add), decodes=False)
+    for entry in entries:
+        request = model.requests.plain(entry.question)
+        pixels = model.decode(folder / entry.image, request.usage)
+        seen = preprocess(pixels, bundle.manifest.image)
+        image = model.image_features(seen, request.usage.counts)
+        chunk = model.embed([*model.requests.prefix, *request.prompt.single], [image])
+        sample.add(names.DECODER, _without_past(chunk, bundle.manifest))
+    return dict(sample.kept)
+
+
+def _without_past(chunk: PromptChunk, manifest: Manifest) -> dict[str, NDArray[Any]]:
+    """Return a prompt as the whole decoder takes it."""
+    spec = manifest.decoder
+    feeds: dict[str, NDArray[Any]] = {
+        names.INPUTS_EMBEDS: chunk.embeds,
+        names.ATTENTION_MASK: np.ones((1, chunk.length), np.int64),
+        names.POSITION_IDS: chunk.positions,
+    }
+    if chunk.deepstack is not None:
+        feeds[names.DEEPSTACK_EMBEDS] = chunk.deepstack
+    empty = np.empty((1, spec.key_value_heads, 0, spec.head_dim), np.dtype(manifest.dtype))
+    return feeds | dict.fromkeys(names.past_names(range(spec.layers)), empty)
 
 
 class _Sample:

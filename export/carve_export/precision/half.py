@@ -156,9 +156,16 @@ def _convert(tensor: TensorProto, name: str, half: int) -> TensorProto:
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:
-    """Remove weights that no node uses any more, and shapes of results that are new."""
-    used = {name for node in graph.node for name in node.input}
-    used |= {value.name for value in graph.output}
+    """Remove nodes and weights that nothing uses any more, and shapes of results that are new."""
+    used = {value.name for value in graph.output}
+    nodes = []
+    for node in reversed(graph.node):
+        if used.intersection(node.output):
+            used.update(node.input)
+            nodes.append(node)
+    kept_nodes = nodes[::-1]
+    del graph.node[:]
+    graph.node.extend(kept_nodes)
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)

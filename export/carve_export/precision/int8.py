@@ -21,6 +21,7 @@ from typing import Any
 
 import onnx
 from onnx import NodeProto
+from onnx.external_data_helper import load_external_data_for_model
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 
@@ -29,17 +30,20 @@ from carve_export.precision.outliers import with_outliers
 from carve_export.precision.products import LOOK_UP, WITH_WEIGHTS, products
 
 
-def to_int8(model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource) -> onnx.ModelProto:
+def to_int8(
+    model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource, folder: Path
+) -> onnx.ModelProto:
     """Return a model in int8, see :func:`carve_export.precision.lower`."""
-    chosen = _without_outliers(model, only, feeds, fixed=False)
-    return _quantized(partial(quantize_dynamic, weight_type=QuantType.QUInt8), model, chosen)
+    chosen = _without_outliers(model, folder, only, feeds, fixed=False)
+    quantize = partial(quantize_dynamic, weight_type=QuantType.QUInt8)
+    return _quantized(quantize, model, folder, chosen)
 
 
 def to_static_int8(
-    model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource
+    model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource, folder: Path
 ) -> onnx.ModelProto:
     """Return a model in static int8, see :func:`carve_export.precision.lower`."""
-    chosen = _without_outliers(model, only, feeds, fixed=True)
+    chosen = _without_outliers(model, folder, only, feeds, fixed=True)
     quantize = partial(
         quantize_static,
         calibration_data_reader=Reader(feeds()),
@@ -53,27 +57,29 @@ def to_static_int8(
         # A result is quantised where the next product reads it: sums and norms are exact.
         "OpTypesToExcludeOutputQuantization": sorted(WITH_WEIGHTS),
     }
-    return _quantized(quantize, model, chosen, extra)
+    return _quantized(quantize, model, folder, chosen, extra)
 
 
 def _without_outliers(
-    model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource, *, fixed: bool
+    model: onnx.ModelProto, folder: Path, only: set[str] | None, feeds: FeedSource, *, fixed: bool
 ) -> list[NodeProto]:
     """Return the products that 8 bits suit; look-ups in a table always do."""
     chosen = products(model, only)
     inputs = [node.input[0] for node in chosen if node.op_type != LOOK_UP]
-    outlying = with_outliers(model, inputs, feeds(), fixed=fixed) if inputs else set()
+    outlying = with_outliers(model, folder, inputs, feeds(), fixed=fixed) if inputs else set()
     return [node for node in chosen if node.input[0] not in outlying]
 
 
 def _quantized(
     quantize: Callable[..., None],
     model: onnx.ModelProto,
+    folder: Path,
     chosen: list[NodeProto],
     extra: Mapping[str, Any] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     if not chosen:
         return model
+    load_external_data_for_model(model, str(folder))
     with tempfile.TemporaryDirectory() as work:
         path = Path(work) / "int8.onnx"
         quantize(

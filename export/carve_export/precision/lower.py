@@ -7,31 +7,37 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias, get_args
 
 import onnx
+from onnx.external_data_helper import load_external_data_for_model
 
 from carve_export.precision.calibration import FeedSource
 from carve_export.precision.choice import Precision
 from carve_export.precision.half import HalfType, to_half
-from carve_export.precision.int4 import to_int4
+from carve_export.precision.int4 import to_int4, to_nearest
 from carve_export.precision.int8 import to_int8, to_static_int8
 from carve_export.precision.products import WITH_WEIGHTS
 from carve_models import names
 
-#: Takes a graph, results of the products to change (all if ``None``), and the source of its inputs.
-Lower: TypeAlias = Callable[[onnx.ModelProto, set[str] | None, FeedSource], onnx.ModelProto]
+#: Takes a graph, results of the products to change (all if ``None``), the source of its inputs, and
+#: the folder where weights lie that are not in the graph.
+Lower: TypeAlias = Callable[[onnx.ModelProto, set[str] | None, FeedSource, Path], onnx.ModelProto]
 
 
 def lower_decoder(
-    model: onnx.ModelProto, body: Precision, lm_head: Precision, feeds: FeedSource
+    model: onnx.ModelProto, body: Precision, lm_head: Precision, feeds: FeedSource, folder: Path
 ) -> onnx.ModelProto:
-    """Return the decoder with its body and its last product in precisions of their own."""
+    """Return the decoder with its body and its last product in precisions of their own.
+
+    The arguments are those of :func:`lower`.
+    """
     rest, head = body_and_head(model)
     # Half precision last: the other methods run the graph, and not every machine runs bfloat16.
     parts = (body, rest), (lm_head, head)
     for precision, only in sorted(parts, key=lambda part: part[0] in get_args(HalfType)):
-        model = lower(model, precision, feeds, only)
+        model = lower(model, precision, feeds, folder, only)
     return model
 
 
@@ -46,27 +52,30 @@ def lower(
     model: onnx.ModelProto,
     precision: Precision,
     feeds: FeedSource,
+    folder: Path,
     only: set[str] | None = None,
 ) -> onnx.ModelProto:
     """Return a model whose products are in a precision; the given one may be changed.
 
     Args:
-        model: in float32.
-        precision: the precision.
+        model: in float32, or in float16 for weights in blocks; its weights need not be loaded.
+        precision: the precision; ``fp32`` leaves the model as it is.
         feeds: returns recorded inputs of the graph; called only by methods that need them.
+        folder: where weights lie that are not loaded, before and after.
         only: results of the products to change; all if ``None``.
     """
     if precision == "fp32":
         return model
     with _quiet():
-        return _LOWER[precision](model, only, feeds)
+        return _LOWER[precision](model, only, feeds, folder)
 
 
 def _half(precision: HalfType) -> Lower:
     def lowered(
-        model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource
+        model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource, folder: Path
     ) -> onnx.ModelProto:
         del feeds
+        load_external_data_for_model(model, str(folder))
         to_half(model, precision, only)
         return model
 
@@ -80,6 +89,8 @@ _LOWER: Mapping[Precision, Lower] = {
     "int8-static": to_static_int8,
     "int4": to_int4,
     "int4-only": partial(to_int4, tolerance=math.inf),
+    "int4-nearest": partial(to_nearest, bits=4),
+    "int8-nearest": partial(to_nearest, bits=8),
 }
 
 

@@ -6,6 +6,7 @@ Language models put such values into single positions or channels (LLM.int8(), a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from carve_export.precision.calibration import Feeds
-from carve_export.precision.probe import fetch, probing_session
+from carve_export.precision.stepwise import tensors
 
 #: Mean of a vector's squared error, relative to its square. On the first 300 tokens of
 #: tools/research/precision/text.txt, SmolLM2-135M in dynamic int8 has a perplexity of 28.3 with
@@ -23,29 +24,28 @@ _STEPS = 255
 
 
 def with_outliers(
-    model: onnx.ModelProto, tensors: Iterable[str], feeds: Feeds, *, fixed: bool
+    model: onnx.ModelProto, folder: Path, inputs: Iterable[str], feeds: Feeds, *, fixed: bool
 ) -> set[str]:
     """Return the tensors whose vectors lose too much in 8 bits.
 
     Args:
         model: the graph, in float32.
-        tensors: inputs of products, by name; their last dimension is that of a vector.
+        folder: where its weights lie if they do not lie in the graph.
+        inputs: of products, by name, in the graph's order; their last dimension is that of a
+            vector.
         feeds: recorded inputs of the graph.
         fixed: one symmetric scale serves all runs, instead of one for each run.
     """
-    names = list(dict.fromkeys(tensors))
-    session = probing_session(model, outputs=names)
-    largest = dict.fromkeys(names, 0.0)
-    if fixed:
-        for run in feeds:
-            for name, array in fetch(session, names, run).items():
-                largest[name] = max(largest[name], float(np.abs(array).max()))
-    lost: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
-    for run in feeds:
-        for name, array in fetch(session, names, run).items():
-            ends = (-largest[name], largest[name]) if fixed else (array.min(), array.max())
-            lost[name].append(_lost(array, *ends))
-    return {name for name in names if np.concatenate(lost[name]).mean() > _MOST_LOST}
+    lossy = set()
+    for name, arrays in tensors(model, folder, list(dict.fromkeys(inputs)), feeds):
+        largest = max(float(np.abs(array).max()) for array in arrays)
+        lost = [
+            _lost(array, *((-largest, largest) if fixed else (array.min(), array.max())))
+            for array in arrays
+        ]
+        if np.concatenate(lost).mean() > _MOST_LOST:
+            lossy.add(name)
+    return lossy
 
 
 def _lost(array: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:

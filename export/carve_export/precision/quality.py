@@ -10,18 +10,26 @@ from functools import cache
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import onnx
 
-from carve_export.onnx_files import save_model
+from carve_export.onnx_files import drop_written, save_model
 from carve_export.precision import (
+    Component,
     lower,
     lower_decoder,
     parse_precisions,
+    require_calibration,
     require_lowerable,
 )
 from carve_export.precision.agreement import ask_all, measure_quality
-from carve_export.precision.calibration import Feeds, FeedSource, read_entries, record
+from carve_export.precision.calibration import (
+    Feeds,
+    read_entries,
+    record,
+    record_prompts,
+)
 from carve_export.precision.half import emulate
 from carve_export.staging import file_entries, listed, publish, require_free, staging
 from carve_export.trace.split import split_decoder
@@ -29,6 +37,11 @@ from carve_models import names
 from carve_models.errors import BundleError, ExportError
 from carve_models.manifest import Manifest, read_manifest, write_manifest
 from carve_runtime.bundle import Bundle, open_bundle
+
+#: Returns what replaces a graph, ``None`` if it stays, given its name, the graph without what lies
+#: beside it, and the folder of its weights, where new ones may be written
+#: (:func:`carve_export.onnx_files.write_weight`).
+Change: TypeAlias = "Callable[[str, onnx.ModelProto, Path], onnx.ModelProto | None]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +51,15 @@ class LowerOptions:
     Attributes:
         precisions: see :func:`carve_export.precision.parse_precisions`.
         calibration: JSON list of :class:`~carve_export.precision.calibration.Entry`, images beside
-            it.
+            it; may be ``None`` where nothing is measured and weights are rounded by themselves.
+        unchecked: do not ask the questions, for models that a machine cannot run in full: what is
+            calibrated sees the questions' prompts alone, and nothing is measured.
         overwrite: replace a bundle that is already there.
     """
 
     precisions: tuple[str, ...]
-    calibration: Path
+    calibration: Path | None
+    unchecked: bool = False
     overwrite: bool = False
 
 
@@ -57,15 +73,15 @@ def lower_bundle(
     """Write a bundle in lower precision and measure it; it appears complete or not at all.
 
     Args:
-        source: a bundle in float32.
+        source: a bundle in float32 or float16.
         out: the new bundle's folder.
         options: see :class:`LowerOptions`.
         on_stage: called with the name of each stage when it begins.
 
     Raises:
-        BundleError: the source cannot be used, or is not in float32.
-        SettingsError: an unknown precision, one that the profile does not allow, or a calibration
-            file that cannot be used.
+        BundleError: the source cannot be used, or is in lower precision already.
+        SettingsError: an unknown precision, one that the bundle does not allow, or a calibration
+            file that is missing or cannot be used.
         ExportError: ``out`` is already there, or is the source; or a weight is too large.
     """
     bundle, target = open_bundle(source), Path(out)
@@ -76,34 +92,46 @@ def lower_bundle(
         )
     chosen = parse_precisions(options.precisions)
     if bundle.manifest.quality is not None:
-        raise BundleError(f"{bundle.folder} is not in float32", "start from the bundle that is")
-    require_lowerable(chosen, bundle.manifest.profile, bundle.manifest.weights)
-    entries, images = read_entries(options.calibration), options.calibration.parent
+        raise BundleError(
+            f"{bundle.folder} is in lower precision already", "start from the bundle it was made of"
+        )
+    manifest = bundle.manifest
+    require_lowerable(chosen, manifest.profile, manifest.weights, manifest.dtype)
+    given = options.calibration is not None
+    require_calibration(chosen, given=given, measured=not options.unchecked)
+    entries, images = [], Path()
+    if options.calibration is not None:
+        entries, images = read_entries(options.calibration), options.calibration.parent
 
     @cache
     def recorded() -> dict[str, Feeds]:
         on_stage("record the inputs of the graphs")
-        return record(bundle, entries, images)
+        return (record_prompts if options.unchecked else record)(bundle, entries, images)
 
-    def feeds_of(name: str) -> FeedSource:
-        return lambda: recorded()[name]
-
-    def lower_graph(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
+    def lower_graph(name: str, model: onnx.ModelProto, weights: Path) -> onnx.ModelProto | None:
+        parts: list[Component] = [name]  # type: ignore[list-item]
+        if name == names.DECODER:
+            parts = ["decoder", "lm_head"]
+        if {chosen[part] for part in parts} == {"fp32"}:
+            return None
         on_stage(f"lower {name}")
         if name == names.DECODER:
-            return lower_decoder(model, chosen["decoder"], chosen["lm_head"], feeds_of(name))
-        return lower(model, chosen[name], feeds_of(name))  # type: ignore[index]
+            body, head = (chosen[part] for part in parts)
+            return lower_decoder(model, body, head, lambda: recorded()[name], weights)
+        return lower(model, chosen[parts[0]], lambda: recorded()[name], weights)
 
     with staging(target) as folder:
         lowered = rewrite(bundle, folder, lower_graph)
-        on_stage(f"ask {len(entries)} questions twice")
-        with measurable(lowered, chosen.values()) as measured:
-            quality = measure_quality(
-                ask_all(bundle, entries, images),
-                ask_all(measured, entries, images),
-                {part: precision for part, precision in chosen.items() if precision != "fp32"},
-                relative_size(lowered, bundle),
-            )
+        quality = None
+        if not options.unchecked:
+            on_stage(f"ask {len(entries)} questions twice")
+            with measurable(lowered, chosen.values()) as measured:
+                quality = measure_quality(
+                    ask_all(bundle, entries, images),
+                    ask_all(measured, entries, images),
+                    {part: precision for part, precision in chosen.items() if precision != "fp32"},
+                    relative_size(lowered, bundle),
+                )
         manifest = replace(lowered.manifest, quality=quality)
         write_manifest(folder, manifest)
         publish(folder, target, names.MANIFEST_FILE, listed(target, read_manifest))
@@ -111,20 +139,24 @@ def lower_bundle(
 
 
 def rewrite(
-    bundle: Bundle, folder: Path, change: Callable[[str, onnx.ModelProto], onnx.ModelProto]
+    bundle: Bundle,
+    folder: Path,
+    change: Callable[[str, onnx.ModelProto, Path], onnx.ModelProto | None],
 ) -> Bundle:
     """Copy a bundle with changed graphs into a folder that exists, and split the decoder again.
 
     Args:
         bundle: the bundle.
         folder: of the copy, without a manifest.
-        change: returns what replaces a graph, given its name; called for the whole decoder alone,
-            not for its halves.
+        change: called for the whole decoder alone, not for its halves.
     """
     copytree(bundle.folder, folder, dirs_exist_ok=True, ignore=_only(bundle))
     for name in (names.VISION_ENCODER, names.EMBED_TOKENS, names.DECODER):
         path = folder / names.graph_file(name)
-        save_model(change(name, onnx.load(path)), path)
+        changed = change(name, onnx.load(path, load_external_data=False), path.parent)
+        if changed is not None:
+            save_model(changed, path)
+            drop_written(path.parent)
     split_decoder(folder, bundle.manifest.decoder, bundle.manifest.dtype)
     return Bundle(folder, replace(bundle.manifest, files=file_entries(folder)))
 
@@ -144,8 +176,8 @@ def measurable(bundle: Bundle, precisions: Collection[str]) -> Iterator[Bundle]:
         yield rewrite(bundle, Path(work), _emulated)
 
 
-def _emulated(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
-    del name
+def _emulated(name: str, model: onnx.ModelProto, weights: Path) -> onnx.ModelProto:
+    del name, weights
     emulate(model, "bf16")
     return model
 

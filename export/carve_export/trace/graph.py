@@ -16,6 +16,7 @@ import onnx_ir as ir
 import torch
 
 from carve_export.onnx_files import EXTERNAL_DATA_ABOVE, save_model
+from carve_export.trace.storage import store_as_multiplied
 from carve_export.trace.traceable import Traceable
 from carve_models.errors import CarveError, ExportError
 from carve_models.graph_spec import GraphSpec, Tensor
@@ -59,7 +60,11 @@ def _trace(traceable: Traceable, opset: int) -> ir.Model:
                 input_names=traceable.inputs,
                 output_names=traceable.outputs + traceable.inner,
                 verbose=False,
+                optimize=False,
             )
+            assert program is not None  # dynamo=True always returns a program
+            store_as_multiplied(program.model)
+            program.optimize()
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None:  # the exporter wraps what our attention function refuses
@@ -70,7 +75,6 @@ def _trace(traceable: Traceable, opset: int) -> ir.Model:
             f"torch.onnx.export cannot trace {traceable.name}: {str(error).splitlines()[0]}",
             "report the checkpoint's architecture with the versions of torch and transformers",
         ) from error
-    assert program is not None  # dynamo=True always returns a program
     return program.model
 
 

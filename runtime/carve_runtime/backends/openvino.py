@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,15 @@ from carve_models.errors import BundleError, ProviderError, RunError
 from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.interface import require_tensors
 from carve_runtime.backends.pool import Pool
-from carve_runtime.backends.protocol import Array, BackendSettings, GraphRunner, Value, in_order
+from carve_runtime.backends.protocol import (
+    Array,
+    ArrayValue,
+    BackendSettings,
+    GraphRunner,
+    InPlace,
+    Value,
+    in_order,
+)
 from carve_runtime.bundle import Bundle
 from carve_runtime.late_import import late_import
 
@@ -47,21 +54,6 @@ def describe() -> str:
 def load_graph(bundle: Bundle, name: str, settings: BackendSettings) -> GraphRunner:
     """Load a graph, see :func:`carve_runtime.backends.load_graph`."""
     return OpenVinoGraph(bundle, name, settings)
-
-
-@dataclass(frozen=True)
-class ArrayValue:
-    """A tensor in host memory."""
-
-    array: Array
-
-    def numpy(self) -> Array:
-        """See :class:`carve_runtime.backends.protocol.Value`."""
-        return self.array
-
-    def shape(self) -> Sequence[int]:
-        """See :class:`carve_runtime.backends.protocol.Value`."""
-        return self.array.shape
 
 
 class OpenVinoGraph:
@@ -100,9 +92,9 @@ class OpenVinoGraph:
             require_tensors(self.spec.file, kind, actual, expected)
 
     @property
-    def in_place(self) -> bool:
+    def in_place(self) -> InPlace | None:
         """See :class:`GraphRunner`."""
-        return False
+        return None
 
     def run(
         self,

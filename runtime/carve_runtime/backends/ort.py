@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from carve_models import names
 from carve_models.errors import (
     BundleError,
     CarveError,
@@ -19,19 +22,34 @@ from carve_models.errors import (
 )
 from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.interface import require_tensors
-from carve_runtime.backends.protocol import Array, BackendSettings, GraphRunner, Value
+from carve_runtime.backends.protocol import (
+    Array,
+    BackendSettings,
+    BoundRun,
+    Buffer,
+    GraphRunner,
+    InPlace,
+    Value,
+)
 from carve_runtime.backends.providers import PROVIDERS, Plugin
 from carve_runtime.bundle import Bundle
 from carve_runtime.late_import import late_import
 
 _ERRORS_ONLY = 3
 _NOT_OPTIMIZED = "optimization.disable_specified_optimizers"
+_WEIGHTS_APART = "session.use_device_allocator_for_initializers"
+_CAPTURE = "gpu_graph_id"
+_NO_CAPTURE = -1
+#: ONNX Runtime keeps every recording until the session ends; more runs than these go unrecorded.
+_MOST_CAPTURES = 32
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
     "tensor(bfloat16)": "bfloat16",
     "tensor(int64)": "int64",
 }
+
+_Result = TypeVar("_Result")
 
 
 def import_onnxruntime() -> ModuleType:
@@ -55,14 +73,41 @@ def load_graph(bundle: Bundle, name: str, settings: BackendSettings) -> GraphRun
     return OrtGraph(bundle, name, settings)
 
 
+@dataclass(frozen=True)
+class OrtBoundRun:
+    """A run of a graph over values that are bound already."""
+
+    execute: Callable[[int | None], None]
+    capture: int | None
+
+    @property
+    def captures(self) -> bool:
+        """See :class:`carve_runtime.backends.protocol.BoundRun`."""
+        return self.capture is not None
+
+    def __call__(self, *, replay: bool = True) -> None:
+        """See :class:`carve_runtime.backends.protocol.BoundRun`."""
+        self.execute(self.capture if replay else None)
+
+
 class OrtGraph:
-    """A graph in ONNX Runtime; its values are ``OrtValue``."""
+    """A graph in ONNX Runtime; its values are ``OrtValue``.
+
+    Where runs are captured as CUDA graphs, all of them take turns in one thread. A replay uses the
+    working memory that it was recorded with, which another run may have been given meanwhile; and
+    ONNX Runtime keeps what it has recorded for each thread apart.
+    """
 
     def __init__(self, bundle: Bundle, name: str, settings: BackendSettings) -> None:
         self._ort = import_onnxruntime()
         self.spec: GraphSpec = bundle.manifest.graphs[name]
         self._provider = PROVIDERS[settings.provider or "cpu"]
         self._device = settings.device_number() if self._provider.memory else 0
+        appends = name in names.DECODERS and bundle.manifest.profile == "ort"
+        self._appends = appends and bundle.manifest.dtype in self._provider.appends
+        captures = self._appends and settings.cuda_graph and bool(self._provider.capture)
+        self._turns = ThreadPoolExecutor(1, f"carve {name}") if captures else None
+        self._captures = iter(range(1, _MOST_CAPTURES + 1))
         options = self._ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         if settings.threads is not None:
@@ -73,6 +118,8 @@ class OrtGraph:
             options.add_session_config_entry(_NOT_OPTIMIZED, "ConstantFolding")
             level = self._ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
             options.graph_optimization_level = level
+        if self._provider.memory is not None:  # else room is reserved in powers of two
+            options.add_session_config_entry(_WEIGHTS_APART, "1")
         providers = self._choose(options, settings)
         path = bundle.path(self.spec.file)
         try:
@@ -105,9 +152,14 @@ class OrtGraph:
         )
 
     @property
-    def in_place(self) -> bool:
-        """See :class:`GraphRunner`; tried with the CPU's GroupQueryAttention alone."""
-        return self._provider is PROVIDERS["cpu"]
+    def in_place(self) -> InPlace | None:
+        """See :class:`GraphRunner`: where GroupQueryAttention appends to the caches it is given."""
+        return self if self._appends else None
+
+    @property
+    def on_device(self) -> bool:
+        """See :class:`InPlace`."""
+        return self._provider.memory is not None
 
     def run(
         self,
@@ -116,27 +168,73 @@ class OrtGraph:
         keep: Collection[str] = (),
     ) -> dict[str, Value]:
         """See :class:`GraphRunner`."""
+        into, outputs = dict(into or {}), [tensor.name for tensor in self.spec.outputs]
+
+        def run() -> list[Value]:
+            binding = self._session.io_binding()
+            for name, feed in feeds.items():
+                binding.bind_ortvalue_input(name, self.value(feed))
+            for name in outputs:
+                if name in into:
+                    binding.bind_ortvalue_output(name, into[name])
+                elif name in keep and self._provider.memory is not None:
+                    binding.bind_output(name, self._provider.memory, self._device)
+                else:
+                    binding.bind_output(name)
+            self._execute(binding)
+            values: list[Value] = binding.get_outputs()
+            return values
+
+        values = dict(zip(outputs, self._in_turn(run), strict=True))
+        return values | into  # the binding's own values do not keep the caller's memory alive
+
+    def bind(self, feeds: Mapping[str, Value], into: Mapping[str, Value]) -> BoundRun:
+        """See :class:`InPlace`."""
         binding = self._session.io_binding()
-        for name, feed in feeds.items():
-            binding.bind_ortvalue_input(name, self.value(feed))
-        into = into or {}
-        names = [tensor.name for tensor in self.spec.outputs]
-        for name in names:
-            if name in into:
-                binding.bind_ortvalue_output(name, into[name])
-            elif name in keep and self._provider.memory is not None:
-                binding.bind_output(name, self._provider.memory, self._device)
-            else:
-                binding.bind_output(name)
+        for name, value in feeds.items():
+            binding.bind_ortvalue_input(name, value)
+        for name, value in into.items():
+            binding.bind_ortvalue_output(name, value)
+        capture = None if self._turns is None else next(self._captures, None)
+        return OrtBoundRun(
+            lambda capture: self._in_turn(lambda: self._execute(binding, capture)), capture
+        )
+
+    def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Buffer:
+        """See :class:`InPlace`."""
+        make = self._ort.OrtValue.ortvalue_from_numpy
+        if self._provider.memory is None:  # not zeroed: what is not written takes no memory
+            buffer: Buffer = make(np.empty(shape, dtype))
+        else:
+            buffer = make(np.zeros(shape, dtype), self._provider.memory, self._device)
+        return buffer
+
+    def fill(self, buffer: Buffer, keys_or_values: Array) -> None:
+        """See :class:`InPlace`."""
+        positions = keys_or_values.shape[2]
+        if self._provider.memory is None:
+            buffer.numpy()[:, :, :positions] = keys_or_values
+            return
+        whole = np.zeros(tuple(buffer.shape()), keys_or_values.dtype)
+        whole[:, :, :positions] = keys_or_values
+        buffer.update_inplace(whole)
+
+    def _in_turn(self, run: Callable[[], _Result]) -> _Result:
+        return run() if self._turns is None else self._turns.submit(run).result()
+
+    def _execute(self, binding: Any, capture: int | None = None) -> None:
+        """Run what is bound; ``capture`` is the number of a recording, made if there is none."""
+        options = self._ort.RunOptions()
+        if self._turns is not None:
+            options.add_run_config_entry(_CAPTURE, str(_NO_CAPTURE if capture is None else capture))
         try:
-            self._session.run_with_iobinding(binding)
+            self._session.run_with_iobinding(binding, options)
         except Exception as error:  # as above; out of memory, for instance
             reason = str(error).splitlines()[0]
             raise RunError(
                 f"ONNX Runtime failed in {self.spec.file}: {reason}",
                 "free memory, or check the bundle with carve-run info",
             ) from error
-        return dict(zip(names, binding.get_outputs(), strict=True))
 
     def value(self, array: Array | Value) -> Value:
         """See :class:`GraphRunner`; the value shares the array's memory."""
@@ -152,6 +250,8 @@ class OrtGraph:
             ProviderError: the provider is not there.
         """
         provider, chosen = self._provider, self._provider.options(settings)
+        if self._turns is not None:
+            chosen |= provider.capture
         available = self._ort.get_available_providers()
         if provider.name in available:
             rest = PROVIDERS[provider.rest] if provider.rest else None

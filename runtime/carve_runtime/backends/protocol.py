@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.errors import SettingsError
-from carve_models.graph_spec import Tensor
+from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.settings import require_choice, require_count
 
 Array: TypeAlias = NDArray[Any]
@@ -31,12 +32,78 @@ class Value(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ArrayValue:
+    """A tensor in host memory."""
+
+    array: Array
+
+    def numpy(self) -> Array:
+        """See :class:`Value`."""
+        return self.array
+
+    def shape(self) -> Sequence[int]:
+        """See :class:`Value`."""
+        return self.array.shape
+
+
+class Buffer(Value, Protocol):
+    """A value whose numbers are replaced where they are."""
+
+    def update_inplace(self, array: Array) -> None:
+        """Copy an array of its shape and dtype into it."""
+        ...
+
+
+class BoundRun(Protocol):
+    """A run whose inputs and outputs have their places once and for all; nobody else runs it."""
+
+    @property
+    def captures(self) -> bool:
+        """Whether it is recorded when it first runs and replayed from then on (a CUDA graph)."""
+        ...
+
+    def __call__(self, *, replay: bool = True) -> None:
+        """Run; without ``replay`` operator by operator, in any case.
+
+        Raises:
+            RunError: as :meth:`GraphRunner.run`.
+        """
+        ...
+
+
+class InPlace(Protocol):
+    """What a graph offers that writes outputs where inputs lie."""
+
+    @property
+    def spec(self) -> GraphSpec:
+        """What enters and leaves the graph."""
+        ...
+
+    @property
+    def on_device(self) -> bool:
+        """Whether buffers lie in a device's memory, where they are dear to make."""
+        ...
+
+    def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Buffer:
+        """Return a buffer whose numbers nobody may rely on; they are finite on a device."""
+        ...
+
+    def fill(self, buffer: Buffer, keys_or_values: Array) -> None:
+        """Write (B, Kv, P, D) over the first P positions of a longer buffer of that kind."""
+        ...
+
+    def bind(self, feeds: Mapping[str, Value], into: Mapping[str, Value]) -> BoundRun:
+        """Return a run over buffers, every input and output of the graph among them."""
+        ...
+
+
 class GraphRunner(Protocol):
     """One loaded graph. Threads may share it: a run keeps no state."""
 
     @property
-    def in_place(self) -> bool:
-        """Whether an output may be written into the buffer of an input, see :meth:`run`."""
+    def in_place(self) -> InPlace | None:
+        """How an output is written into the buffer of an input; ``None`` where it cannot be."""
         ...
 
     def run(
@@ -78,6 +145,8 @@ class BackendSettings:
             for OpenVINO; the first one if ``None``.
         threads: threads of one graph run on a CPU; the backend's choice if ``None``.
         engines: folder that ``carve-export engine`` wrote, for the backend "tensorrt".
+        cuda_graph: record the step of one token and replay it, where a bundle and its provider can:
+            the provider cuda, a bundle of the profile ``ort`` in half precision.
         on_run: is told of every run of a graph; nothing is then written in place.
     """
 
@@ -86,6 +155,7 @@ class BackendSettings:
     device: str | None = None
     threads: int | None = None
     engines: Path | None = None
+    cuda_graph: bool = True
     on_run: OnRun | None = None
 
     def __post_init__(self) -> None:
@@ -106,6 +176,12 @@ class BackendSettings:
                 'give both or neither: the backend "tensorrt", and no other, runs the folder that '
                 "carve-export engine writes",
             )
+
+    def on_host(self) -> BackendSettings:
+        """Return the settings for a graph that only looks numbers up: a device gains nothing."""
+        if self.backend != "ort":
+            return self
+        return replace(self, provider=None, device=None)
 
     def device_number(self) -> int:
         """Return the number of a CUDA device, 0 if none was chosen.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from carve_models.errors import SettingsError
+from carve_models.graph_spec import Dtype
 from carve_runtime.backends.protocol import BackendSettings, ProviderName
 
 
@@ -35,6 +36,8 @@ class Provider:
         device: the option that names the device; ``None`` where there is but one.
         first: the device that is taken if none is chosen, where they are not numbered.
         memory: where outputs can stay; ``None`` where that is the host's memory.
+        appends: the dtypes of caches that its GroupQueryAttention appends to in place.
+        capture: the options that let it record a run and replay it; none where it cannot.
         fixed: its other options.
         rest: the provider that runs what this one refuses, before the CPU does.
         plugin: the plug-in that brings it to any ONNX Runtime.
@@ -45,6 +48,8 @@ class Provider:
     device: str | None = None
     first: str = ""
     memory: str | None = None
+    appends: frozenset[Dtype] = frozenset()
+    capture: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, str] = field(default_factory=dict)
     rest: ProviderName | None = None
     plugin: Plugin | None = None
@@ -69,13 +74,17 @@ class Provider:
 
 PROVIDERS: dict[ProviderName, Provider] = {
     "cpu": Provider(
-        name="CPUExecutionProvider", install="the extra cpu: pip install 'carve-vlm[cpu]'"
+        name="CPUExecutionProvider",
+        install="the extra cpu: pip install 'carve-vlm[cpu]'",
+        appends=frozenset({"float32", "float16"}),
     ),
     "cuda": Provider(
         name="CUDAExecutionProvider",
         install="the extra gpu: pip install 'carve-vlm[gpu]'",
         device="device_id",
         memory="cuda",
+        appends=frozenset({"float16", "bfloat16"}),  # it has no kernel for float32
+        capture={"enable_cuda_graph": "1"},
         fixed={"use_tf32": "0"},  # by default products keep 10 bits of the mantissa
     ),
     "tensorrt": Provider(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from carve_runtime.backends.protocol import Array, GraphRunner, OnRun, Value
+from carve_runtime.backends.protocol import Array, GraphRunner, InPlace, OnRun, Value
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Watched:
     on_run: OnRun
 
     @property
-    def in_place(self) -> bool:
+    def in_place(self) -> InPlace | None:
         """Never: inputs stay as they were and hold nothing else."""
-        return False
+        return None
 
     def run(
         self,

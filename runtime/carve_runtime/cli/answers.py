@@ -62,7 +62,7 @@ def carve_fields(result: CarveResult) -> dict[str, Any]:
         "skipped": result.skipped,
         "bbox": result.bbox,
         "image_size": result.image.shape[1::-1],
-        "refined_size": result.refined_image.shape[1::-1],
+        "refined_size": result.refined_size,
         "refined_limited": result.refined_limited,
         "mask_share": float(result.mask.mean()),
         "entropy": result.entropy,

@@ -15,6 +15,7 @@ from carve_models.settings import (
     Contrast,
     FinalPrompt,
     Geometry,
+    ResizeRefined,
     Rule,
     Steps,
     Strategy,
@@ -23,7 +24,7 @@ from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.cli.answers import AnswerPrinter, carve_fields, plain_fields, report
-from carve_runtime.cli.backend_options import backend_options, bundle_folder
+from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
 from carve_runtime.cli.saving import require_writable, save
 
 _FLOAT = click.types.convert_type(float)
@@ -70,6 +71,9 @@ Examples:
 @click.option("--max-refined-pixels", type=int, help="Most pixels of the refined image.")
 @click.option("--scout-pixels", type=int, help="Most pixels that the attention passes see.")
 @click.option("--final-pixels", type=int, help="Most pixels that the final pass sees of the crop.")
+@click.option(
+    "--resize-refined", type=click.Choice(get_args(ResizeRefined)), help="How the crop is resized."
+)
 @click.option("--early-exit", is_flag=True, default=None, help="Do without the plain answer.")
 @click.option("--adaptive", is_flag=True, default=None, help="Keep plain answers that are sure.")
 @click.option("--sure-probability", type=float, help="Least probability, for --adaptive.")
@@ -79,7 +83,7 @@ Examples:
 @click.option("--picture", type=click.Path(path_type=Path), help="Write the overview picture here.")
 @click.option("--save-dir", type=click.Path(path_type=Path), help="Write every picture here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--no-verify", is_flag=True, help="Check the bundle's file sizes only.")
+@VERIFY_OPTION
 def ask(
     bundle: str,
     image: Path,
@@ -89,7 +93,7 @@ def ask(
     picture: Path | None,
     save_dir: Path | None,
     as_json: bool,
-    no_verify: bool,
+    verify: bool | None,
     **settings: Any,
 ) -> None:
     """Answer each QUESTION about IMAGE with BUNDLE, plainly and through CARVE.
@@ -102,7 +106,7 @@ def ask(
         _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
     _require_one(questions, picture=picture, save_dir=save_dir)
     require_writable(picture, save_dir)
-    vlm = Carve(open_bundle(bundle_folder(bundle), verify=not no_verify), backend)
+    vlm = Carve(open_bundle(bundle_folder(bundle), verify=verify), backend)
     reports = []
     for question in questions:
         if len(questions) > 1 and not as_json:

@@ -15,6 +15,13 @@ from carve_runtime.backends.protocol import BackendName, BackendSettings, Provid
 #: Names the bundle that ships with the package.
 DEFAULT = "default"
 
+VERIFY_OPTION = click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="Compare the files' SHA-256 sums at this run, or their sizes alone; by default each "
+    "file's sum is compared once, and again when the file has changed.",
+)
+
 _OPTIONS = (
     click.option(
         "--backend",
@@ -34,6 +41,12 @@ _OPTIONS = (
         "--engines",
         type=click.Path(path_type=Path),
         help="Folder of carve-export engine, with --backend tensorrt.",
+    ),
+    click.option(
+        "--cuda-graph/--no-cuda-graph",
+        default=True,
+        show_default=True,
+        help="Record the step of one token and replay it, with --provider cuda.",
     ),
 )
 

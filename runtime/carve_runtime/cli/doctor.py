@@ -12,6 +12,7 @@ from carve_models.cli import HELP, ErrorCommand
 from carve_models.errors import CarveError
 from carve_runtime.backends import BACKENDS
 from carve_runtime.bundle import open_bundle
+from carve_runtime.verified import VerifiedFiles
 
 #: Distributions that install the same ``onnxruntime`` package and overwrite each other.
 ONNXRUNTIME_DISTRIBUTIONS = (
@@ -53,11 +54,26 @@ def examine() -> tuple[bool, list[str]]:
     else:
         problems += missing
     try:
-        bundle = open_bundle()
-        lines.append(f"ok    default bundle {bundle.folder}, {len(bundle.manifest.files)} files")
+        bundle = open_bundle(verify=True)
+        count = len(bundle.manifest.files)
+        lines.append(
+            f"ok    default bundle {bundle.folder}, SHA-256 sums of {count} files compared"
+        )
     except CarveError as error:
         problems.append(str(error))
+    lines.append(_describe_memory())
     return not problems, lines + [f"FAIL  {problem}" for problem in problems]
+
+
+def _describe_memory() -> str:
+    """Say whether files need to be compared with their sums only once."""
+    verified = VerifiedFiles()
+    if verified.write():
+        return f"ok    sums that were compared are remembered in {verified.file}"
+    return (
+        f"--    {verified.file or 'a cache folder'} cannot be written: sums are compared at every "
+        "load. Set XDG_CACHE_HOME to a folder that can."
+    )
 
 
 def _version(distribution: str) -> str | None:

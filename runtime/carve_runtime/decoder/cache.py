@@ -10,19 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_runtime.backends.protocol import Value
+from carve_runtime.decoder.buffers import Lease
 
 
 @dataclass(frozen=True)
 class Cache:
     """Keys and values of the first ``length`` positions.
 
-    A run writes behind them and returns a longer cache. With spare ``capacity`` both share their
-    buffers, so going back to the shorter one rewinds, until another run writes there.
+    A run writes behind them and returns a longer cache. In leased buffers both share them, so going
+    back to the shorter one rewinds, until another run writes there.
 
     Attributes:
         values: the buffers of each part of the decoder, in graph order.
         length: positions that are filled.
-        capacity: positions that fit into the buffers; ``None`` where each run makes new ones.
+        lease: of the buffers; ``None`` where each run makes new ones.
         parts: how many parts of the decoder have filled theirs.
         next_position: the position id of what follows; not ``length`` under M-RoPE.
         itemsize: bytes of one number.
@@ -30,10 +31,15 @@ class Cache:
 
     values: tuple[tuple[Value, ...], ...]
     length: int
-    capacity: int | None
+    lease: Lease | None
     parts: int
     next_position: int = 0
     itemsize: int = np.dtype(np.float32).itemsize
+
+    @property
+    def capacity(self) -> int | None:
+        """Positions that fit into the buffers; ``None`` where each run makes new ones."""
+        return None if self.lease is None else self.lease.buffers.capacity
 
     def fits(self, positions: int) -> bool:
         """Whether ``positions`` more can be written without larger buffers."""

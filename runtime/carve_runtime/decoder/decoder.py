@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_runtime.backends import load_graph
-from carve_runtime.backends.protocol import Array, BackendSettings, Value
+from carve_runtime.backends.protocol import Array, ArrayValue, BackendSettings, Value
 from carve_runtime.bundle import Bundle
+from carve_runtime.decoder.buffers import BufferPool
 from carve_runtime.decoder.cache import Cache, Prefix
+from carve_runtime.decoder.token_step import PartInPlace
 from carve_runtime.prompt.chunk import PromptChunk
 from carve_runtime.usage import Counts
-
-#: Buffers hold a multiple of this many positions: questions of like length share one.
-_BLOCK = 64
 
 
 class Step(NamedTuple):
@@ -47,9 +46,10 @@ class Step(NamedTuple):
 class Decoder:
     """The decoder of a bundle. Threads may share it: all state is in the caches.
 
-    In the profile ``ort``, with ONNX Runtime on a CPU, past and present are the same buffers: its
-    GroupQueryAttention appends in place. All others concatenate, which makes new buffers; they stay
-    where they are, on a device too, and go into the next run as they are.
+    Where GroupQueryAttention appends in place, past and present are the same buffers: in the
+    profile ``ort``, with ONNX Runtime on a CPU, or on CUDA in half precision. The step of one token
+    then finds all its inputs and outputs where they were. All others concatenate, which makes new
+    buffers; they stay where they are, on a device too, and go into the next run as they are.
     """
 
     def __init__(self, bundle: Bundle, settings: BackendSettings, *, whole: bool = False) -> None:
@@ -65,22 +65,29 @@ class Decoder:
             (part, load_graph(bundle, part.name, settings))
             for part in ((spec.whole,) if whole else spec.parts)
         ]
-        can_share = all(graph.in_place for _, graph in self._parts)
-        self._in_place = bundle.manifest.profile == "ort" and can_share
         self._heads = (1, spec.key_value_heads)
         self._width = spec.head_dim
         self._dtype = np.dtype(bundle.manifest.dtype)
+        in_place = [
+            PartInPlace(part, graph.in_place)
+            for part, graph in self._parts
+            if graph.in_place is not None
+        ]
+        whole_in_place = len(in_place) == len(self._parts)
+        self._pool = BufferPool(in_place, spec, self._dtype) if whole_in_place else None
 
     def empty(self, positions: int) -> Cache:
-        """Return a cache of no positions whose buffers hold ``positions``."""
-        capacity = math.ceil(positions / _BLOCK) * _BLOCK if self._in_place else None
-        shape = (*self._heads, capacity or 0, self._width)
-        # Not zeroed: what is not written takes no memory, and nothing reads it unmasked.
+        """Return a cache of no positions that ``positions`` can be written to."""
+        itemsize = self._dtype.itemsize
+        if self._pool is not None:
+            lease = self._pool.take(positions)
+            return Cache(lease.buffers.values, 0, lease, len(self._parts), itemsize=itemsize)
+        nothing = np.empty((*self._heads, 0, self._width), self._dtype)
         values = tuple(
-            tuple(graph.value(np.empty(shape, self._dtype)) for _ in names.past_names(part.layers))
+            tuple(graph.value(nothing) for _ in names.past_names(part.layers))
             for part, graph in self._parts
         )
-        return Cache(values, 0, capacity, len(self._parts), itemsize=self._dtype.itemsize)
+        return Cache(values, 0, None, len(self._parts), itemsize=itemsize)
 
     @property
     def lower(self) -> range:
@@ -101,18 +108,28 @@ class Decoder:
         """
         parts = range(len(self._parts)) if parts is None else parts
         total = cache.length + chunk.length
+        counts.decoder_runs += 1
+        counts.decoder_tokens += chunk.length if parts.start == 0 else 0
+        counts.layer_tokens += chunk.length * sum(len(self._parts[i][0].layers) for i in parts)
+        longer = replace(cache, length=total, parts=parts.stop, next_position=chunk.next_position)
+        if cache.lease is not None and chunk.length == 1 and len(parts) == len(self._parts):
+            token = cache.lease.buffers.token_step.run(chunk, total)
+            return Step(token.rows[:, :total], longer, ArrayValue(token.logits[None, None]))
         mask = np.zeros((1, cache.capacity or total), np.int64)
         mask[:, :total] = 1
         shared = {names.ATTENTION_MASK: mask, names.POSITION_IDS: chunk.positions}
-        counts.decoder_runs += 1
-        counts.decoder_tokens += chunk.length if parts.start == 0 else 0
         rows, values = [], list(cache.values)
         states = self._parts[parts.start][1].value(chunk.embeds)
         for index in parts:
             part, graph = self._parts[index]
             past = dict(zip(names.past_names(part.layers), values[index], strict=True))
             present = names.present_names(part.layers)
-            into = dict(zip(present, values[index], strict=True)) if self._in_place else {}
+            into: dict[str, Value] = {}
+            if cache.lease is not None:
+                into = dict(zip(present, values[index], strict=True))
+                if not part.is_last:  # beyond the reach of whoever uses the graph next
+                    in_place = cache.lease.buffers.parts[index].graph
+                    into[part.output_name] = in_place.empty(chunk.embeds.shape, self._dtype)
             feeds: dict[str, Array | Value] = {part.input_name: states, **shared, **past}
             if chunk.deepstack is not None and part.layers.start == 0:
                 feeds[names.DEEPSTACK_EMBEDS] = chunk.deepstack
@@ -121,19 +138,11 @@ class Decoder:
             states = outputs[part.output_name]
             if part.tapped:
                 rows.append(outputs[names.LAST_ROW].numpy()[0, :, :total])
-            counts.layer_tokens += chunk.length * len(part.layers)
-            if not self._in_place:  # else the buffers stay, and keep their memory alive
+            if cache.lease is None:  # else the buffers stay, and keep their memory alive
                 values[index] = tuple(outputs[name] for name in present)
                 counts.bytes_copied += cache.length * self._bytes_per_position(part)
         attention = np.concatenate(rows) if rows else np.empty((0, total), np.float32)
-        longer = replace(
-            cache,
-            values=tuple(values),
-            length=total,
-            parts=parts.stop,
-            next_position=chunk.next_position,
-        )
-        return Step(attention, longer, states)
+        return Step(attention, replace(longer, values=tuple(values)), states)
 
     @contextmanager
     def lend(
@@ -169,12 +178,16 @@ class Decoder:
     def _copy(self, cache: Cache, positions: int, counts: Counts) -> Cache:
         """Return the filled positions of a cache in new buffers that hold ``positions``."""
         larger = self.empty(positions)
-        for old, new in zip(cache.values[: cache.parts], larger.values, strict=False):
+        assert larger.lease is not None  # what concatenates is never copied
+        buffers = larger.lease.buffers
+        for old, new, (_, graph) in zip(
+            cache.values[: cache.parts], buffers.values, buffers.parts, strict=False
+        ):
             for source, target in zip(old, new, strict=True):
                 filled = source.numpy()[:, :, : cache.length]
-                target.numpy()[:, :, : cache.length] = filled
+                graph.fill(target, filled)
                 counts.bytes_copied += filled.nbytes
-        return replace(cache, values=larger.values, capacity=larger.capacity)
+        return replace(cache, values=larger.values, lease=larger.lease)
 
     def _complete(self, prefix: Prefix, counts: Counts) -> Cache:
         """Return a prefix's cache with every part of the decoder filled."""

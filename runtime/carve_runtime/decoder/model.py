@@ -18,6 +18,7 @@ from carve_runtime.decoder.cache import Prefix
 from carve_runtime.decoder.decoder import Decoder
 from carve_runtime.images.load import ImageInput, load_image
 from carve_runtime.images.model_input import FEATURE, ModelInput
+from carve_runtime.images.picture import Picture
 from carve_runtime.images.preprocess import preprocess, require_aspect
 from carve_runtime.method.geometry import RGB
 from carve_runtime.prompt.budget import (
@@ -43,12 +44,10 @@ class EncodedImage:
     """One image as the model holds it.
 
     Attributes:
-        pixels: (H, W, 3) uint8.
         features: the image tokens, with the grid and the window of their map.
         prefix: the cache of the prompt up to and including the image.
     """
 
-    pixels: RGB
     features: ImageFeatures
     prefix: Prefix
 
@@ -66,7 +65,7 @@ class EncodedImage:
     @property
     def nbytes(self) -> int:
         """Bytes held, unused positions of the cache included."""
-        return self.pixels.nbytes + self.features.nbytes + self.prefix.nbytes
+        return self.features.nbytes + self.prefix.nbytes
 
 
 @dataclass(frozen=True)
@@ -88,15 +87,24 @@ class Pass:
 class Model:
     """Graphs, tokenizer and prompts of a bundle. Threads may share it."""
 
-    def __init__(self, bundle: Bundle, settings: BackendSettings | None = None) -> None:
-        """Load everything; errors as in :meth:`carve_runtime.Carve.load`."""
+    def __init__(
+        self, bundle: Bundle, settings: BackendSettings | None = None, *, decodes: bool = True
+    ) -> None:
+        """Load everything; errors as in :meth:`carve_runtime.Carve.load`.
+
+        Args:
+            bundle: the bundle.
+            settings: who runs the graphs.
+            decodes: load the decoder too; without it images and prompts can be encoded, no more.
+        """
         settings = settings or BackendSettings()
         self.manifest: Manifest = bundle.manifest
         self.text = Text(bundle.path(names.TOKENIZER_FILE), self.manifest.decoder.control_ids)
         self.requests = RequestBuilder(self.manifest, self.text)
         self._vision = load_graph(bundle, names.VISION_ENCODER, settings)
-        self._embed = load_graph(bundle, names.EMBED_TOKENS, settings)
-        self.decoder = Decoder(bundle, settings)
+        self._embed = load_graph(bundle, names.EMBED_TOKENS, settings.on_host())
+        if decodes:
+            self.decoder = Decoder(bundle, settings)
         self._dtype = np.dtype(self.manifest.dtype)
 
     def decode(self, image: ImageInput, usage: Usage) -> RGB:
@@ -112,7 +120,7 @@ class Model:
 
     def encode_image(
         self,
-        image: RGB,
+        image: RGB | Picture,
         budget: ContextBudget,
         usage: Usage,
         *,
@@ -122,7 +130,7 @@ class Model:
         """Encode an image and run the prefix that all prompts about it share.
 
         Args:
-            image: (H, W, 3) uint8.
+            image: (H, W, 3) uint8, or a picture that need not exist in full.
             budget: what the question behind it needs.
             usage: is added to.
             lower: run the lower half of the decoder only, for now.
@@ -145,16 +153,20 @@ class Model:
             parts = self.decoder.lower if lower else None
             step = self.decoder.step(beginning, cache, usage.counts, parts=parts)
         prefix = Prefix(step.cache, step.states, beginning.positions)
-        return EncodedImage(image, features, prefix)
+        return EncodedImage(features, prefix)
 
     def encode_refined(
-        self, image: EncodedImage, refined: RGB, request: Request, max_pixels: int | None = None
+        self,
+        image: EncodedImage,
+        refined: RGB | Picture,
+        request: Request,
+        max_pixels: int | None = None,
     ) -> ImageFeatures:
         """Encode the second image of the pair; where both are, the prompt must fit.
 
         Args:
             image: the original.
-            refined: (h, w, 3) uint8.
+            refined: (h, w, 3) uint8, or a picture that need not exist in full.
             request: the question about both.
             max_pixels: most pixels that the model sees of the second; its own limit if ``None``.
 
@@ -280,7 +292,7 @@ class Model:
                     chunk = self.embed([np.array([token], np.int64)], [], cache.next_position)
             return Pass(tuple(ids), np.stack(rows), probability)
 
-    def _preprocess(self, image: RGB, max_pixels: int | None, usage: Usage) -> ModelInput:
+    def _preprocess(self, image: RGB | Picture, max_pixels: int | None, usage: Usage) -> ModelInput:
         rule: ImageRule = self.manifest.image
         with usage.clock.stage("preprocess"):
             return preprocess(image, rule if max_pixels is None else rule.within(max_pixels))
@@ -288,5 +300,4 @@ class Model:
 
 def _probability(logits: NDArray[np.float32], token: int) -> float:
     """Return the softmax of (V,) logits at one token."""
-    shifted = logits.astype(np.float64) - float(logits[token])
-    return float(1 / np.exp(shifted).sum())
+    return float(1 / np.exp(logits - logits[token]).sum(dtype=np.float64))

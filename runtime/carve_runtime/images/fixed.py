@@ -6,29 +6,31 @@ import numpy as np
 
 from carve_models import names
 from carve_models.image_rules import FixedImage
-from carve_runtime.images.model_input import ModelInput, features_only, normalize, resize
+from carve_runtime.images.model_input import ModelInput, features_only, normalize
+from carve_runtime.images.picture import Frame, Picture, whole
 from carve_runtime.method.geometry import RGB
 
 
-def preprocess_fixed(image: RGB, rule: FixedImage) -> ModelInput:
+def preprocess_fixed(image: Picture, rule: FixedImage) -> ModelInput:
     """Follow the steps of a :class:`carve_models.image_rules.FixedImage`.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: of any size.
         rule: the bundle's.
     """
-    left = top = 0  # where the image begins in the pixel array, in pixels of the image
     scale_x = scale_y = 1.0  # pixels of the image per pixel of the pixel array
-    pixels = image
+    frame = whole(image)
     if rule.pad_color is not None:
-        pixels, left, top = _pad_to_square(image, rule.pad_color)
+        frame = _padded_to_square(image, rule.pad_color)
     elif rule.crop is not None:
-        pixels, left, top = _trim(image, rule.max_aspect_ratio)
-    target = _resized_size(pixels.shape[0], pixels.shape[1], rule)
-    if target is not None:
-        scale_y, scale_x = pixels.shape[0] / target[0], pixels.shape[1] / target[1]
-        pixels = resize(pixels, *target, rule)
-    x0, y0 = -float(left), -float(top)
+        frame = _trimmed(image, rule.max_aspect_ratio)
+    target = _resized_size(*frame.shape, rule)
+    if target is None:
+        pixels = image.cut(frame)
+    else:
+        scale_y, scale_x = frame.shape[0] / target[0], frame.shape[1] / target[1]
+        pixels = image.resized(frame, *target, rule.resample)
+    x0, y0, _, _ = frame.window
     if rule.crop is not None:
         pixels, crop_left, crop_top = _center_crop(pixels, rule.crop)
         x0, y0 = x0 + crop_left * scale_x, y0 + crop_top * scale_y
@@ -53,25 +55,22 @@ def _resized_size(height: int, width: int, rule: FixedImage) -> tuple[int, int] 
     return (long, short) if width <= height else (short, long)
 
 
-def _pad_to_square(image: RGB, color: tuple[int, int, int]) -> tuple[RGB, int, int]:
-    height, width = image.shape[:2]
+def _padded_to_square(image: Picture, color: tuple[int, int, int]) -> Frame:
+    height, width = image.shape
     side = max(height, width)
     left, top = (side - width) // 2, (side - height) // 2
-    square = np.empty((side, side, 3), np.uint8)
-    square[:] = color
-    square[top : top + height, left : left + width] = image
-    return square, left, top
+    return Frame((-left, -top, side - left, side - top), color)
 
 
-def _trim(image: RGB, ratio: float) -> tuple[RGB, int, int]:
+def _trimmed(image: Picture, ratio: float) -> Frame:
     """Cut the ends off a sliver before it grows to gigapixels; the centre crop drops them anyway.
 
     Users' images are never that thin (:func:`require_aspect`), a refined image may be.
     """
-    height, width = image.shape[:2]
+    height, width = image.shape
     longest = int(ratio * min(height, width))
     x, y = max(width - longest, 0) // 2, max(height - longest, 0) // 2
-    return image[y : y + longest, x : x + longest], -x, -y
+    return Frame((x, y, min(x + longest, width), min(y + longest, height)))
 
 
 def _center_crop(pixels: RGB, size: tuple[int, int]) -> tuple[RGB, int, int]:

@@ -20,11 +20,12 @@ ImageInput: TypeAlias = (
 # Raster formats only: Pillow would run Ghostscript on an EPS. Newer ones last.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "TGA", "WEBP", "JPEG2000", "AVIF")
 _MIN_SIDE = 2  # one pixel has no content to look at
+_STRIP = 64  # rows
 _SIXTEEN_TO_EIGHT = 257  # 65535 / 255
 
 
 def load_image(image: ImageInput) -> RGB:
-    """Return an image as a contiguous (H, W, 3) uint8 RGB array.
+    """Return an image as a contiguous, read-only (H, W, 3) uint8 RGB array.
 
     EXIF orientation is applied, 16 bits are scaled to 8 (Pillow's mode "I" counts as 16 bits),
     transparency is laid over white and the first frame of an animation is taken
@@ -55,7 +56,8 @@ def load_image(image: ImageInput) -> RGB:
             f"the image is {width} x {height} pixels",
             f"give an image of at least {_MIN_SIDE} x {_MIN_SIDE} pixels",
         )
-    return np.ascontiguousarray(array)
+    array.setflags(write=False)  # pictures are made of it later, and sessions share it
+    return array
 
 
 def _from_array(array: NDArray[Any]) -> RGB:
@@ -64,16 +66,16 @@ def _from_array(array: NDArray[Any]) -> RGB:
             f"the array has shape {array.shape} and dtype {array.dtype}",
             "give an (H, W, 3) uint8 array in RGB order",
         )
-    return np.array(array)  # a copy: the caller may write the next frame into theirs
+    return np.array(array, order="C")  # a copy: the caller may write the next frame into theirs
 
 
 def _decode(source: str | os.PathLike[str] | io.BytesIO | Image.Image, name: str) -> RGB:
     """Decode a file or an opened Pillow image, whose pixels may still be unread."""
     try:
         if isinstance(source, Image.Image):
-            return np.asarray(_to_rgb(source))
+            return _pixels(_to_rgb(source, ours=False))
         with Image.open(source, formats=_FORMATS) as picture:
-            return np.asarray(_to_rgb(picture))
+            return _pixels(_to_rgb(picture, ours=True))
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {name}", "check the path of the image") from error
     except IsADirectoryError as error:
@@ -90,11 +92,25 @@ def _decode(source: str | os.PathLike[str] | io.BytesIO | Image.Image, name: str
         raise ImageError(f"{name} cannot be decoded: {error}", "check the file") from error
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _pixels(picture: Image.Image) -> RGB:
+    """Copy strip by strip: what Pillow packs at a time stays in a processor's cache."""
+    width, height = picture.size
+    array = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _STRIP):
+        bottom = min(top + _STRIP, height)
+        array[top:bottom] = np.asarray(picture.crop((0, top, width, bottom)))
+    return array
+
+
+def _to_rgb(picture: Image.Image, *, ours: bool) -> Image.Image:
+    """Return an upright RGB picture; what is not ours stays as it is."""
     limit = 2 * (Image.MAX_IMAGE_PIXELS or float("inf"))
     if picture.width * picture.height > limit:
         raise Image.DecompressionBombError(f"{picture.width} x {picture.height} pixels")
-    picture = ImageOps.exif_transpose(picture)
+    if ours:
+        ImageOps.exif_transpose(picture, in_place=True)  # the other way copies in any case
+    else:
+        picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):
         return _over_white(_from_sixteen_bits(picture), picture)
     if picture.mode == "F":
@@ -105,7 +121,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         layer = picture.convert("RGBA")
         paper = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(paper, layer).convert("RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _over_white(pixels: Image.Image, stored: Image.Image) -> Image.Image:

@@ -8,22 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from carve_models.image_rules import ImageRule
 from carve_runtime.method.geometry import RGB, Window
 
 #: Stands in :attr:`ModelInput.ids` where the features of an image stand in the prompt.
 FEATURE = -1
-
-_FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "lanczos": Image.Resampling.LANCZOS,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "box": Image.Resampling.BOX,
-    "hamming": Image.Resampling.HAMMING,
-}
 
 
 @dataclass(frozen=True)
@@ -50,12 +40,6 @@ class ModelInput:
 def features_only(count: int) -> NDArray[np.int64]:
     """Return the ids of an image that is nothing but ``count`` image tokens."""
     return np.full(count, FEATURE, np.int64)
-
-
-def resize(pixels: RGB, height: int, width: int, rule: ImageRule) -> RGB:
-    """Resize with Pillow and the rule's filter."""
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(picture.resize((width, height), _FILTERS[rule.resample]))
 
 
 def normalize(pixels: RGB, rule: ImageRule) -> NDArray[np.float32]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from carve_models import names
 from carve_models.image_rules import NativeImage
-from carve_runtime.images.model_input import ModelInput, features_only, normalize, resize
-from carve_runtime.method.geometry import RGB
+from carve_runtime.images.model_input import ModelInput, features_only, normalize
+from carve_runtime.images.picture import Frame, Picture
 
 Indices = NDArray[np.int64]
 
@@ -24,16 +24,16 @@ Indices = NDArray[np.int64]
 _NO_PATCH = -1
 
 
-def preprocess_native(image: RGB, rule: NativeImage) -> ModelInput:
+def preprocess_native(image: Picture, rule: NativeImage) -> ModelInput:
     """Follow a :class:`carve_models.image_rules.NativeImage`.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: of any size.
         rule: the bundle's.
     """
-    thick, left, top = _thicken(image, rule.max_aspect_ratio)
-    height, width = smart_resize(thick.shape[0], thick.shape[1], rule)
-    values = normalize(resize(thick, height, width, rule), rule)
+    frame = _thickened(image, rule.max_aspect_ratio)
+    height, width = smart_resize(*frame.shape, rule)
+    values = normalize(image.resized(frame, height, width, rule.resample), rule)
     grid = height // rule.token_size, width // rule.token_size
     feeds: dict[str, NDArray[Any]] = {
         names.PIXEL_VALUES: _pack(values, grid, rule),
@@ -51,12 +51,7 @@ def preprocess_native(image: RGB, rule: NativeImage) -> ModelInput:
         ids=features_only(tokens),
         map_tokens=np.arange(tokens),
         grid=grid,
-        window=(
-            -float(left),
-            -float(top),
-            float(thick.shape[1] - left),
-            float(thick.shape[0] - top),
-        ),
+        window=frame.window,
     )
 
 
@@ -75,20 +70,16 @@ def smart_resize(height: int, width: int, rule: NativeImage) -> tuple[int, int]:
     return high, wide
 
 
-def _thicken(image: RGB, ratio: float) -> tuple[RGB, int, int]:
-    """Put a sliver on black until its ratio is allowed; return it with its left and top edge.
+def _thickened(image: Picture, ratio: float) -> Frame:
+    """Put a sliver on black until its ratio is allowed.
 
     Users' images are never that thin (``require_aspect``), a refined image may be.
     """
-    height, width = image.shape[:2]
+    height, width = image.shape
     thinnest = math.ceil(max(height, width) / ratio)
     tall, broad = max(height, thinnest), max(width, thinnest)
-    if (tall, broad) == (height, width):
-        return image, 0, 0
     top, left = (tall - height) // 2, (broad - width) // 2
-    thick = np.zeros((tall, broad, 3), np.uint8)
-    thick[top : top + height, left : left + width] = image
-    return thick, left, top
+    return Frame((-left, -top, broad - left, tall - top))
 
 
 def _pack(

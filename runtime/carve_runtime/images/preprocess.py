@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from carve_models.errors import ImageError
 from carve_models.image_rules import FixedImage, ImageRule, NativeImage, TiledImage
 from carve_runtime.images.fixed import preprocess_fixed
 from carve_runtime.images.model_input import ModelInput
 from carve_runtime.images.native import preprocess_native
+from carve_runtime.images.picture import Picture, Pixels
 from carve_runtime.images.tiled import preprocess_tiled
 from carve_runtime.method.geometry import RGB
 
 #: The steps of each kind of rule.
-PREPROCESSING: dict[type[ImageRule], Callable[[RGB, Any], ModelInput]] = {
+PREPROCESSING: dict[type[ImageRule], Callable[[Picture, Any], ModelInput]] = {
     FixedImage: preprocess_fixed,
     NativeImage: preprocess_native,
     TiledImage: preprocess_tiled,
@@ -32,11 +35,12 @@ def require_aspect(image: RGB, rule: ImageRule) -> None:
         )
 
 
-def preprocess(image: RGB, rule: ImageRule) -> ModelInput:
+def preprocess(image: RGB | Picture, rule: ImageRule) -> ModelInput:
     """Follow Hugging Face's Pillow image processors (``PilBackend``) step by step.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, 3) uint8, or a picture that need not exist in full.
         rule: the bundle's.
     """
-    return PREPROCESSING[type(rule)](image, rule)
+    picture = Pixels(image) if isinstance(image, np.ndarray) else image
+    return PREPROCESSING[type(rule)](picture, rule)

@@ -9,22 +9,24 @@ from numpy.typing import NDArray
 
 from carve_models import names
 from carve_models.image_rules import TiledImage
-from carve_runtime.images.model_input import FEATURE, ModelInput, normalize, resize
+from carve_runtime.images.model_input import FEATURE, ModelInput, normalize
+from carve_runtime.images.picture import Picture, Pixels, whole
 from carve_runtime.method.geometry import RGB
 
 
-def preprocess_tiled(image: RGB, rule: TiledImage) -> ModelInput:
+def preprocess_tiled(image: Picture, rule: TiledImage) -> ModelInput:
     """Follow a :class:`carve_models.image_rules.TiledImage`.
 
     Each tile shows its rectangle of the image, resized without keeping the aspect ratio; together
     they cover the image, and so does the map.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: of any size.
         rule: the bundle's.
     """
-    canvas, whole, arrangement = _split(image, rule)
-    views = [*_cut(canvas, arrangement, rule.tile), whole] if arrangement else [whole]
+    canvas, overview, arrangement = _split(image, rule)
+    tiles = _cut(canvas, arrangement, rule.tile) if arrangement else []
+    views = [*tiles, overview]
     ids, starts = _markup(arrangement, rule)
     rows, columns = arrangement or (1, 1)
     high, wide = rule.tile_grid
@@ -35,27 +37,32 @@ def preprocess_tiled(image: RGB, rule: TiledImage) -> ModelInput:
         ids=ids,
         map_tokens=tokens.transpose(0, 2, 1, 3).ravel(),
         grid=(rows * high, columns * wide),
-        window=(0.0, 0.0, float(image.shape[1]), float(image.shape[0])),
+        window=whole(image).window,
     )
 
 
-def _split(image: RGB, rule: TiledImage) -> tuple[RGB, RGB, tuple[int, int] | None]:
+def _split(image: Picture, rule: TiledImage) -> tuple[RGB, RGB, tuple[int, int] | None]:
     """Return the canvas that is cut, the view of the whole, and (rows, columns) of tiles."""
     tile = rule.tile
-    height, width = image.shape[:2]
+    height, width = image.shape
     if rule.longest_edge is not None:
         height, width = _by_longest_edge(height, width, rule.longest_edge)
-        image = resize(image, height, width, rule)
+        image = _resized(image, height, width, rule)
     if rule.split == "longest_edge":
         height, width = _up_to_tiles(height, width, tile)
-        image = resize(image, height, width, rule)
+        image = _resized(image, height, width, rule)
         rows, columns = height // tile, width // tile
     else:
         rows, columns = closest_aspect(height, width, rule)
-    whole = resize(image, tile, tile, rule)
+    overview = _resized(image, tile, tile, rule).array
     if rows * columns == 1:
-        return whole, whole, None
-    return resize(image, rows * tile, columns * tile, rule), whole, (rows, columns)
+        return overview, overview, None
+    canvas = _resized(image, rows * tile, columns * tile, rule).array
+    return canvas, overview, (rows, columns)
+
+
+def _resized(image: Picture, height: int, width: int, rule: TiledImage) -> Pixels:
+    return Pixels(image.resized(whole(image), height, width, rule.resample))
 
 
 def _by_longest_edge(height: int, width: int, longest: int) -> tuple[int, int]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 
 from carve_models.errors import SettingsError
 from carve_models.settings import (
@@ -23,8 +21,7 @@ from carve_models.settings import (
 )
 from carve_runtime.method.automatic import automatic_regularizer, general_explains
 from carve_runtime.method.geometry import Window
-
-_SAME = 1e-6  # pixels
+from carve_runtime.method.placement import place
 
 
 def fuse_contrast(
@@ -65,12 +62,36 @@ def fuse_contrast(
     Raises:
         SettingsError: shapes that do not fit, a layer out of range, a value out of range.
     """
-    question = _attention(question_attention)
-    layers, grid, image_size = (
-        _whole("layers", layers),
-        _pair("grid", grid),
-        _pair("image_size", image_size),
+    image_size = _pair("image_size", image_size)
+    fused = fuse_tokens(
+        question_attention,
+        general_attention,
+        grid=grid,
+        layers=layers,
+        steps=steps,
+        contrast=contrast,
+        regularizer=regularizer,
     )
+    return place(fused, image_size, window).astype(np.float64)
+
+
+def fuse_tokens(
+    question_attention: ArrayLike,
+    general_attention: ArrayLike | None,
+    *,
+    grid: tuple[int, int],
+    layers: Sequence[int],
+    steps: Steps = "all",
+    contrast: Contrast = "on",
+    regularizer: float | Auto = 1e-8,
+) -> NDArray[np.float64]:
+    """Return the saliency of the tokens, (rows, columns); arguments as for :func:`fuse_contrast`.
+
+    Raises:
+        SettingsError: shapes that do not fit, a layer out of range, a value out of range.
+    """
+    question = _attention(question_attention)
+    layers, grid = _whole("layers", layers), _pair("grid", grid)
     require_choice("steps", steps, Steps)
     require_choice("contrast", contrast, Contrast)
     require_or_auto(require_range, "regularizer", regularizer, 0.0)
@@ -93,7 +114,7 @@ def fuse_contrast(
             "the contrast is not finite: attention is zero, infinite or NaN",
             "give finite attention and a regularizer above zero",
         )
-    return _place(fused.reshape(grid), image_size, window)
+    return np.asarray(fused.reshape(grid))
 
 
 def needed_general_steps(settings: Settings, question_steps: int) -> int:
@@ -170,45 +191,3 @@ def _check_alike(question: NDArray[np.float32], general: NDArray[np.float32]) ->
             f"the attention arrays have {question.shape[1]} and {general.shape[1]} layers",
             "give both passes the same layers",
         )
-
-
-def _place(
-    fused: NDArray[np.float64], image_size: tuple[int, int], window: Window | None
-) -> NDArray[np.float64]:
-    """Resize the grid over its window; pixels whose centre lies outside it become NaN."""
-    width, height = image_size
-    if window is None or np.allclose(window, (0, 0, width, height), rtol=0, atol=_SAME):
-        whole = Image.fromarray(fused.astype(np.float32))
-        return np.asarray(whole.resize(image_size, Image.Resampling.BILINEAR), np.float64)
-    rows, columns = fused.shape
-    x0, y0, x1, y1 = window
-    left, right = _pixels_within(x0, x1, width)
-    top, bottom = _pixels_within(y0, y1, height)
-    if not (left < right and top < bottom):
-        raise SettingsError(
-            f"the window {window} covers no pixel of the {width} x {height} image",
-            "give a window that overlaps the image",
-        )
-    per_x, per_y = columns / (x1 - x0), rows / (y1 - y0)
-    # A pixel may reach beyond the window's edge: repeat the outer tokens, as clamping would.
-    border = max(1, math.ceil(max(per_x, per_y)))
-    box = (
-        (left - x0) * per_x + border,
-        (top - y0) * per_y + border,
-        (right - x0) * per_x + border,
-        (bottom - y0) * per_y + border,
-    )
-    padded = np.pad(fused.astype(np.float32), border, mode="edge")
-    resized = Image.fromarray(padded).resize(
-        (right - left, bottom - top), Image.Resampling.BILINEAR, box=box
-    )
-    saliency = np.full((height, width), np.nan)
-    saliency[top:bottom, left:right] = np.asarray(resized)
-    return saliency
-
-
-def _pixels_within(start: float, stop: float, size: int) -> tuple[int, int]:
-    """Return the half-open range of pixels whose centres lie in ``[start, stop)``."""
-    if not math.isfinite(start + stop):
-        return 0, 0
-    return max(math.ceil(start - 0.5), 0), min(math.ceil(stop - 0.5), size)

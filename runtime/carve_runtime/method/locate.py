@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.settings import Settings
-from carve_runtime.method.contrast import fuse_contrast
+from carve_runtime.method.contrast import fuse_tokens
 from carve_runtime.method.geometry import Window
+from carve_runtime.method.lazy import Lazy
+from carve_runtime.method.placement import place
 from carve_runtime.method.regions import select_regions
 
 
@@ -19,8 +23,11 @@ def locate(
     grid: tuple[int, int],
     image_size: tuple[int, int],
     window: Window,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+) -> tuple[Lazy[NDArray[np.float64]], NDArray[np.bool_]]:
     """Return saliency and mask, both (H, W): steps 3 to 6 of ``docs/method.md``.
+
+    The saliency of the pixels is made again when somebody reads it: in double precision, and kept,
+    it would cost more than everything else here.
 
     Args:
         question_attention: (T_Q, L, N) for the layers in ``settings.layers``.
@@ -33,23 +40,29 @@ def locate(
     Raises:
         SettingsError: the contrast is not finite.
     """
-    saliency = fuse_contrast(
+    fused = fuse_tokens(
         question_attention,
         general_attention,
         grid=grid,
-        image_size=image_size,
         layers=range(len(settings.layers)),
         steps=settings.steps,
         contrast=settings.contrast,
         regularizer=settings.regularizer,
-        window=window if settings.geometry == "input" else None,
     )
+    covered = window if settings.geometry == "input" else None
     mask = select_regions(
-        saliency,
+        place(fused, image_size, covered),
         mask_top_p=settings.mask_top_p,
         max_regions=settings.max_regions,
         strategy=settings.strategy,
         rule=settings.rule,
         outlier_percent=settings.outlier_percent,
     )
-    return saliency, mask
+    mask.setflags(write=False)  # pictures are made of it later
+    return Lazy(partial(_saliency, fused, image_size, covered)), mask
+
+
+def _saliency(
+    fused: NDArray[np.float64], image_size: tuple[int, int], window: Window | None
+) -> NDArray[np.float64]:
+    return place(fused, image_size, window).astype(np.float64)

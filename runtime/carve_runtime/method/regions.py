@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cc3d
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,8 +20,14 @@ from carve_models.settings import (
     require_share,
 )
 from carve_runtime.method.automatic import automatic_share
+from carve_runtime.method.geometry import bounding_box
 
 _FOUR_CONNECTED = 4
+
+#: Values of a map that are sorted to find out where a percentile lies, and how many of them to
+#: either side of it are taken: some of the standard deviations, 64, of a place in that order.
+_SAMPLE = 1 << 14
+_MARGIN = 512
 
 
 def select_regions(
@@ -37,7 +45,7 @@ def select_regions(
     ``(1 - mask_top_p) * 100`` of the finite pixels; NaN pixels are never kept.
 
     Args:
-        saliency: (H, W); NaN marks pixels that the model did not see.
+        saliency: (H, W) of any real type; NaN marks pixels that the model did not see.
         mask_top_p: share of pixels that the threshold keeps; "auto" is the share that holds the
             saliency.
         max_regions: ``K``.
@@ -51,36 +59,80 @@ def select_regions(
             automatic.
     """
     # Raster order decides ties, so the memory layout must not.
-    values = np.ascontiguousarray(saliency, np.float64)
+    values = np.ascontiguousarray(saliency)
+    if values.dtype != np.float32:
+        values = values.astype(np.float64, copy=False)
     require_choice("strategy", strategy, Strategy)
     require_choice("rule", rule, Rule)
     require_or_auto(require_share, "mask_top_p", mask_top_p)
     require_count("max_regions", max_regions)
     require_range("outlier_percent", outlier_percent, 0.0, 100.0)
-    seen = ~np.isnan(values)
-    if values.ndim != 2 or not seen.any() or np.isinf(values).any():
-        raise SettingsError(
-            f"the saliency has shape {values.shape} and {int(np.isfinite(values).sum())} finite "
-            "values",
-            "give an (H, W) map of finite values, NaN for pixels that were not seen",
-        )
-    finite = values.ravel() if seen.all() else values[seen]
+    finite = _seen(values)
     share = automatic_share(finite) if isinstance(mask_top_p, str) else mask_top_p
-    threshold = np.percentile(finite, (1.0 - share) * 100)
-    mask = seen & (values >= threshold)
-    labels, count = cc3d.connected_components(mask, connectivity=_FOUR_CONNECTED, return_N=True)
-    inside = labels[mask]
-    areas = np.bincount(inside, minlength=count + 1)
-    if strategy == "remove_small":
-        kept = areas >= int(areas[1:].sum() * outlier_percent / 100)
+    mask: NDArray[np.bool_] = values >= _least_kept(finite, (1.0 - share) * 100)
+    x0, y0, x1, y1 = bounding_box(mask)
+    part, values = mask[y0:y1, x0:x1], values[y0:y1, x0:x1]
+    labels, count = cc3d.connected_components(part, connectivity=_FOUR_CONNECTED, return_N=True)
+    keep = max(max_regions, int(count * share)) if rule == "released" else max_regions
+    if strategy != "remove_small" and count <= keep:
+        return mask
+    inside = labels[part]
+    if strategy == "attention_sum":
+        scores = np.bincount(inside, values[part], minlength=count + 1)
     else:
-        scores = areas
-        if strategy == "attention_sum":
-            scores = np.bincount(inside, values[mask], minlength=count + 1)
+        scores = np.bincount(inside, minlength=count + 1)
+    if strategy == "remove_small":
+        kept = scores >= int(scores[1:].sum() * outlier_percent / 100)
+    else:
         # Labels are numbered in raster order, so a stable sort breaks ties as the method says.
         ranked = np.argsort(-scores[1:], kind="stable") + 1
-        keep = max(max_regions, int(count * share)) if rule == "released" else max_regions
         kept = np.isin(np.arange(count + 1), ranked[:keep])
-    kept[0] = False
-    selected: NDArray[np.bool_] = kept[labels]
+    selected = np.zeros_like(mask)
+    selected[y0:y1, x0:x1][part] = kept[inside]
     return selected
+
+
+def _seen(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the values of the pixels that the model saw, (n,), or refuse the map."""
+    if values.ndim == 2 and values.size:
+        lowest, highest = values.min(), values.max()  # NaN if any pixel is
+        seen = values[~np.isnan(values)] if np.isnan(lowest) else values.ravel()
+        infinite = np.isinf(seen).any() if np.isnan(lowest) else np.isinf([lowest, highest]).any()
+        if len(seen) and not infinite:
+            return seen
+    raise SettingsError(
+        f"the saliency has shape {values.shape} and {int(np.isfinite(values).sum())} finite values",
+        "give an (H, W) map of finite values, NaN for pixels that were not seen",
+    )
+
+
+def _least_kept(values: NDArray[Any], percent: float) -> Any:
+    """Return the lowest of (n,) values that is not below ``np.percentile(values, percent)``.
+
+    The percentile lies between two neighbours in the order of the values, so that single
+    precision, in which it has no exact form, need not be widened.
+    """
+    position = (len(values) - 1) * (percent / 100)
+    below = int(position)
+    above = min(below + 1, len(values) - 1)
+    lower, upper = _in_order(values, below, above)
+    percentile = np.quantile(np.array([lower, upper], np.float64), position - below)
+    return lower if lower >= percentile else upper
+
+
+def _in_order(values: NDArray[Any], below: int, above: int) -> tuple[Any, Any]:
+    """Return two neighbours of the sorted (n,) values by their places.
+
+    A sample says between which values both must lie; of a large map few others do, and these alone
+    are put in order. Where the sample is wrong, all are.
+    """
+    sample = np.sort(values[:: max(len(values) // _SAMPLE, 1)])
+    near = below * len(sample) // len(values)
+    least = sample[max(near - _MARGIN, 0)]
+    most = sample[min(near + _MARGIN, len(sample) - 1)]
+    lower = int(np.count_nonzero(values < least))
+    among = values[(values >= least) & (values <= most)]
+    if not lower <= below <= above < lower + len(among):
+        lower, among = 0, values
+    ordered = np.partition(among, (below - lower, above - lower))
+    return ordered[below - lower], ordered[above - lower]

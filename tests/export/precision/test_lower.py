@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 from onnx import helper
+from onnx.external_data_helper import load_external_data_for_model
 
 from carve_export.precision import Precision, lower_decoder
 from carve_export.precision.half import emulate
@@ -50,10 +53,11 @@ def model() -> onnx.ModelProto:
 
 @pytest.mark.parametrize(("body", "lm_head", "largest"), PAIRS)
 def test_each_has_its_own(
-    model: onnx.ModelProto, body: Precision, lm_head: Precision, largest: float
+    model: onnx.ModelProto, body: Precision, lm_head: Precision, largest: float, tmp_path: Path
 ) -> None:
     """Also where one half does not run here, and the other is made by running the graph."""
-    lowered = lower_decoder(model, body, lm_head, lambda: [{"x": X}])
+    lowered = lower_decoder(model, body, lm_head, lambda: [{"x": X}], tmp_path)
+    load_external_data_for_model(lowered, str(tmp_path))
     operators = [node.op_type for node in lowered.graph.node if node.op_type.startswith("MatMul")]
     assert operators == [KINDS[body], KINDS[lm_head]]
     emulate(lowered, "bf16")

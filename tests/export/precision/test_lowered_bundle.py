@@ -129,7 +129,7 @@ def test_the_command_prints_what_it_costs(calibration: Path, tmp_path: Path) -> 
     assert re.search(r"out is the bundle to lower\. Choose another folder", same.stderr)
     shown = CliRunner().invoke(carve_run, ["info", str(tmp_path / "out")]).stdout
     assert "lm_head fp16: 100.0% of 1 answers as in float32" in shown
-    assert re.search(r"is not in float32\. Start from the bundle that is", twice.stderr)
+    assert re.search(r"is in lower precision already\. Start from the bundle it was", twice.stderr)
 
 
 def arguments(out: Path, *options: object) -> list[str]:

@@ -17,6 +17,7 @@ NOT_IN_TABLES = frozenset(
         "layers",
         "scout_pixels",
         "final_pixels",
+        "resize_refined",
         "early_exit",
         "adaptive",
         "sure_probability",

@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 import onnx
+from onnx.external_data_helper import load_external_data_for_model
 from onnxruntime.quantization.matmul_nbits_quantizer import (
     DefaultWeightOnlyQuantConfig,
     GPTQWeightOnlyQuantConfig,
@@ -31,9 +32,10 @@ from onnxruntime.quantization.matmul_nbits_quantizer import (
 from carve_export.precision import body_and_head
 from carve_export.precision.agreement import Outcome, ask_all, measure_quality
 from carve_export.precision.calibration import Entry, Feeds, FeedSource, record
-from carve_export.precision.int4 import BLOCK, TOLERANCE, to_int4
+from carve_export.precision.int4 import TOLERANCE, to_int4
 from carve_export.precision.int8 import Reader
 from carve_export.precision.lower import Lower
+from carve_export.precision.nbits import BLOCK
 from carve_export.precision.products import products
 from carve_export.precision.quality import relative_size, rewrite
 from carve_models import names
@@ -72,8 +74,9 @@ def _library(config: Callable[[FeedSource], Any], block: int = BLOCK) -> Lower:
     """Return what the library does with a configuration of its own."""
 
     def lowered(
-        model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource
+        model: onnx.ModelProto, only: set[str] | None, feeds: FeedSource, folder: Path
     ) -> onnx.ModelProto:
+        load_external_data_for_model(model, str(folder))
         chosen = {node.name for node in products(model, only) if node.op_type == "MatMul"}
         quantizer = MatMulNBitsQuantizer(
             model,
@@ -186,11 +189,11 @@ def _try(
     measured: Sequence[Entry],
     baseline: Sequence[Outcome],
 ) -> Quality:
-    def change(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
+    def change(name: str, model: onnx.ModelProto, weights: Path) -> onnx.ModelProto:
         if name not in rounding.parts:
             return model
         only = body_and_head(model)[0] if name == _DECODER else None
-        return rounding.lower(model, only, lambda: recorded()[name])
+        return rounding.lower(model, only, lambda: recorded()[name], weights)
 
     with tempfile.TemporaryDirectory() as work:
         lowered = rewrite(bundle, Path(work), change)

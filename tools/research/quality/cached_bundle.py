@@ -19,7 +19,8 @@ from carve_runtime.bundle import Bundle
 from carve_runtime.decoder.model import EncodedImage, Model
 from carve_runtime.method.adaptive import reason_to_skip
 from carve_runtime.method.diagnostics import attention_entropy
-from carve_runtime.method.refine import bounding_box, refine_pixels
+from carve_runtime.method.geometry import bounding_box
+from carve_runtime.method.refine import refine_pixels
 from tools.research.pocket.world.cases import Case, Group, Part, by_picture, cases
 from tools.research.quality.attempts import Attempt
 from tools.research.quality.observations import Observation, decode, encode_picture, observe
@@ -162,7 +163,8 @@ class _Picture:
         model, settings = self._model, attempt.settings
         pair = settings.final_prompt == "pair"
         request = model.requests.plain(question, settings.max_new_tokens, pair=pair)
-        refined = refine_pixels(self._image.pixels, mask, settings.max_refined_pixels).image
+        pixels = np.asarray(self._case.image)
+        refined = refine_pixels(pixels, mask, settings.max_refined_pixels).image
         if pair:
             second = model.encode_refined(self._image, refined, request)
             prompt = request.prompt.pair

@@ -16,7 +16,7 @@ import numpy as np
 from carve_models.engines import EngineManifest, Target
 from carve_models.errors import CarveError, DependencyError, EngineError, RunError
 from carve_runtime.backends.pool import Pool
-from carve_runtime.backends.protocol import Array, BackendSettings, GraphRunner, Value
+from carve_runtime.backends.protocol import Array, BackendSettings, GraphRunner, InPlace, Value
 from carve_runtime.backends.tensorrt.cuda import call, compute_capability, import_cuda
 from carve_runtime.backends.tensorrt.plan import (
     check_engine,
@@ -126,9 +126,9 @@ class TensorRtGraph:
         self._contexts: Pool[Any] = Pool(self._engine.create_execution_context)
 
     @property
-    def in_place(self) -> bool:
+    def in_place(self) -> InPlace | None:
         """See :class:`carve_runtime.backends.protocol.GraphRunner`."""
-        return False
+        return None
 
     def run(
         self,

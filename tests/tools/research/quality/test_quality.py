@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from carve_runtime import Carve
 from carve_runtime.bundle import open_bundle
-from carve_runtime.method.refine import bounding_box
+from carve_runtime.method.geometry import bounding_box
 from tests.support import ROOT
 from tools.research.quality import __main__ as command
 from tools.research.quality.attempts import Attempt, Carved, Cropped

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from carve_runtime.method.refine import bounding_box
+from carve_runtime.method.geometry import bounding_box
 from carve_runtime.method.regions import select_regions
 from tools.research.pocket.world.backgrounds import CANVAS
 from tools.research.pocket.world.fonts import Split

@@ -1,0 +1,102 @@
+"""Buffers for keys and values that stay where they are, lent to one cache after the other."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from carve_models import names
+from carve_models.manifest import DecoderSpec
+from carve_runtime.backends.protocol import Buffer
+from carve_runtime.decoder.token_step import PartInPlace, TokenStep
+
+#: Buffers hold a multiple of this many positions: questions of like length share one.
+_BLOCK = 64
+#: The same on a device, where buffers are used again and should fit the next image too.
+_DEVICE_BLOCK = 256
+#: Buffers that a device keeps for the next image: of a picture and of what was cut out of it.
+_MOST_IDLE = 2
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """Room for the keys and values of one prompt.
+
+    Attributes:
+        parts: the decoder's.
+        values: (1, Kv, capacity, D) of each part of the decoder, in graph order.
+        capacity: positions that fit.
+        dtype: of the bundle.
+    """
+
+    parts: tuple[PartInPlace, ...]
+    values: tuple[tuple[Buffer, ...], ...]
+    capacity: int
+    dtype: np.dtype[Any]
+
+    @cached_property
+    def token_step(self) -> TokenStep:
+        """The step of one token over them."""
+        return TokenStep(self.parts, self.values, self.capacity, self.dtype)
+
+
+class Lease:
+    """Buffers, until the last cache that holds this object is gone."""
+
+    def __init__(self, buffers: Buffers) -> None:
+        """Hold them."""
+        self.buffers = buffers
+
+
+class BufferPool:
+    """Makes buffers; on a device it keeps those that nobody uses any more. Thread-safe."""
+
+    def __init__(
+        self, parts: Sequence[PartInPlace], spec: DecoderSpec, dtype: np.dtype[Any]
+    ) -> None:
+        """Start empty.
+
+        Args:
+            parts: the parts of the decoder.
+            spec: the decoder.
+            dtype: of the bundle.
+        """
+        self._parts, self._spec, self._dtype = tuple(parts), spec, dtype
+        self._on_device = all(graph.on_device for _, graph in parts)
+        self._idle: list[Buffers] = []
+        self._lock = Lock()
+
+    def take(self, positions: int) -> Lease:
+        """Return buffers that hold ``positions``; what they hold is of no use."""
+        with self._lock:
+            fitting = [idle for idle in self._idle if idle.capacity >= positions]
+            buffers = min(fitting, key=lambda idle: idle.capacity, default=None)
+            if buffers is not None:
+                self._idle.remove(buffers)
+        lease = Lease(buffers or self._make(positions))
+        if self._on_device:
+            weakref.finalize(lease, self._give, lease.buffers).atexit = False
+        return lease
+
+    def _make(self, positions: int) -> Buffers:
+        block = _DEVICE_BLOCK if self._on_device else _BLOCK
+        capacity = math.ceil(positions / block) * block
+        shape = (1, self._spec.key_value_heads, capacity, self._spec.head_dim)
+        values = tuple(
+            tuple(graph.empty(shape, self._dtype) for _ in names.past_names(part.layers))
+            for part, graph in self._parts
+        )
+        return Buffers(self._parts, values, capacity, self._dtype)
+
+    def _give(self, buffers: Buffers) -> None:
+        """Keep buffers that came back, the largest ones if there are too many."""
+        with self._lock:
+            self._idle = sorted([*self._idle, buffers], key=lambda idle: -idle.capacity)
+            del self._idle[_MOST_IDLE:]

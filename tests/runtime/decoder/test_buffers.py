@@ -1,0 +1,63 @@
+"""Buffers on a device go from one cache to the next, and never to two at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from carve_runtime.backends.ort import OrtGraph
+from carve_runtime.backends.protocol import BackendSettings
+from carve_runtime.bundle import open_bundle
+from carve_runtime.decoder.buffers import BufferPool
+from carve_runtime.decoder.token_step import PartInPlace
+from tests.support import POCKET
+
+DEVICE_BLOCK = 256
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> BufferPool:
+    """Return a pool that takes the CPU for a device."""
+    monkeypatch.setattr(OrtGraph, "on_device", True)
+    return host_pool()
+
+
+def host_pool() -> BufferPool:
+    bundle = open_bundle(POCKET)
+    spec = bundle.manifest.decoder
+    parts = [
+        PartInPlace(part, OrtGraph(bundle, part.name, BackendSettings(threads=1)))
+        for part in spec.parts
+    ]
+    return BufferPool(parts, spec, np.dtype(np.float32))
+
+
+def test_buffers_are_used_again(pool: BufferPool) -> None:
+    lease = pool.take(10)
+    first = lease.buffers
+    assert first.capacity == DEVICE_BLOCK
+    other = pool.take(10)
+    assert other.buffers is not first
+    del lease
+    again = pool.take(DEVICE_BLOCK)
+    assert again.buffers is first
+    assert pool.take(DEVICE_BLOCK + 1).buffers is not first
+
+
+def test_few_are_kept_and_the_largest(pool: BufferPool) -> None:
+    sizes = [DEVICE_BLOCK, 4 * DEVICE_BLOCK, 2 * DEVICE_BLOCK]
+    leases = [pool.take(size) for size in sizes]
+    kept = [lease.buffers for lease in leases[1:]]
+    leases.clear()
+    taken = [pool.take(1) for _ in range(3)]
+    assert [lease.buffers for lease in taken[:2]] == kept[::-1]
+    assert taken[2].buffers.capacity == DEVICE_BLOCK  # a new one
+
+
+def test_the_host_keeps_none() -> None:
+    pool = host_pool()
+    lease = pool.take(10)
+    first = lease.buffers
+    assert first.capacity < DEVICE_BLOCK
+    del lease
+    assert pool.take(10).buffers is not first
