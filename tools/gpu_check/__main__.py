@@ -17,7 +17,7 @@ import click
 import torch
 
 from tools.gpu_check.bench import Bench, Section
-from tools.gpu_check.place import describe_machine, find_place
+from tools.gpu_check.device import describe_machine, find_device
 from tools.gpu_check.report import NAME, Results
 from tools.gpu_check.sections import parity, pocket, protocol, times
 from tools.shared.tables import Table, open_console
@@ -113,20 +113,20 @@ def main(
     """Check the product on this machine's GPU, or say that it has none and use the CPU."""
     out.mkdir(parents=True, exist_ok=True)
     torch.backends.cudnn.allow_tf32 = False
-    place = find_place()
+    device = find_device()
     console = open_console()
-    console.print(place.description)
-    if place.is_gpu:
-        bench = Bench(prepared, out, place, rounds or _ROUNDS, _WARM, _GENERAL_STEPS)
+    console.print(device.description)
+    if device.is_gpu:
+        bench = Bench(prepared, out, device, rounds or _ROUNDS, _WARM, _GENERAL_STEPS)
     else:  # a smoke test is all that there can be
-        bench = Bench(prepared, out, place, rounds or 1, 0, _GENERAL_STEPS[:1])
+        bench = Bench(prepared, out, device, rounds or 1, 0, _GENERAL_STEPS[:1])
     chosen = [
         section
         for section in sections(prepared)
         if not only or any(part in section.name for part in only)
     ]
     try:
-        check(bench, Results(describe_machine(place), out, console), chosen, budget)
+        check(bench, Results(describe_machine(device), out, console), chosen, budget)
     finally:
         bench.close()
     console.print(f"{out / NAME}.json, {out / NAME}.md")

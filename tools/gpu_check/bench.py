@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.gpu_check.place import Place
+from tools.gpu_check.device import Device
 from tools.gpu_check.subject import Subject
 from tools.shared.tables import Table
 
@@ -18,25 +18,37 @@ class Bench:
     Attributes:
         prepared: what :mod:`tools.gpu_check.prepare` wrote.
         out: folder for results.
-        place: where everything computes.
+        device: where everything computes.
         rounds: of each measurement.
         warm: rounds before, which do not count.
         general_steps: lengths of the released code's general pass that are measured.
         open: the models that have weights.
+        failed: why others have none.
     """
 
     prepared: Path
     out: Path
-    place: Place
+    device: Device
     rounds: int
     warm: int
     general_steps: tuple[int, ...]
     open: dict[str, Subject] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def subject(self, name: str) -> Subject:
-        """Return a model; its weights are made when it is first asked for."""
+        """Return a model; its weights are made when it is first asked for.
+
+        Raises:
+            RuntimeError: they could not be made before.
+        """
+        if name in self.failed:
+            raise RuntimeError(f"there are no weights: {self.failed[name]}")
         if name not in self.open:
-            self.open[name] = Subject(name, self.prepared / name, self.place)
+            try:
+                self.open[name] = Subject(name, self.prepared / name, self.device)
+            except Exception as error:
+                self.failed[name] = repr(error)
+                raise
         return self.open[name]
 
     def close(self) -> None:

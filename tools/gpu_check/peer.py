@@ -21,6 +21,8 @@ from carve_runtime.prompt.chunk import prompt_ids
 from carve_runtime.prompt.request import RequestBuilder
 from carve_runtime.prompt.text import PromptPart
 
+Array = NDArray[np.float32]
+
 #: What models call the argument that tells image tokens (1) from text (0).
 _TOKEN_KINDS = {"token_type_ids", "mm_token_type_ids"}
 
@@ -90,9 +92,7 @@ class Peer:
         new: list[int] = ids[0, inputs["input_ids"].shape[1] :].tolist()
         return new
 
-    def attend_uncached(
-        self, images: Sequence[Image.Image], text: str, steps: int
-    ) -> list[NDArray[Any]]:
+    def attend_uncached(self, images: Sequence[Image.Image], text: str, steps: int) -> list[Array]:
         """Return each step's attention to the image, (layers, N): all is run again every time."""
         inputs = self.inputs(images, text)
         where = (inputs["input_ids"][0] == self._manifest.decoder.image_token_id).nonzero()[:, 0]
@@ -110,7 +110,7 @@ class Peer:
 
     def observe(
         self, arguments: dict[str, torch.Tensor], stops: Sequence[int]
-    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    ) -> tuple[list[Array], list[Array]]:
         """Return what one eager pass computes at the ends of chunks.
 
         Returns:

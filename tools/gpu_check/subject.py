@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -19,10 +20,10 @@ from carve_models.manifest import read_manifest, write_manifest
 from carve_models.names import TOKENIZER_FILE
 from carve_runtime import Carve
 from carve_runtime.prompt.request import RequestBuilder
-from carve_runtime.prompt.text import Text
+from carve_runtime.prompt.text import PromptPart, Text
+from tools.gpu_check.device import Device
 from tools.gpu_check.empty import empty_model, set_parameter
-from tools.gpu_check.peer import Peer
-from tools.gpu_check.place import Place
+from tools.gpu_check.peer import Array, Peer
 from tools.gpu_check.plan import read_plan
 from tools.gpu_check.weights import fill, room_for
 
@@ -40,9 +41,9 @@ class Subject:
         requests: its prompts.
     """
 
-    def __init__(self, name: str, prepared: Path, place: Place) -> None:
+    def __init__(self, name: str, prepared: Path, device: Device) -> None:
         """Make the weights, in the bundle's files and in PyTorch; :meth:`close` removes them."""
-        self.name, self._place = name, place
+        self.name, self._device = name, device
         plan = read_plan(prepared)
         self.nbytes = plan.nbytes
         start = perf_counter()
@@ -51,7 +52,7 @@ class Subject:
             shutil.copytree(prepared, self._folder)
             self._dtype = DTYPES[plan.dtype]
             model = empty_model(self._folder, self._dtype, "sdpa")
-            fill(plan, self._folder, model, place.device)
+            fill(plan, self._folder, model, device.torch)
             self._stack = stack.pop_all()
         self.seconds = perf_counter() - start
         manifest = read_manifest(self._folder)
@@ -68,7 +69,7 @@ class Subject:
     @cached_property
     def carve(self) -> Carve:
         """The product; it remembers no image."""
-        provider = self._place.provider
+        provider = self._device.provider
         return Carve.load(self._folder, verify=False, provider=provider, image_cache_bytes=0)
 
     @cached_property
@@ -76,16 +77,25 @@ class Subject:
         """The weights of :attr:`sdpa`, with eager attention."""
         return self._like("eager", self._dtype)
 
-    def widened(self) -> Peer:
-        """Return the model in float32, eager; its weights are copies."""
-        return self._like("eager", torch.float32)
+    def observe_widened(
+        self, parts: Sequence[PromptPart], stops: Sequence[int]
+    ) -> tuple[list[Array], list[Array]]:
+        """Return what the model computes in float32, see :meth:`Peer.observe`.
+
+        Its weights are copies, which are gone afterwards.
+        """
+        wide = self._like("eager", torch.float32)
+        result = wide.observe(wide.arguments(parts, [self.image]), stops)
+        del wide
+        _collect()
+        return result
 
     def _like(self, attention: str, dtype: torch.dtype) -> Peer:
         model = empty_model(self._folder, dtype, attention)
         for name, parameter in self.sdpa.model.named_parameters():
             set_parameter(model, name, parameter.data.to(dtype))
         model.tie_weights()
-        return self._peer(model.to(self._place.device))
+        return self._peer(model.to(self._device.torch))
 
     def _peer(self, model: torch.nn.Module) -> Peer:
         return Peer(model, self.manifest, self.requests)

@@ -16,10 +16,9 @@ from carve_models.errors import BundleError
 from tests.conftest import Once
 from tools.gpu_check.__main__ import check, main, sections
 from tools.gpu_check.bench import Bench, Section
+from tools.gpu_check.device import Device, describe_machine, find_device
 from tools.gpu_check.empty import empty_model
-from tools.gpu_check.place import Place, describe_machine, find_place
-from tools.gpu_check.plan import Place as WeightPlace
-from tools.gpu_check.plan import Plan, read_plan
+from tools.gpu_check.plan import Place, Plan, read_plan
 from tools.gpu_check.prepare import prepare_models
 from tools.gpu_check.report import Results
 from tools.gpu_check.sections.parity import relative_error
@@ -71,7 +70,7 @@ def test_from_end_to_end(prepared: Path, tmp_path: Path) -> None:
         assert 0 < theirs < SMALL
     times = report.table(f"decoder {NAME}")
     assert all(float(str(cell)) > 0 for row in times.rows for cell in row[1:])
-    if not find_place().is_gpu:
+    if not find_device().is_gpu:
         assert "no NVIDIA GPU" in done.output
 
 
@@ -92,8 +91,8 @@ def test_files_and_model_get_the_same_weights(prepared: Path, tmp_path: Path) ->
     shape = tuple(model.get_parameter(name).shape)
     numbers = int(np.prod(shape))
     places = (
-        WeightPlace(name, "data", 0, shape),
-        WeightPlace(name, "data", 2 * numbers, shape, transposed=True),
+        Place(name, "data", 0, shape),
+        Place(name, "data", 2 * numbers, shape, transposed=True),
     )
     fill(Plan("float16", places, {"data": 4 * numbers}), tmp_path, model, "cpu")
     plain, transposed = np.fromfile(tmp_path / "data", np.float16).reshape(2, numbers)
@@ -113,7 +112,7 @@ def test_weights_that_do_not_fit(
     prepared: Path, tmp_path: Path, name: str, shape: tuple[int, ...], says: str
 ) -> None:
     model = empty_model(prepared / NAME, torch.float16, "eager")
-    plan = Plan("float16", (WeightPlace(name, "data", 0, shape),), {"data": 2})
+    plan = Plan("float16", (Place(name, "data", 0, shape),), {"data": 2})
     with pytest.raises(BundleError, match=says):
         fill(plan, tmp_path, model, "cpu")
 
@@ -124,8 +123,8 @@ def test_a_folder_that_is_not_prepared(tmp_path: Path) -> None:
 
 
 def test_a_section_that_fails_or_takes_too_long_is_named(tmp_path: Path) -> None:
-    place = Place("cpu", "cpu", "a CPU")
-    bench = Bench(tmp_path, tmp_path, place, rounds=1, warm=0, general_steps=())
+    device = Device("cpu", "cpu", "a CPU")
+    bench = Bench(tmp_path, tmp_path, device, rounds=1, warm=0, general_steps=())
 
     def fails(_: Bench) -> Sequence[Table]:
         raise ValueError("no such thing\nand more")
@@ -140,7 +139,7 @@ def test_a_section_that_fails_or_takes_too_long_is_named(tmp_path: Path) -> None
         Section("long", sleeps, least=6.0),
         Section("late", fails),
     ]
-    results = Results(describe_machine(place), tmp_path, open_console())
+    results = Results(describe_machine(device), tmp_path, open_console())
     check(bench, results, chosen, budget=6.5)
     report = msgspec.json.decode((tmp_path / "gpu.json").read_bytes(), type=Report)
     outcomes = [str(row[1]) for row in report.table("sections").rows]

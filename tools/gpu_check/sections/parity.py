@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from carve_runtime.images.preprocess import preprocess
 from carve_runtime.usage import Counts
 from tools.gpu_check.bench import Bench
+from tools.gpu_check.peer import Array
 from tools.gpu_check.subject import QUESTION, Subject
 from tools.shared.tables import Row, Table
 
 #: Tokens behind the question, one by one: any ids.
 _FORCED = np.array([101, 202, 303], np.int64)
-Arrays = Sequence[NDArray[np.float32]]
+
+Arrays = Sequence[Array]
 
 
 def measure(name: str, bench: Bench) -> Sequence[Table]:
@@ -27,8 +28,7 @@ def measure(name: str, bench: Bench) -> Sequence[Table]:
     subject.release_runtime()  # the model in float32 takes its place
     arguments = subject.eager.arguments(parts, [subject.image])
     half = subject.eager.observe(arguments, stops)
-    wide = subject.widened()
-    exact = wide.observe(wide.arguments(parts, [subject.image]), stops)
+    exact = subject.observe_widened(parts, stops)
     outputs = ("logits", "attention rows")
     rows: list[Row] = [
         [output, *(f"{100 * relative_error(each, right):.3f}" for each in (own, peers))]

@@ -38,7 +38,7 @@ def measure(bench: Bench) -> Sequence[Table]:
 def _row(bench: Bench, dtype: str, entries: list[Any], expected: list[CarveResult]) -> Row:
     folder = default_bundle() if dtype == "float32" else bench.prepared / f"pocket-{dtype}"
     try:
-        vlm = Carve.load(folder, provider=bench.place.provider, image_cache_bytes=0)
+        vlm = Carve.load(folder, provider=bench.device.provider, image_cache_bytes=0)
         actual, milliseconds = _ask(vlm, entries)
     except CarveError as error:
         reason = str(error).partition(". ")[0]

@@ -23,8 +23,8 @@ def measure(bench: Bench) -> Sequence[Table]:
     """Run the tests in a process of their own."""
     report = bench.out.resolve() / "protocol.xml"
     report.unlink(missing_ok=True)
-    options = ["-q", "-k", f"ort-{bench.place.provider}", f"--junitxml={report}"]
-    if bench.place.is_gpu:
+    options = ["-q", "-k", f"ort-{bench.device.provider}", f"--junitxml={report}"]
+    if bench.device.is_gpu:
         options.append("--gpu")
     paths = [*(str(_ROOT / name) for name in _SOURCES), os.environ.get("PYTHONPATH", "")]
     log = bench.out / "protocol.txt"
@@ -41,7 +41,7 @@ def measure(bench: Bench) -> Sequence[Table]:
             )
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"the tests took more than {_LONGEST} s, see {log.name}") from None
-    return [protocol_table(report, bench.place.provider)]
+    return [protocol_table(report, bench.device.provider)]
 
 
 def protocol_table(report: Path, provider: str) -> Table:
