@@ -38,6 +38,7 @@ def compare(library: Library, view: c.c_void_p, pair: Pair, options: Any = None)
     handle = library.ask(view, pair.question, options)
     actual = library.read(handle)
     assert text(actual.answer) == expected.answer.split("\0")[0]  # it ends texts in C
+    assert expected.plain_answer is not None
     assert text(actual.plain_answer) == expected.plain_answer.split("\0")[0]
     assert tuple(actual.ids[: actual.id_count]) == expected.token_ids
     assert tuple(actual.plain_ids[: actual.plain_id_count]) == expected.plain_token_ids
