@@ -43,9 +43,13 @@ def features_only(count: int) -> NDArray[np.int64]:
 
 
 def normalize(pixels: RGB, rule: ImageRule) -> NDArray[np.float32]:
-    """Return (3, h, w) float32 of an (h, w, 3) image: rescaled, then mean and deviation."""
-    values = (pixels.astype(np.float64) * rule.rescale_factor).astype(np.float32)
+    """Return (3, h, w) float32 of an (h, w, 3) image: rescaled, then mean and deviation.
+
+    A byte has 256 values: these are computed, and looked up for each pixel.
+    """
+    levels = np.arange(np.iinfo(np.uint8).max + 1, dtype=np.float64)
+    values = np.repeat((levels * rule.rescale_factor).astype(np.float32)[:, None], 3, axis=1)
     if rule.mean is not None and rule.std is not None:
         mean, std = np.asarray(rule.mean, np.float32), np.asarray(rule.std, np.float32)
         values = np.divide(values - mean, std)
-    return np.ascontiguousarray(values.transpose(2, 0, 1))
+    return np.stack([values[:, color][pixels[..., color]] for color in range(3)])
