@@ -43,7 +43,8 @@ class EngineManifest:
         target: the builder.
         version: the builder's version; engines run with no other.
         compute_capabilities: of the GPUs that they run on, such as "8.9".
-        precision: of matrix products and convolutions; the rest is fp32.
+        precision: of matrix products and convolutions; the rest is fp32, unless the bundle itself
+            computes in half precision.
         stripped: whether the weights were left out, to be put in on the device.
         engines: by the graph's name.
         files: of every engine, size and SHA-256.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -42,11 +43,11 @@ Examples:
     metavar="X.Y",
     help="GPU to build for, with tensorrt_rtx; repeat for several.",
 )
-@choice_option(
+@click.option(
     "--precision",
-    EnginePrecision,
-    "Of matrix products and convolutions; norms, softmax and the tap are fp32.",
-    default="fp32",
+    type=click.Choice(get_args(EnginePrecision)),
+    help="Of matrix products and convolutions; norms, softmax and the tap are fp32. By default the "
+    "bundle's own: fp32, or half if it was exported with --dtype.",
 )
 @click.option(
     "--range",
@@ -68,7 +69,7 @@ def engine(
     out: Path,
     target: Target,
     capabilities: tuple[str, ...],
-    precision: EnginePrecision,
+    precision: EnginePrecision | None,
     ranges: tuple[str, ...],
     graphs: tuple[str, ...],
     timing_cache: Path | None,

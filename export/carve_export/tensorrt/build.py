@@ -28,10 +28,13 @@ from carve_models.engines import (
     write_engines,
 )
 from carve_models.errors import EngineError, SettingsError
-from carve_models.graph_spec import GraphSpec, Tensor
+from carve_models.graph_spec import Dtype, GraphSpec, Tensor
 from carve_models.interface import expected_graphs, require_tensors
 from carve_models.manifest import Manifest
 from carve_runtime.bundle import Bundle, open_bundle, sha256
+
+#: The precision of engines of a bundle's own graphs.
+_OWN: dict[Dtype, EnginePrecision] = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,8 @@ class EngineOptions:
     Attributes:
         target: the builder.
         build: the builder's options.
-        precision: of matrix products and convolutions.
+        precision: of matrix products and convolutions; the bundle's own if ``None``, and no other
+            if that is half.
         graphs: which graphs to build; those that the runtime runs if empty.
         ranges: replaced ranges, each as ``name=smallest:usual:largest``.
         overwrite: replace a folder of engines that is already there.
@@ -49,7 +53,7 @@ class EngineOptions:
 
     target: Target
     build: BuildOptions = field(default_factory=BuildOptions)
-    precision: EnginePrecision = "fp32"
+    precision: EnginePrecision | None = None
     graphs: tuple[str, ...] = ()
     ranges: tuple[str, ...] = ()
     overwrite: bool = False
@@ -76,12 +80,14 @@ def build_engines(
         BundleError: the bundle cannot be used.
         EngineError: the bundle is of another profile, or the builder refuses a graph.
         DependencyError: the builder is not installed.
-        SettingsError: an option out of range.
+        SettingsError: an option out of range, or a precision that the bundle cannot have.
         ExportError: ``out`` is already there.
     """
     bundle, target = open_bundle(folder), Path(out)
     require_free(target, overwrite=options.overwrite)
     _require_portable(bundle)
+    precision = _precision(bundle.manifest.dtype, options.precision)
+    lowered = precision if bundle.manifest.dtype == "float32" else None
     builder = Builder(options.target, options.build)
     interfaces = _interfaces(bundle.manifest)
     ranges = override(default_ranges(bundle.manifest), options.ranges)
@@ -98,7 +104,7 @@ def build_engines(
             interface, source = interfaces[name], bundle.path(names.graph_file(name))
             inputs = interface.inputs
             limits = ranges_for(name, inputs, ranges)
-            with _in_precision(source, options.precision, Path(work)) as path:
+            with _in_precision(source, lowered, Path(work)) as path:
                 built = builder.build(path, inputs, limits, on_progress)
             _require_same(name, built, interface)
             file = f"{name}.engine"
@@ -114,7 +120,7 @@ def build_engines(
             target=options.target,
             version=builder.version,
             compute_capabilities=builder.compute_capabilities,
-            precision=options.precision,
+            precision=precision,
             stripped=options.build.stripped,
             engines=engines,
             files=file_entries(aside),
@@ -122,6 +128,17 @@ def build_engines(
         write_engines(aside, manifest)
         publish(aside, target, ENGINES_FILE, listed(target, read_engines))
     return manifest
+
+
+def _precision(dtype: Dtype, asked: EnginePrecision | None) -> EnginePrecision:
+    """Return the precision of a bundle's engines."""
+    own = _OWN[dtype]
+    if asked not in (None, own) and dtype != "float32":
+        raise SettingsError(
+            f"the bundle computes in {dtype}, and its engines cannot be {asked}",
+            "leave --precision out",
+        )
+    return asked or own
 
 
 def _interfaces(manifest: Manifest) -> dict[str, GraphSpec]:
@@ -148,9 +165,9 @@ def _require_portable(bundle: Bundle) -> None:
 
 
 @contextmanager
-def _in_precision(source: Path, precision: EnginePrecision, work: Path) -> Iterator[Path]:
-    """Yield an ONNX file in the precision that is asked for."""
-    if precision == "fp32":
+def _in_precision(source: Path, precision: EnginePrecision | None, work: Path) -> Iterator[Path]:
+    """Yield an ONNX file in the precision that is asked for, or as it is."""
+    if precision is None or precision == "fp32":
         yield source
         return
     model = onnx.load(source)

@@ -179,9 +179,10 @@ class Builder:
         )
 
     def _tensor(self, tensor: Any) -> Tensor:
-        dtype = self._trt.nptype(tensor.dtype)
+        known = tensor.dtype != self._trt.bfloat16  # numpy has no name for it
+        dtype = self._trt.nptype(tensor.dtype).__name__ if known else "bfloat16"
         shape = tuple(int(size) if size >= 0 else "?" for size in tensor.shape)
-        return Tensor(name=tensor.name, dtype=dtype.__name__, shape=shape)
+        return Tensor(name=tensor.name, dtype=dtype, shape=shape)
 
 
 def shapes(tensor: Tensor, ranges: Mapping[str, Range]) -> tuple[tuple[int, ...], ...]:

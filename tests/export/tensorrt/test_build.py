@@ -12,24 +12,27 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from carve_export import ExportOptions, export_bundle
 from carve_export.cli.main import main
 from carve_export.precision.quality import LowerOptions, lower_bundle
 from carve_export.tensorrt.build import EngineOptions, build_engines
 from carve_export.tensorrt.builder import Builder, BuildOptions
 from carve_models import names
 from carve_models.engines import EngineManifest, EnginePrecision, read_engines
-from carve_models.errors import EngineError
+from carve_models.errors import EngineError, SettingsError
+from carve_models.graph_spec import Dtype
 from carve_models.interface import expected_graphs
 from carve_models.manifest import read_manifest
 from carve_runtime.backends.tensorrt.runner import import_tensorrt
 from carve_runtime.bundle import sha256
-from tests.conftest import ExportOf
+from tests.conftest import CheckpointOf, ExportOf
 from tests.support import CASES, PHOTOS, POCKET, TESTS
 
 CAPABILITIES = ("8.6", "8.9")
 GRAPHS = (names.VISION_ENCODER, names.DECODER)
 ENGINES = ("--target", "tensorrt_rtx", "--compute-capability", "8.9")
 ALLOWED = set(yaml.safe_load((TESTS / "export" / "tensorrt" / "operators.yaml").read_text()))
+HALF_CASE = "llava-clip-gqa"
 #: The arithmetic around the model: sorts, loops and computed slices that TensorRT refuses.
 ON_THE_HOST = {names.PREPROCESS, names.CARVE_REFINE}
 
@@ -44,7 +47,7 @@ def portable(request: pytest.FixtureRequest, pocket_portable: Path, export_of: E
 def build(
     bundle: Path,
     out: Path,
-    precision: EnginePrecision = "fp32",
+    precision: EnginePrecision | None = "fp32",
     *,
     graphs: tuple[str, ...] = (),
     stripped: bool = False,
@@ -88,6 +91,24 @@ def test_engines_of_every_graph(portable: Path, tmp_path: Path, precision: Engin
     assert decoder["past_sequence_length"][0] == 0
     assert decoder["sequence_length"][0] == 1
     assert names.LAST_ROW in [tensor.name for tensor in built.engines[names.DECODER].outputs]
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [("float16", "fp16"), ("bfloat16", "bf16")])
+def test_a_bundle_in_half_precision_goes_in_as_it_is(
+    dtype: Dtype, precision: EnginePrecision, checkpoint_of: CheckpointOf, tmp_path: Path
+) -> None:
+    export = ExportOptions(
+        profile="portable", dtype=dtype, layers=CASES[HALF_CASE].layers, unchecked=True
+    )
+    bundle = tmp_path / "bundle"
+    export_bundle(str(checkpoint_of(HALF_CASE)), bundle, export)
+    built = build(bundle, tmp_path / "engines", None, graphs=GRAPHS)
+    assert built.precision == precision
+    types = {tensor.name: tensor.dtype for tensor in built.engines[names.DECODER].inputs}
+    assert {types.pop(names.ATTENTION_MASK), types.pop(names.POSITION_IDS)} == {"int64"}
+    assert set(types.values()) == {dtype}
+    with pytest.raises(SettingsError, match=f"computes in {dtype}, .*cannot be fp32"):
+        build(bundle, tmp_path / "other", "fp32", graphs=GRAPHS)
 
 
 def test_halves(pocket_portable: Path, tmp_path: Path) -> None:
