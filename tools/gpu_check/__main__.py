@@ -126,7 +126,8 @@ def main(
         if not only or any(part in section.name for part in only)
     ]
     try:
-        check(bench, Results(describe_machine(device), out, console), chosen, budget)
+        machine = describe_machine(device)
+        check(bench, Results(machine, device.is_gpu, out, console), chosen, budget)
     finally:
         bench.close()
     console.print(f"{out / NAME}.json, {out / NAME}.md")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tools.gpu_check.reach import reached
 from tools.shared.files import replacing, write_json
 from tools.shared.machine import Machine
 from tools.shared.report import Report
@@ -23,11 +24,13 @@ class Results:
 
     Attributes:
         machine: where.
+        with_reach: whether bounds are shown that hold for a GPU.
         folder: ``gpu.json`` and ``gpu.md`` go there.
         console: the terminal.
     """
 
     machine: Machine
+    with_reach: bool
     folder: Path
     console: Console
     _tables: list[Table] = field(default_factory=list)
@@ -49,9 +52,9 @@ class Results:
         """Return machine, sections and every table."""
         columns = ("section", "outcome", "seconds")
         sections = Table("sections", "Sections", columns, self._sections)
-        return Report(
-            _COMMAND, [_machine(self.machine), *self._tables, sections], None, self.machine
-        )
+        goals = reached(self._tables) if self.with_reach else []
+        tables = [_machine(self.machine), *goals, *self._tables, sections]
+        return Report(_COMMAND, tables, None, self.machine)
 
 
 def _machine(machine: Machine) -> Table:

@@ -20,6 +20,7 @@ from tools.gpu_check.device import Device, describe_machine, find_device
 from tools.gpu_check.empty import empty_model
 from tools.gpu_check.plan import Place, Plan, read_plan
 from tools.gpu_check.prepare import prepare_models
+from tools.gpu_check.reach import reached
 from tools.gpu_check.report import Results
 from tools.gpu_check.sections.parity import relative_error
 from tools.gpu_check.sections.protocol import protocol_table
@@ -139,7 +140,7 @@ def test_a_section_that_fails_or_takes_too_long_is_named(tmp_path: Path) -> None
         Section("long", sleeps, least=6.0),
         Section("late", fails),
     ]
-    results = Results(describe_machine(device), tmp_path, open_console())
+    results = Results(describe_machine(device), False, tmp_path, open_console())
     check(bench, results, chosen, budget=6.5)
     report = msgspec.json.decode((tmp_path / "gpu.json").read_bytes(), type=Report)
     outcomes = [str(row[1]) for row in report.table("sections").rows]
@@ -173,3 +174,24 @@ def test_the_protocols_table(tmp_path: Path) -> None:
     )
     (row,) = protocol_table(report, "cpu").rows
     assert list(row[1:]) == [2, 1, 1, "bad"]
+
+
+def test_what_is_reached() -> None:
+    columns = ("what", "this runtime", "the faster of the others / this runtime")
+    tables = [
+        Table(f"decoder {NAME}", "", columns, [("one token", "7.60", "2.00")]),
+        Table(f"answers {NAME}", "", columns, [("plain answer", "50.00", "1.60")]),
+        Table(
+            f"parity {NAME}",
+            "",
+            ("error, %", "this runtime, float16", "transformers, float16"),
+            [("logits", "0.880", "1.140")],
+        ),
+    ]
+    (table,) = reached(tables)
+    assert table.rows == [
+        ("one token, ms", "7.60", "≤ 7.5", "no"),
+        ("plain answer, times as fast", "1.60", "≥ 1.6", "yes"),
+        ("error of logits, %", "0.880", "≤ 1.14", "yes"),
+    ]
+    assert not reached([])

@@ -41,7 +41,7 @@ def _row(bench: Bench, dtype: str, entries: list[Any], expected: list[CarveResul
         vlm = Carve.load(folder, provider=bench.device.provider, image_cache_bytes=0)
         actual, milliseconds = _ask(vlm, entries)
     except CarveError as error:
-        reason = str(error).partition(". ")[0]
+        reason = str(error).partition(". ")[0].replace(str(folder), "the bundle")
         return [f"{dtype}, not run: {reason}", *[None] * (len(_COLUMNS) - 1)]
     pairs = list(zip(actual, expected, strict=True))
     plain = sum(left.plain_answer == right.plain_answer for left, right in pairs)
