@@ -30,7 +30,8 @@ def chain(layers: int, width: int) -> onnx.ModelProto:
     Every second matrix is stored transposed.
     """
     half, random = TensorProto.FLOAT16, np.random.default_rng(0)
-    nodes, weights = [], []
+    nodes: list[onnx.NodeProto] = []
+    weights = []
     for layer in range(layers):
         values = (random.normal(size=(width, width)) / (4 * width**0.5)).astype(np.float16)
         weights.append(numpy_helper.from_array(values, f"w{layer}"))
