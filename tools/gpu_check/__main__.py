@@ -46,6 +46,7 @@ def sections(prepared: Path) -> list[Section]:
         works = {
             "weights": times.weights,
             "decoder": times.decoder,
+            "int4": times.int4,
             "answers": times.answers,
             "released code": times.released_way,
             "error": parity.measure,

@@ -37,6 +37,7 @@ _REACHES = (
     Reach("one token, ms", "decoder", "one token", _OURS, 7.5),
     Reach("suffix of 24, ms", "decoder", "suffix of 24 over it", _OURS, 9.0),
     Reach("prefill of 596, ms", "decoder", "prefill of 596", _OURS, 20.0),
+    Reach("one token in int4, ms", "int4", "one token", _OURS, 4.5),
     Reach("plain answer, times as fast", "answers", "plain answer", _FASTER, 1.6, at_least=True),
     Reach("CARVE / plain", "answers", "CARVE / plain", _OURS, 2.2),
     *(

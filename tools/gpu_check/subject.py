@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import shutil
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +19,16 @@ from carve_export.checkpoint.weights import DTYPES
 from carve_models.manifest import read_manifest, write_manifest
 from carve_models.names import TOKENIZER_FILE
 from carve_runtime import Carve
+from carve_runtime.backends.protocol import BackendSettings
+from carve_runtime.decoder.decoder import Decoder
 from carve_runtime.prompt.request import RequestBuilder
 from carve_runtime.prompt.text import PromptPart, Text
 from tools.gpu_check.device import Device
 from tools.gpu_check.empty import empty_model, set_parameter
+from tools.gpu_check.int4 import int4_decoder
 from tools.gpu_check.peer import Array, Peer
 from tools.gpu_check.plan import read_plan
-from tools.gpu_check.weights import fill, room_for
+from tools.gpu_check.weights import DEVIATION, fill, room_for
 
 _PICTURE = (1024, 768)
 _SEED = 0
@@ -89,6 +92,13 @@ class Subject:
         del wide
         _collect()
         return result
+
+    @contextmanager
+    def in_int4(self) -> Iterator[Decoder]:
+        """Give a block the decoder in int4, of random numbers; its files are removed then."""
+        with room_for(self.nbytes // 2) as folder:
+            bundle = int4_decoder(self._folder, self.manifest, folder, DEVIATION)
+            yield Decoder(bundle, BackendSettings(provider=self._device.provider))
 
     def _like(self, attention: str, dtype: torch.dtype) -> Peer:
         model = empty_model(self._folder, dtype, attention)

@@ -24,7 +24,7 @@ _MEMORY = Path("/dev/shm")
 #: Copies to files at a time: what takes the time is the system that makes pages.
 _THREADS = 8
 #: Deviation of all numbers, as transformers initialises matrices.
-_DEVIATION = 0.02
+DEVIATION = 0.02
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def random_values(name: str, parameter: torch.Tensor, device: str) -> torch.Tens
     """
     seeded = torch.Generator(device).manual_seed(zlib.crc32(name.encode()))
     values = torch.randn(parameter.shape, generator=seeded, dtype=parameter.dtype, device=device)
-    values *= _DEVIATION
+    values *= DEVIATION
     if parameter.dim() == 1 and name.endswith("weight"):
         values += 1
     return values

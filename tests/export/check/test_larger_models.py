@@ -11,8 +11,13 @@ from carve_export import ExportOptions, export_bundle
 from tests.checkpoints import MAKERS
 from tests.support import CASES
 
-#: Family, hidden size, layers. Differences of the first two are beyond 1e-5 of the largest value.
-SHAPES = [("qwen2_5_vl", 384, 10), ("qwen3_vl", 256, 8)]
+#: Family, hidden size, layers. All differ from PyTorch by more than 1e-5 of the largest value.
+SHAPES = [
+    ("qwen2_5_vl", 384, 10),
+    ("qwen3_vl", 256, 8),
+    ("qwen2_5_vl", 512, 8),
+    ("qwen3_vl", 512, 8),
+]
 HEAD = 64
 
 
@@ -38,7 +43,5 @@ def test_an_export_passes_without_an_option(
 ) -> None:
     checkpoint = MAKERS[family](larger(family, hidden, layers), tmp_path / "checkpoint")
     report = export_bundle(str(checkpoint), tmp_path / "bundle", ExportOptions(layers=(1, 2)))
-    ratios = {row.name: row.error / row.rounding for row in report.comparisons}
-    print({name: f"{ratio:.2f}" for name, ratio in ratios.items()})
     logits = next(row for row in report.comparisons if row.name == "logits, one shot")
     assert logits.rounding > 1e-5

@@ -55,7 +55,7 @@ def test_a_prepared_model_has_no_weights(prepared: Path) -> None:
 
 def test_from_end_to_end(prepared: Path, tmp_path: Path) -> None:
     """Both sides have the same weights: float16 alone explains the errors."""
-    only = ("weights", "decoder", "error")
+    only = ("weights", "decoder", "int4", "error")
     options = [part for name in only for part in ("--only", f"{NAME}: {name}")]
     arguments = ["--prepared", str(prepared), "--out", str(tmp_path), *options]
     done = CliRunner().invoke(main, arguments, catch_exceptions=False)
@@ -71,6 +71,7 @@ def test_from_end_to_end(prepared: Path, tmp_path: Path) -> None:
         assert 0 < theirs < SMALL
     times = report.table(f"decoder {NAME}")
     assert all(float(str(cell)) > 0 for row in times.rows for cell in row[1:])
+    assert len(report.table(f"int4 {NAME}").rows) == len(times.rows)
     if not find_device().is_gpu:
         assert "no NVIDIA GPU" in done.output
 

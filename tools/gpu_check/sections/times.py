@@ -56,12 +56,26 @@ def decoder(name: str, bench: Bench) -> Sequence[Table]:
     rows = []
     for title, (new, past) in STRETCHES.items():
         ways = {
-            _OURS: _own_way(subject, new, past),
+            _OURS: _own_way(subject, subject.carve._model.decoder, new, past),
             _SDPA: _peer_way(subject.sdpa, subject, new, past),
             _EAGER: _peer_way(subject.eager, subject, new, past),
         }
         rows.append(_row(title, interleave(ways, bench.rounds, warm=bench.warm)))
     return [_table(f"decoder {name}", f"{name}: decoder, ms", (_OURS, _SDPA, _EAGER), rows)]
+
+
+def int4(name: str, bench: Bench) -> Sequence[Table]:
+    """Time the same stretches with matrices of random 4-bit numbers."""
+    subject = bench.subject(name)
+    with subject.in_int4() as own:
+        seconds = interleave(
+            {title: _own_way(subject, own, *stretch) for title, stretch in STRETCHES.items()},
+            bench.rounds,
+            warm=bench.warm,
+        )
+    rows = [(title, _milliseconds(each)) for title, each in seconds.items()]
+    note = "MatMulNBits, blocks of 32, random numbers: times alone."
+    return [Table(f"int4 {name}", f"{name}: decoder in int4, ms", ("what", _OURS), rows, note)]
 
 
 def answers(name: str, bench: Bench) -> Sequence[Table]:
@@ -143,9 +157,7 @@ def _carve_way(subject: Subject) -> Way:
     return partial(subject.carve.ask, subject.image, QUESTION, **changes)
 
 
-def _own_way(subject: Subject, new: int, past: int) -> Way:
-    # The one that is loaded: a second one would not fit beside it everywhere.
-    own: Decoder = subject.carve._model.decoder
+def _own_way(subject: Subject, own: Decoder, new: int, past: int) -> Way:
     cache = own.empty(_CAPACITY)
     if past:
         cache = own.step(_chunk(subject, past, 0), cache, Counts()).cache
