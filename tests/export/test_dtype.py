@@ -56,6 +56,18 @@ def test_float16_is_as_near_to_float32_as_pytorch(
     assert result.mask.any()
 
 
+def test_attention_is_kept_from_the_products_before_it(half_of: ExportOf) -> None:
+    """On CUDA, ONNX Runtime would merge them and lose the rotated queries that the tap reads."""
+    report = half_of("llava-clip-gqa", "ort")
+    for part in report.manifest.decoder.parts:
+        graph = onnx.load(report.folder / names.graph_file(part.name)).graph
+        producers = {name: node for node in graph.node for name in node.output}
+        attentions = [node for node in graph.node if node.op_type == "GroupQueryAttention"]
+        assert len(attentions) == len(part.layers)
+        for node in attentions:
+            assert producers[node.input[2]].op_type == "Reshape"
+
+
 def test_a_norm_comes_with_the_sum_before_it(
     half_of: ExportOf,
 ) -> None:

@@ -15,6 +15,8 @@ from onnxscript.rewriter.rules.common import transpose_transpose_rule
 _DOMAIN = "com.microsoft"
 #: (B, heads, S, D) to (B, S, heads, D) and back.
 _EXCHANGED = [0, 2, 1, 3]
+#: Which input of attention the values are, and a shape that leaves (B, S, width) as it is.
+_VALUES, _SAME_SHAPE = 2, [0, 0, -1]
 #: More than any chain of rules needs.
 _ROUNDS = 8
 
@@ -127,9 +129,41 @@ def _rules() -> RewriteRuleSet:
     return RewriteRuleSet([*rules, transpose_transpose_rule], commute=True)
 
 
+class ValuesApart(ir.passes.InPlacePass):
+    """A reshape, which launches nothing, between attention and the product that makes its values.
+
+    On a GPU, ONNX Runtime would merge the products and the rotary embeddings into the attention
+    (``GroupQueryAttentionFusion``), and remove the rotated queries that the tap reads too: such a
+    graph does not load.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Insert one in front of each ``GroupQueryAttention``, unless it is there."""
+        graph, changed = model.graph, False
+        for node in list(graph):
+            if node.op_type != "GroupQueryAttention":
+                continue
+            values = node.inputs[_VALUES]
+            assert values is not None
+            producer = values.producer()
+            if producer is not None and producer.op_type == "Reshape":
+                continue
+            shape = ir.node("Constant", [], attributes={"value_ints": _SAME_SHAPE})
+            apart = ir.node("Reshape", [values, shape.outputs[0]])
+            apart.outputs[0].name = f"{values.name}.apart"
+            apart.outputs[0].dtype, apart.outputs[0].shape = values.dtype, values.shape
+            graph.insert_before(node, [shape, apart])
+            node.replace_input_with(_VALUES, apart.outputs[0])
+            changed = True
+        return ir.passes.PassResult(model, changed)
+
+
 #: For graphs that ONNX Runtime runs on a GPU. A rule may apply where another has.
-FEWER_LAUNCHES = ir.passes.PassManager(
-    [RewritePass(_rules()), IdentityEliminationPass(), RemoveUnusedNodesPass()],
-    steps=_ROUNDS,
-    early_stop=True,
+FEWER_LAUNCHES = ir.passes.Sequential(
+    ir.passes.PassManager(
+        [RewritePass(_rules()), IdentityEliminationPass(), RemoveUnusedNodesPass()],
+        steps=_ROUNDS,
+        early_stop=True,
+    ),
+    ValuesApart(),
 )
