@@ -41,23 +41,31 @@ class BudgetError(Exception):
 def sections(prepared: Path) -> list[Section]:
     """Return all sections, the most important first, for the models that are prepared."""
     found = [name for name in MODELS if (prepared / name).is_dir()]
-    chosen = [Section("protocol", protocol.measure), Section("pocket", pocket.measure)]
-    for name in found:
-        works = {
-            "weights": times.weights,
-            "decoder": times.decoder,
-            "int4": times.int4,
-            "answers": times.answers,
-            "released code": times.released_way,
-            "error": parity.measure,
-        }
-        if name != MODELS[0]:  # the released code is for LLaVA-1.5
-            del works["released code"]
-        chosen += [Section(f"{name}: {what}", partial(run, name)) for what, run in works.items()]
+    first, others = map(_of_models, (found[:1], found[1:]))
+    small = [Section("pocket", pocket.measure), Section("protocol", protocol.measure)]
+    chosen = [*first, *small, *others]
     if found:
         run = partial(times.compiled, found[0])
         chosen.append(Section(f"{found[0]}: torch.compile", run, _LEAST_TO_COMPILE))
     return chosen
+
+
+def _of_models(found: Sequence[str]) -> list[Section]:
+    return [section for name in found for section in _of_model(name)]
+
+
+def _of_model(name: str) -> list[Section]:
+    works = {
+        "weights": times.weights,
+        "decoder": times.decoder,
+        "answers": times.answers,
+        "released code": times.released_way,
+        "int4": times.int4,
+        "error": parity.measure,
+    }
+    if name != MODELS[0]:  # the released code is for LLaVA-1.5
+        del works["released code"]
+    return [Section(f"{name}: {what}", partial(run, name)) for what, run in works.items()]
 
 
 @contextmanager

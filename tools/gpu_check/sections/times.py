@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import DynamicCache, StaticCache
 
+from carve_runtime import CarveResult
 from carve_runtime.decoder.decoder import Decoder
 from carve_runtime.prompt.chunk import PromptChunk
 from carve_runtime.usage import Counts
@@ -99,7 +100,19 @@ def answers(name: str, bench: Bench) -> Sequence[Table]:
     size = f"{image.width} x {image.height}"
     note = f"Answers of {ANSWER_TOKENS} tokens, a picture of {size}."
     columns = (_OURS, _SDPA, _EAGER)
-    return [_table(f"answers {name}", f"{name}: answers, ms", columns, rows, note)]
+    return [
+        _table(f"answers {name}", f"{name}: answers, ms", columns, rows, note),
+        _stages(subject, bench.rounds),
+    ]
+
+
+def _stages(subject: Subject, rounds: int) -> Table:
+    """Return where the time of CARVE goes."""
+    way = _carve_way(subject)
+    timings = [way().timings for _ in range(rounds)]
+    rows = [(stage, _milliseconds([each[stage] for each in timings])) for stage in timings[0]]
+    title = f"{subject.name}: stages of CARVE, v4, pair, ms"
+    return Table(f"stages {subject.name}", title, ("stage", _OURS), rows, "Medians.")
 
 
 def released_way(name: str, bench: Bench) -> Sequence[Table]:
@@ -152,7 +165,7 @@ def compiled(name: str, bench: Bench) -> Sequence[Table]:
     return [Table(f"compiled {name}", f"{name}: torch.compile, ms", columns, rows)]
 
 
-def _carve_way(subject: Subject) -> Way:
+def _carve_way(subject: Subject) -> Callable[[], CarveResult]:
     changes: Any = {"variant": "v4", "final_prompt": "pair", "max_new_tokens": ANSWER_TOKENS}
     return partial(subject.carve.ask, subject.image, QUESTION, **changes)
 
