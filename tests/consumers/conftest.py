@@ -8,11 +8,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from carve_models.manifest import Profile
 from carve_runtime import Carve, load_image
-from tests.conftest import Once
+from tests.conftest import ExportOf, Once
 from tests.consumers.building import SOURCE, run
 from tests.consumers.cases import (
     CHANGES,
@@ -56,6 +58,18 @@ def cropped_pairs(tmp_path_factory: pytest.TempPathFactory) -> list[Pair]:
         for changes in CROPPED_CHANGES
         for photo in ("landscape.jpg", "portrait.jpg")
     ]
+
+
+@pytest.fixture(scope="session")
+def half_pairs(half_of: ExportOf) -> list[Pair]:
+    """Questions for models in float16, of both profiles."""
+    pairs = []
+    for profile in get_args(Profile):
+        bundle = half_of("llava-clip-gqa", profile).folder
+        vlm = Carve.load(bundle)
+        for question in ("Is it red?", "Where is the cat?"):
+            pairs.append(answered(vlm, bundle, IMAGE, question))
+    return pairs
 
 
 @pytest.fixture(scope="session")

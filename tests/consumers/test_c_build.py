@@ -23,7 +23,8 @@ def test_the_examples(installed: Path, pocket: Carve, tmp_path: Path) -> None:
         image.save(tmp_path / f"picture.{suffix}")
         refined = tmp_path / "refined.png"
         printed = run(
-            installed / "carve_answer", POCKET, tmp_path / f"picture.{suffix}", QUESTION, refined
+            *(installed / "carve_answer", POCKET, tmp_path / f"picture.{suffix}", QUESTION),
+            *(refined, "CPUExecutionProvider"),
         )
         assert f"plain  {result.plain_answer}\nCARVE  {result.answer}\n" in printed
         assert str(result.bbox) in printed

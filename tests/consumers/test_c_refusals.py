@@ -61,6 +61,12 @@ def test_damaged_bundles(damage: Any, message: str, library: Library, tmp_path: 
         (lambda m: m.update(schema_version=9), libcarve.UNSUPPORTED, "schema version 9"),
         (lambda m: m["graphs"].pop("preprocess"), libcarve.UNSUPPORTED, "no graph preprocess"),
         (lambda m: m["image"].update(kind="tiled"), libcarve.UNSUPPORTED, "of the kind 'tiled'"),
+        (lambda m: m.update(dtype="bfloat16"), libcarve.UNSUPPORTED, "computes in 'bfloat16'"),
+        (
+            lambda m: m.update(dtype="float16"),
+            libcarve.UNSUPPORTED,
+            "inputs that this library does not feed",
+        ),
         (lambda m: m["image"].pop("grid"), libcarve.BUNDLE, "grid"),
         (lambda m: m["defaults"].update(adaptive=True), libcarve.UNSUPPORTED, "adaptive"),
         (lambda m: m["defaults"].update(mask_top_p="some"), libcarve.BUNDLE, "mask_top_p"),
@@ -90,6 +96,8 @@ def test_providers(library: Library) -> None:
         library.open(POCKET, provider=b"NoSuchExecutionProvider")
     with refused(libcarve.SETTINGS, "threads is -1"):
         library.open(POCKET, threads=-1)
+    with refused(libcarve.SETTINGS, "CPUExecutionProvider has no numbered devices"):
+        library.open(POCKET, device=1)
 
 
 def test_wrong_arguments(library: Library, model: c.c_void_p, view: c.c_void_p) -> None:

@@ -1,4 +1,7 @@
-/* answer BUNDLE PICTURE QUESTION [REFINED.png]: ask about a PPM or PNG picture. */
+/*
+ * answer BUNDLE PICTURE QUESTION [REFINED.png [PROVIDER]]: ask about a PPM or PNG picture, with
+ * CUDAExecutionProvider for instance.
+ */
 #include "picture.h"
 
 static int report(carve_status status) {
@@ -30,18 +33,20 @@ int main(int argc, char **argv) {
     carve_model *model = NULL;
     carve_view *view = NULL;
     carve_result *result = NULL;
-    if (argc < 4 || argc > 5) {
-        fprintf(stderr, "usage: %s BUNDLE PICTURE QUESTION [REFINED.png]\n", argv[0]);
+    carve_open_options options = {.struct_size = sizeof options};
+    if (argc < 4 || argc > 6) {
+        fprintf(stderr, "usage: %s BUNDLE PICTURE QUESTION [REFINED.png [PROVIDER]]\n", argv[0]);
         return 2;
     }
     if (read_picture(argv[2], &image) != 0) {
         fprintf(stderr, "%s is not a readable PPM or PNG picture\n", argv[2]);
         return 1;
     }
-    carve_status status = carve_open(argv[1], NULL, &model);
+    if (argc == 6) options.provider = argv[5];
+    carve_status status = carve_open(argv[1], &options, &model);
     if (status.code == CARVE_OK) status = carve_look(model, &image, &view);
     if (status.code == CARVE_OK) status = carve_ask(view, argv[3], NULL, &result);
-    int failed = status.code == CARVE_OK ? show(result, argc == 5 ? argv[4] : NULL)
+    int failed = status.code == CARVE_OK ? show(result, argc >= 5 ? argv[4] : NULL)
                                          : report(status);
     carve_result_free(result);
     carve_view_free(view);

@@ -74,7 +74,7 @@ typedef struct carve_result carve_result; /* an answer with what led to it */
 typedef struct carve_open_options {
     size_t struct_size;
     const char *provider; /* ONNX Runtime's name; "CPUExecutionProvider" by default */
-    int32_t device;       /* the device's number, where a provider has several */
+    int32_t device;       /* the device's number; refused if the provider's have none */
     int32_t threads;      /* for one operator; 0 lets ONNX Runtime choose */
     int32_t sizes_only;   /* 1: compare the files' sizes, not their SHA-256 sums */
     const char *prompts;  /* path of a file made by `carve-export prompt`, or NULL */

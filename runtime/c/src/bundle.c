@@ -147,9 +147,26 @@ static carve_status read_decoder(scope *owner, const cJSON *json, manifest *m) {
     return carve_ok;
 }
 
-/* Refuse decoders whose inputs differ: positions in three dimensions, half precision. */
+/* Read what the bundle computes in, and how its weights and its attention are stored. */
+static carve_status read_types(const cJSON *json, manifest *m) {
+    const char *dtype = "float32", *weights = "float32", *profile;
+    if (json_optional(json, "dtype")) TRY(json_text(json, "dtype", &dtype));
+    if (json_optional(json, "weights")) TRY(json_text(json, "weights", &weights));
+    TRY(json_text(json, "profile", &profile));
+    m->widens = strcmp(weights, "float32") != 0;
+    m->fused = strcmp(profile, "ort") == 0;
+    m->dtype = strcmp(dtype, "float16") == 0 ? F16 : F32;
+    if (m->dtype == F16 || strcmp(dtype, "float32") == 0) return carve_ok;
+    return failure(CARVE_UNSUPPORTED,
+                   "The bundle computes in '%.40s', this library runs float32 and float16. Export "
+                   "the checkpoint with --dtype float16.",
+                   dtype);
+}
+
+/* Refuse decoders whose inputs differ: positions in three dimensions, DeepStack. */
 static carve_status check_decoder_inputs(const cJSON *graph, const manifest *m) {
     const cJSON *inputs, *input;
+    const char *const numbers = m->dtype == F16 ? "float16" : "float32";
     int64_t count = 0;
     bool known = true;
     TRY(json_array(graph, "inputs", &inputs));
@@ -160,7 +177,7 @@ static carve_status check_decoder_inputs(const cJSON *graph, const manifest *m) 
         TRY(json_text(input, "dtype", &dtype));
         TRY(json_array(input, "shape", &shape));
         bool integers = strcmp(name, NAME_ATTENTION_MASK) == 0 || strcmp(name, NAME_POSITION_IDS) == 0;
-        known = known && strcmp(dtype, integers ? "int64" : "float32") == 0 &&
+        known = known && strcmp(dtype, integers ? "int64" : numbers) == 0 &&
                 (!integers || cJSON_GetArraySize(shape) == 2);
         count++;
     }
@@ -231,6 +248,7 @@ carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, ma
                        "the checkpoint again.",
                        path, (long long)version, SCHEMA_VERSION);
     }
+    TRY(read_types(json, m));
     TRY(read_decoder(owner, json, m));
     TRY(read_image(json, m));
     TRY(read_graphs(owner, json, m));

@@ -10,6 +10,7 @@ enum { SHORTEST_SIDE = 2, LONGEST_SIDE = 1 << 20 };
 
 static void release_user(carve_model *model) {
     if (--model->users > 0) return;
+    scope_release(&model->idle.memory);
     scope_release(&model->memory);
     free(model);
 }
@@ -112,7 +113,7 @@ carve_status carve_look(carve_model *model, const carve_image *image, carve_view
 void carve_view_free(carve_view *view) {
     if (!view) return;
     scope_release(&view->general_memory);
-    scope_release(&view->prefix.memory);
+    cache_release(view->model, &view->prefix);
     scope_release(&view->memory);
     release_user(view->model);
     free(view);

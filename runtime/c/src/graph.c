@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <onnxruntime_session_options_config_keys.h>
+
 #include "internal.h"
 
 enum { MOST_DIMENSIONS = 8 };
@@ -34,11 +36,29 @@ static void release_session(void *thing, const void *api) {
 static void release_value(void *thing, const void *api) {
     ((const OrtApi *)api)->ReleaseValue(thing);
 }
+static void release_binding(void *thing, const void *api) {
+    ((const OrtApi *)api)->ReleaseIoBinding(thing);
+}
 static void release_cuda_options(void *thing, const void *api) {
     ((const OrtApi *)api)->ReleaseCUDAProviderOptions(thing);
 }
 
-carve_status runtime_open(scope *owner, runtime *r) {
+static carve_status require_provider(const runtime *r) {
+    char **names;
+    int count;
+    bool available = false;
+    ORT(GetAvailableProviders(&names, &count), CARVE_PROVIDER_ERROR, "Providers are not listed");
+    for (int i = 0; i < count; i++) {
+        available = available || strcmp(names[i], r->provider.name) == 0;
+    }
+    ORT(ReleaseAvailableProviders(names, count), CARVE_PROVIDER_ERROR, "Providers are not listed");
+    if (available) return carve_ok;
+    return failure(CARVE_PROVIDER_ERROR,
+                   "This ONNX Runtime has no %.100s. Use a build that has it, or another provider.",
+                   r->provider.name);
+}
+
+carve_status runtime_open(scope *owner, const carve_open_options *options, runtime *r) {
     r->api = OrtGetApiBase()->GetApi(ORT_API_VERSION);
     if (!r->api) {
         return failure(CARVE_UNSUPPORTED,
@@ -46,78 +66,85 @@ carve_status runtime_open(scope *owner, runtime *r) {
                        "Install a newer one.",
                        OrtGetApiBase()->GetVersionString(), ORT_API_VERSION);
     }
+    r->threads = options->threads;
+    r->device_number = options->device;
+    TRY(provider_find(options, &r->provider));
+    TRY(require_provider(r));
     ORT(CreateEnv(ORT_LOGGING_LEVEL_FATAL, "carve", &r->env), CARVE_RUN_ERROR,
         "ONNX Runtime does not start");
     TRY(scope_own(owner, r->env, release_env, r->api));
-    ORT(CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &r->memory), CARVE_NO_MEMORY,
+    ORT(CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &r->host), CARVE_NO_MEMORY,
         "ONNX Runtime has no memory");
-    return scope_own(owner, r->memory, release_memory_info, r->api);
+    TRY(scope_own(owner, r->host, release_memory_info, r->api));
+    r->device = r->host;
+    if (!r->provider.memory) return carve_ok;
+    ORT(CreateMemoryInfo(r->provider.memory, OrtDeviceAllocator, r->device_number,
+                         OrtMemTypeDefault, &r->device),
+        CARVE_PROVIDER_ERROR, "The provider's memory cannot be named");
+    return scope_own(owner, r->device, release_memory_info, r->api);
 }
 
-static carve_status require_provider(const runtime *r, const char *provider) {
-    char **names;
-    int count;
-    bool available = false;
-    ORT(GetAvailableProviders(&names, &count), CARVE_PROVIDER_ERROR, "Providers are not listed");
-    for (int i = 0; i < count; i++) available = available || strcmp(names[i], provider) == 0;
-    ORT(ReleaseAvailableProviders(names, count), CARVE_PROVIDER_ERROR, "Providers are not listed");
-    if (available) return carve_ok;
-    return failure(CARVE_PROVIDER_ERROR,
-                   "This ONNX Runtime has no %.100s. Use a build that has it, or another provider.",
-                   provider);
-}
-
-static carve_status append_provider(scope *owner, const runtime *r, OrtSessionOptions *session,
-                                    const carve_open_options *options) {
+static carve_status append_provider(scope *owner, const runtime *r, OrtSessionOptions *session) {
     static const char suffix[] = "ExecutionProvider";
-    const char *const key = "device_id";
-    char device[16], name[64];
-    const char *const value = device;
-    TRY(require_provider(r, options->provider));
-    snprintf(device, sizeof device, "%d", (int)options->device);
-    if (strcmp(options->provider, "CUDAExecutionProvider") == 0) {
+    const char *full = r->provider.name;
+    char name[64];
+    provider_setting given;
+    provider_options(&r->provider, r->device_number, &given);
+    if (strcmp(full, "CUDAExecutionProvider") == 0) {
         OrtCUDAProviderOptionsV2 *cuda;
         ORT(CreateCUDAProviderOptions(&cuda), CARVE_PROVIDER_ERROR, "CUDA cannot be used");
         TRY(scope_own(owner, cuda, release_cuda_options, r->api));
-        ORT(UpdateCUDAProviderOptions(cuda, &key, &value, 1), CARVE_PROVIDER_ERROR,
-            "CUDA refuses the device");
+        ORT(UpdateCUDAProviderOptions(cuda, given.keys, given.values, given.count),
+            CARVE_PROVIDER_ERROR, "CUDA refuses its options");
         ORT(SessionOptionsAppendExecutionProvider_CUDA_V2(session, cuda), CARVE_PROVIDER_ERROR,
             "CUDA cannot be started");
         return carve_ok;
     }
-    /* The general function takes short names, and refuses a device where there is only one. */
-    size_t length = strlen(options->provider);
+    /* The general function takes short names. */
+    size_t length = strlen(full);
     if (length > sizeof suffix - 1 && length - (sizeof suffix - 1) < sizeof name &&
-        strcmp(options->provider + length - (sizeof suffix - 1), suffix) == 0) {
+        strcmp(full + length - (sizeof suffix - 1), suffix) == 0) {
         length -= sizeof suffix - 1;
     }
-    snprintf(name, sizeof name, "%.*s", (int)length, options->provider);
-    ORT(SessionOptionsAppendExecutionProvider(session, name, &key, &value, options->device ? 1 : 0),
+    snprintf(name, sizeof name, "%.*s", (int)length, full);
+    ORT(SessionOptionsAppendExecutionProvider(session, name, given.keys, given.values, given.count),
         CARVE_PROVIDER_ERROR, "The provider cannot be started");
     return carve_ok;
 }
 
-carve_status session_open(scope *owner, const runtime *r, const char *path,
-                          const carve_open_options *options, OrtSession **out) {
+carve_status session_open(scope *owner, const runtime *r, const char *path, bool on_provider,
+                          bool widens, OrtSession **out) {
     OrtSessionOptions *session;
     ORT(CreateSessionOptions(&session), CARVE_NO_MEMORY, "ONNX Runtime has no memory");
     TRY(scope_own(owner, session, release_session_options, r->api));
-    if (options->threads > 0) {
-        ORT(SetIntraOpNumThreads(session, options->threads), CARVE_SETTINGS_ERROR, "threads");
+    if (r->threads > 0) {
+        ORT(SetIntraOpNumThreads(session, r->threads), CARVE_SETTINGS_ERROR, "threads");
     }
-    if (options->provider && strcmp(options->provider, cpu) != 0) {
-        TRY(append_provider(owner, r, session, options));
+    if (widens) { /* else every widened weight would be held in memory */
+        ORT(AddSessionConfigEntry(session, kOrtSessionOptionsDisableSpecifiedOptimizers,
+                                  "ConstantFolding"), CARVE_RUN_ERROR, "Optimizers");
+        ORT(SetSessionGraphOptimizationLevel(session, ORT_ENABLE_BASIC), CARVE_RUN_ERROR,
+            "Optimizers");
+    }
+    if (on_provider && r->provider.memory) { /* else room is reserved in powers of two */
+        ORT(AddSessionConfigEntry(session, kOrtSessionOptionsUseDeviceAllocatorForInitializers,
+                                  "1"), CARVE_RUN_ERROR, "Weights");
+    }
+    if (on_provider && strcmp(r->provider.name, cpu) != 0) {
+        TRY(append_provider(owner, r, session));
     }
     ORT(CreateSession(r->env, path, session, out), CARVE_BUNDLE_ERROR, path);
     return scope_own(owner, *out, release_session, r->api);
 }
 
-static size_t element_size(ONNXTensorElementDataType type) {
+size_t element_size(ONNXTensorElementDataType type) {
     switch (type) {
-        case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8:
-        case ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL:
+        case U8:
+        case BOOL:
             return 1;
-        case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT:
+        case F16: /* computed with by the graphs alone */
+            return sizeof(uint16_t);
+        case F32:
             return sizeof(float);
         default: /* int64 and double: no other type is used */
             return sizeof(int64_t);
@@ -128,29 +155,62 @@ carve_status tensor_over(scope *owner, const runtime *r, ONNXTensorElementDataTy
                          const void *data, const int64_t *shape, size_t rank, OrtValue **out) {
     size_t bytes = element_size(type);
     for (size_t i = 0; i < rank; i++) bytes *= (size_t)shape[i];
-    ORT(CreateTensorWithDataAsOrtValue(r->memory, (void *)data, bytes, shape, rank, type, out),
+    ORT(CreateTensorWithDataAsOrtValue(r->host, (void *)data, bytes, shape, rank, type, out),
         CARVE_RUN_ERROR, "A tensor cannot be made");
     return scope_own(owner, *out, release_value, r->api);
 }
 
-carve_status session_run(scope *owner, const runtime *r, OrtSession *session, const char *name,
-                         const feed *feeds, size_t feed_count, const char *const *outputs,
-                         OrtValue **values, size_t output_count) {
-    const char **names = scope_alloc(owner, feed_count, sizeof *names);
-    const OrtValue **inputs = scope_alloc(owner, feed_count, sizeof *inputs);
-    if (!names || !inputs) return no_memory();
-    for (size_t i = 0; i < feed_count; i++) {
-        names[i] = feeds[i].name;
-        inputs[i] = feeds[i].value;
+static carve_status bind_outputs(const runtime *r, OrtIoBinding *binding, const outputs *expected) {
+    for (size_t i = 0; i < expected->count; i++) {
+        const char *name = expected->names[i];
+        bool stays = i >= expected->on_host;
+        if (stays && expected->present) {
+            ORT(BindOutput(binding, name, expected->present[i - expected->on_host]),
+                CARVE_RUN_ERROR, name);
+        } else {
+            ORT(BindOutputToDevice(binding, name, stays ? r->device : r->host), CARVE_RUN_ERROR,
+                name);
+        }
     }
-    for (size_t i = 0; i < output_count; i++) values[i] = NULL;
-    ORT(Run(session, NULL, names, inputs, feed_count, outputs, output_count, values),
-        CARVE_RUN_ERROR, name);
+    return carve_ok;
+}
+
+/* Make the owner own what came out. */
+static carve_status bound_outputs(scope *owner, const runtime *r, const OrtIoBinding *binding,
+                                  OrtValue **values) {
+    OrtAllocator *allocator;
+    OrtValue **bound;
+    size_t count;
     carve_status status = carve_ok;
-    for (size_t i = 0; i < output_count; i++) {
+    ORT(GetAllocatorWithDefaultOptions(&allocator), CARVE_RUN_ERROR, "Outputs");
+    ORT(GetBoundOutputValues(binding, allocator, &bound, &count), CARVE_RUN_ERROR, "Outputs");
+    for (size_t i = 0; i < count; i++) {
+        values[i] = bound[i];
         carve_status owned = scope_own(owner, values[i], release_value, r->api);
         if (owned.code != CARVE_OK) status = owned;
     }
+    ORT(AllocatorFree(allocator, bound), CARVE_RUN_ERROR, "Outputs");
+    return status;
+}
+
+carve_status session_run(scope *owner, const runtime *r, OrtSession *session, const char *name,
+                         const feed *feeds, size_t feed_count, const outputs *expected,
+                         OrtValue **values) {
+    scope temporary = {NULL};
+    OrtIoBinding *binding;
+    ORT(CreateIoBinding(session, &binding), CARVE_NO_MEMORY, name);
+    TRY(scope_own(&temporary, binding, release_binding, r->api));
+    carve_status status = bind_outputs(r, binding, expected);
+    for (size_t i = 0; i < feed_count && status.code == CARVE_OK; i++) {
+        status = convert(r->api, r->api->BindInput(binding, feeds[i].name, feeds[i].value),
+                         CARVE_RUN_ERROR, feeds[i].name);
+    }
+    if (status.code == CARVE_OK) {
+        status = convert(r->api, r->api->RunWithBinding(session, NULL, binding), CARVE_RUN_ERROR,
+                         name);
+    }
+    if (status.code == CARVE_OK) status = bound_outputs(owner, r, binding, values);
+    scope_release(&temporary);
     return status;
 }
 

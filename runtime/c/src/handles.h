@@ -8,6 +8,17 @@
 /* Outputs of the decoder; the caches follow these. */
 enum { OUTPUT_LOGITS, OUTPUT_LAST_ROW, OUTPUT_PRESENT };
 
+/* A key/value cache. Buffers have a capacity: a run writes behind what it continues, the longer
+ * cache shares them, and going back to the shorter one rewinds. Without a capacity each run makes
+ * new values. */
+typedef struct cache {
+    scope memory;
+    OrtValue **values;
+    int64_t length;   /* positions that are filled */
+    int64_t capacity; /* positions that fit, or 0 */
+    bool zeros;       /* not written yet: zeros on the host, in place of buffers */
+} cache;
+
 struct carve_model {
     scope memory;
     int users; /* the caller and the views */
@@ -15,23 +26,18 @@ struct carve_model {
     runtime ort;
     tokenizer *text;
     OrtSession *sessions[GRAPH_COUNT];
+    bool in_place;             /* the decoder appends to the caches that it is given */
     size_t cache_count;        /* tensors of a key/value cache */
     const char **past_names;   /* of the caches that go into the decoder */
     const char **output_names; /* of everything that comes out of it */
+    cache idle;                /* buffers that no view uses, for the next one */
 };
 
 /* An image behind the vision encoder. */
 typedef struct encoded_image {
-    const float *features; /* image tokens * hidden */
+    const void *features; /* image tokens * hidden, of the manifest's dtype */
     double window[4];      /* the part of the image that the tokens cover: x0, y0, x1, y1 */
 } encoded_image;
-
-/* A key/value cache, and how many positions it holds. */
-typedef struct cache {
-    scope memory;
-    const OrtValue **values;
-    int64_t length;
-} cache;
 
 /* One greedy answer. */
 typedef struct pass {
@@ -74,20 +80,25 @@ carve_status encode_image(scope *owner, const carve_model *model, const uint8_t 
 /* Refuse a question that does not fit into the model's context, before any graph runs. */
 carve_status check_context_budget(const carve_model *model, const prompt *p, const char *text,
                                   int32_t max_new_tokens);
-/* Embeddings of ids, copied to out (count * hidden). */
-carve_status embed_ids(const carve_model *model, const int64_t *ids, size_t count, float *out);
+/* Positions of segments first .. stop - 1 without texts. */
+size_t count_fixed(const manifest *m, const prompt *p, size_t first, size_t stop);
+/* Embeddings of ids, copied to out (count * hidden, of the manifest's dtype). */
+carve_status embed_ids(const carve_model *model, const int64_t *ids, size_t count, void *out);
 /* Embeddings of segments first .. stop - 1; images[i] are the features of image i. */
 carve_status embed_prompt(scope *owner, const carve_model *model, const prompt *p, size_t first,
-                          size_t stop, const char *text, const float *const images[2],
-                          float **out, int64_t *length);
+                          size_t stop, const char *text, const void *const images[2], void **out,
+                          int64_t *length);
 
 /* ---- decoder.c ---- */
 
-/* Run the prompt up to and including the first image. */
-carve_status prefill(const carve_model *model, const float *features, cache *out);
-/* Answer greedily after the prefix; images[i] are the features of image i. */
-carve_status generate(scope *owner, const carve_model *model, const cache *prefix, const prompt *p,
-                      const char *text, const float *const images[2], int32_t max_new_tokens,
+/* Run the prompt up to and including the first image; out is empty. */
+carve_status prefill(carve_model *model, const void *features, cache *out);
+/* Release a cache; the model keeps its buffers for the next one. */
+void cache_release(carve_model *model, cache *used);
+/* Answer greedily after the prefix, whose buffers may be replaced by larger ones; images[i] are the
+ * features of image i. */
+carve_status generate(scope *owner, carve_model *model, cache *prefix, const prompt *p,
+                      const char *text, const void *const images[2], int32_t max_new_tokens,
                       pass *out);
 
 /* ---- settings.c ---- */

@@ -88,6 +88,9 @@ typedef struct manifest {
     const int64_t *eos;
     size_t eos_count;
     int64_t image_token;
+    ONNXTensorElementDataType dtype; /* of embeddings, image features and caches */
+    bool fused;                      /* the profile `ort`: GroupQueryAttention */
+    bool widens;                     /* matrices are stored in half precision, computed in float32 */
     carve_ask_options defaults;
 } manifest;
 
@@ -109,8 +112,33 @@ carve_status tokenizer_encode(scope *owner, const tokenizer *t, const char *text
 carve_status tokenizer_decode(scope *owner, const tokenizer *t, const int64_t *ids, size_t count,
                               const char **text);
 
+/* ---- provider.c: who runs the graphs ---- */
+
+enum { MOST_PROVIDER_OPTIONS = 3 };
+
+typedef struct provider {
+    const char *name;   /* ONNX Runtime's; the caller's text if it is not in provider_table.h */
+    const char *device; /* the option that names the device, or NULL */
+    const char *first;  /* the device that is taken where they are not numbered, or NULL */
+    const char *memory; /* where outputs can stay; NULL: on the host */
+    bool appends_float32, appends_float16; /* to the caches that it is given, in place */
+    const char *fixed[2 * MOST_PROVIDER_OPTIONS - 1]; /* key, value, ..., NULL */
+} provider;
+
+typedef struct provider_setting {
+    const char *keys[MOST_PROVIDER_OPTIONS], *values[MOST_PROVIDER_OPTIONS];
+    size_t count;
+    char number[16]; /* of the device */
+} provider_setting;
+
+/* The provider that the options name; the CPU if they name none. */
+carve_status provider_find(const carve_open_options *options, provider *out);
+/* Its options, the device's number among them; they point into the result. */
+void provider_options(const provider *p, int32_t device, provider_setting *out);
+
 /* ---- graph.c: ONNX Runtime ---- */
 
+#define F16 ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16
 #define F32 ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
 #define F64 ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE
 #define I64 ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64
@@ -120,7 +148,10 @@ carve_status tokenizer_decode(scope *owner, const tokenizer *t, const int64_t *i
 typedef struct runtime {
     const OrtApi *api;
     OrtEnv *env;
-    OrtMemoryInfo *memory;
+    OrtMemoryInfo *host, *device; /* memory; the same on a CPU */
+    provider provider;            /* of the model's graphs */
+    int32_t device_number;
+    int32_t threads;
 } runtime;
 
 typedef struct feed {
@@ -128,16 +159,26 @@ typedef struct feed {
     const OrtValue *value;
 } feed;
 
-carve_status runtime_open(scope *owner, runtime *out);
-carve_status session_open(scope *owner, const runtime *r, const char *path,
-                          const carve_open_options *options, OrtSession **out);
+/* What a run returns, and where. */
+typedef struct outputs {
+    const char *const *names;
+    size_t count;
+    size_t on_host;           /* this many come to the host, those behind them stay on the device */
+    OrtValue *const *present; /* what those are written into, or NULL for new values */
+} outputs;
+
+carve_status runtime_open(scope *owner, const carve_open_options *options, runtime *out);
+/* Load a graph, on the provider or on the CPU; it may widen its weights. */
+carve_status session_open(scope *owner, const runtime *r, const char *path, bool on_provider,
+                          bool widens, OrtSession **out);
+size_t element_size(ONNXTensorElementDataType type);
 /* A tensor that uses memory without copying it: the memory must outlive it. */
 carve_status tensor_over(scope *owner, const runtime *r, ONNXTensorElementDataType type,
                          const void *data, const int64_t *shape, size_t rank, OrtValue **out);
 carve_status session_run(scope *owner, const runtime *r, OrtSession *session, const char *name,
-                         const feed *feeds, size_t feed_count, const char *const *outputs,
-                         OrtValue **values, size_t output_count);
-/* A tensor's data, after checking type and shape; a negative size is filled in. */
+                         const feed *feeds, size_t feed_count, const outputs *expected,
+                         OrtValue **values);
+/* The data of a tensor on the host, after checking type and shape; a negative size is filled in. */
 carve_status tensor_read(const runtime *r, const OrtValue *value, const char *name,
                          ONNXTensorElementDataType type, int64_t *shape, size_t rank,
                          const void **data);

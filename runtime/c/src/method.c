@@ -23,9 +23,9 @@ static carve_status question_text(scope *owner, const manifest *m, const char *q
 
 /* The general instruction's attention of at least `steps` steps, unless its answer is shorter. */
 static carve_status general_attention(carve_view *view, size_t steps) {
-    const carve_model *model = view->model;
+    carve_model *model = view->model;
     const prompt *single = &model->bundle.single;
-    const float *const images[2] = {view->encoded.features, NULL};
+    const void *const images[2] = {view->encoded.features, NULL};
     const char *text = NULL;
     if (view->general_limit >= steps) return carve_ok;
     view->general_limit = 0;
@@ -39,33 +39,33 @@ static carve_status general_attention(carve_view *view, size_t steps) {
 }
 
 /* Ask again, about the pair or about the refined image alone. */
-static carve_status final_pass(scope *temporary, const carve_view *view, const char *text,
+static carve_status final_pass(scope *temporary, carve_view *view, const char *text,
                                const carve_ask_options *o, carve_result *result, pass *out) {
-    const carve_model *model = view->model;
+    carve_model *model = view->model;
     const carve_reading *r = &result->reading;
     encoded_image refined;
     TRY(encode_image(temporary, model, r->refined, r->refined_height, r->refined_width, &refined));
     if (o->final_prompt == CARVE_FINAL_PAIR) {
-        const float *const images[2] = {view->encoded.features, refined.features};
+        const void *const images[2] = {view->encoded.features, refined.features};
         return generate(&result->memory, model, &view->prefix, &model->bundle.pair, text, images,
                         o->max_new_tokens, out);
     }
-    const float *const images[2] = {refined.features, NULL};
-    cache prefix = {{NULL}, NULL, 0};
+    const void *const images[2] = {refined.features, NULL};
+    cache prefix = {.capacity = 0};
     carve_status status = prefill(model, refined.features, &prefix);
     if (status.code == CARVE_OK) {
         status = generate(&result->memory, model, &prefix, &model->bundle.single, text, images,
                           o->max_new_tokens, out);
     }
-    scope_release(&prefix.memory);
+    cache_release(model, &prefix);
     return status;
 }
 
 /* The pass of one plain answer, and its text. */
-static carve_status plain_pass(const carve_view *view, const char *text, int32_t max_new_tokens,
+static carve_status plain_pass(carve_view *view, const char *text, int32_t max_new_tokens,
                                carve_result *result, pass *out, const char **answer) {
-    const carve_model *model = view->model;
-    const float *const images[2] = {view->encoded.features, NULL};
+    carve_model *model = view->model;
+    const void *const images[2] = {view->encoded.features, NULL};
     TRY(generate(&result->memory, model, &view->prefix, &model->bundle.single, text, images,
                  max_new_tokens, out));
     return tokenizer_decode(&result->memory, model->text, out->ids, out->id_count, answer);

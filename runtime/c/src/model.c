@@ -30,14 +30,17 @@ static carve_status name_decoder_tensors(carve_model *model) {
     return cache_names(owner, NAME_PRESENT_PREFIX, count, model->output_names + OUTPUT_PRESENT);
 }
 
-static carve_status open_graphs(carve_model *model, const carve_open_options *options) {
-    carve_open_options on_cpu = *options;
-    on_cpu.provider = NULL;
+static carve_status open_graphs(carve_model *model) {
+    const manifest *m = &model->bundle;
+    const provider *p = &model->ort.provider;
+    model->in_place = m->fused && (m->dtype == F16 ? p->appends_float16 : p->appends_float32);
     for (int i = 0; i < GRAPH_COUNT; i++) {
-        /* The steps around the model are in double precision and integers: work for the CPU. */
-        bool is_model = i == GRAPH_VISION || i == GRAPH_EMBED || i == GRAPH_DECODER;
-        TRY(session_open(&model->memory, &model->ort, model->bundle.graphs[i],
-                         is_model ? options : &on_cpu, &model->sessions[i]));
+        /* The steps around the model are in double precision and integers, and embeddings are only
+         * looked up: work for the CPU. */
+        bool on_provider = i == GRAPH_VISION || i == GRAPH_DECODER;
+        bool widens = m->widens && (on_provider || i == GRAPH_EMBED);
+        TRY(session_open(&model->memory, &model->ort, m->graphs[i], on_provider, widens,
+                         &model->sessions[i]));
     }
     return carve_ok;
 }
@@ -47,7 +50,7 @@ carve_status model_open(carve_model *model, const char *folder,
     scope *owner = &model->memory;
     TRY(manifest_open(owner, folder, options->sizes_only == 1, &model->bundle));
     TRY(tokenizer_open(owner, &model->bundle, options->prompts, &model->text));
-    TRY(runtime_open(owner, &model->ort));
-    TRY(open_graphs(model, options));
+    TRY(runtime_open(owner, options, &model->ort));
+    TRY(open_graphs(model));
     return name_decoder_tensors(model);
 }

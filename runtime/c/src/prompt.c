@@ -56,8 +56,19 @@ carve_status check_context_budget(const carve_model *model, const prompt *p, con
                    (long long)length, (int)max_new_tokens, (long long)limit);
 }
 
-carve_status embed_ids(const carve_model *model, const int64_t *ids, size_t count, float *out) {
-    static const char *const outputs[] = {NAME_INPUTS_EMBEDS};
+size_t count_fixed(const manifest *m, const prompt *p, size_t first, size_t stop) {
+    size_t count = 0;
+    for (size_t i = first; i < stop; i++) {
+        const segment *s = &p->segments[i];
+        count += segment_is_image(s) ? (size_t)image_tokens(m) : s->count;
+    }
+    return count;
+}
+
+carve_status embed_ids(const carve_model *model, const int64_t *ids, size_t count, void *out) {
+    static const char *const names[] = {NAME_INPUTS_EMBEDS};
+    const outputs expected = {names, 1, 1, NULL};
+    const ONNXTensorElementDataType dtype = model->bundle.dtype;
     const runtime *ort = &model->ort;
     const int64_t hidden = model->bundle.hidden_size, shape[] = {1, (int64_t)count};
     int64_t embeds_shape[] = {1, (int64_t)count, hidden};
@@ -69,20 +80,20 @@ carve_status embed_ids(const carve_model *model, const int64_t *ids, size_t coun
     if (status.code == CARVE_OK) {
         const feed ids_feed = {NAME_INPUT_IDS, input};
         status = session_run(&temporary, ort, model->sessions[GRAPH_EMBED], NAME_EMBED_TOKENS,
-                             &ids_feed, 1, outputs, &output, 1);
+                             &ids_feed, 1, &expected, &output);
     }
     if (status.code == CARVE_OK) {
-        status = tensor_read(ort, output, NAME_INPUTS_EMBEDS, F32, embeds_shape, 3, &data);
+        status = tensor_read(ort, output, NAME_INPUTS_EMBEDS, dtype, embeds_shape, 3, &data);
     }
-    if (status.code == CARVE_OK) memcpy(out, data, count * (size_t)hidden * sizeof *out);
+    if (status.code == CARVE_OK) memcpy(out, data, count * (size_t)hidden * element_size(dtype));
     scope_release(&temporary);
     return status;
 }
 
 carve_status embed_prompt(scope *owner, const carve_model *model, const prompt *p, size_t first,
-                          size_t stop, const char *text, const float *const images[2],
-                          float **out, int64_t *length) {
-    const size_t hidden = (size_t)model->bundle.hidden_size;
+                          size_t stop, const char *text, const void *const images[2], void **out,
+                          int64_t *length) {
+    const size_t row = (size_t)model->bundle.hidden_size * element_size(model->bundle.dtype);
     const int64_t **ids = scope_alloc(owner, stop - first, sizeof *ids);
     size_t *counts = scope_alloc(owner, stop - first, sizeof *counts), total = 0, at = 0;
     if (!ids || !counts) return no_memory();
@@ -90,15 +101,14 @@ carve_status embed_prompt(scope *owner, const carve_model *model, const prompt *
         TRY(segment_ids(owner, model, &p->segments[i], text, &ids[i - first], &counts[i - first]));
         total += counts[i - first];
     }
-    *out = scope_alloc(owner, total * hidden, sizeof **out);
-    if (!*out) return no_memory();
+    unsigned char *to = *out = scope_alloc(owner, total, row);
+    if (!to) return no_memory();
     for (size_t i = first; i < stop; at += counts[i - first], i++) {
         const segment *s = &p->segments[i];
         if (segment_is_image(s)) {
-            memcpy(*out + at * hidden, images[s->image],
-                   counts[i - first] * hidden * sizeof **out);
+            memcpy(to + at * row, images[s->image], counts[i - first] * row);
         } else {
-            TRY(embed_ids(model, ids[i - first], counts[i - first], *out + at * hidden));
+            TRY(embed_ids(model, ids[i - first], counts[i - first], to + at * row));
         }
     }
     *length = (int64_t)total;

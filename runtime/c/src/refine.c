@@ -122,11 +122,12 @@ carve_status refine(scope *temporary, const carve_view *view, const pass *questi
                         inputs[i].rank, &value));
         feeds[i] = (feed){inputs[i].name, value};
     }
+    const outputs expected = {refine_outputs, REFINE_OUTPUTS, REFINE_OUTPUTS, NULL};
     OrtValue *values[REFINE_OUTPUTS];
     for (bool derived = o->mask_top_p != CARVE_AUTO;; derived = true) {
         scope *owner = derived ? &result->memory : temporary;
         TRY(session_run(owner, ort, model->sessions[GRAPH_REFINE], NAME_CARVE_REFINE, feeds, FEEDS,
-                        refine_outputs, values, REFINE_OUTPUTS));
+                        &expected, values));
         TRY(read_refined(view, values, result));
         if (derived) return carve_ok;
         /* The feed points to this number: the graph runs again with it. */
