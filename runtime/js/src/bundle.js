@@ -95,12 +95,28 @@ export function sharedPrefixLength({ single, pair }) {
   return start.length;
 }
 
-/** Refuse decoders whose inputs differ: positions in three dimensions, half precision. */
-function ensureDecoderInputs({ graphs, decoder }) {
+/** What a bundle computes in: the arrays that hold it. Half precision is passed on, not read. */
+const ARRAYS = { float32: Float32Array, float16: Uint16Array };
+
+/** The type of embeddings, image features and caches. */
+export const dtypeOf = ({ dtype }) => dtype ?? "float32";
+
+/** Return an empty array of that type. */
+export const noNumbers = (dtype) => new ARRAYS[dtype](0);
+
+/** Refuse decoders whose inputs differ: another type, positions in three dimensions, DeepStack. */
+function ensureDecoderInputs({ dtype, graphs, decoder }) {
+  const numbers = dtypeOf({ dtype });
+  ensure(
+    Object.hasOwn(ARRAYS, numbers),
+    "unsupported",
+    `The bundle computes in '${numbers}', this library runs float32 and float16. Export the ` +
+      "checkpoint with --dtype float16.",
+  );
   const inputs = graphs[GRAPHS.decoder].inputs ?? [];
   const integers = [format.ATTENTION_MASK, format.POSITION_IDS];
   const known = inputs.every(({ name, dtype, shape }) =>
-    integers.includes(name) ? dtype === "int64" && shape.length === 2 : dtype === "float32",
+    integers.includes(name) ? dtype === "int64" && shape.length === 2 : dtype === numbers,
   );
   ensure(
     known && inputs.length === 3 + 2 * decoder.layers,

@@ -1,5 +1,5 @@
 /** A bundle's model: encode images, run the shared prefix, answer greedily over a key/value cache. */
-import { sharedPrefixLength } from "./bundle.js";
+import { dtypeOf, noNumbers, sharedPrefixLength } from "./bundle.js";
 import * as format from "./bundle_format.js";
 import { ensure } from "./errors.js";
 import { questionText } from "./text.js";
@@ -7,6 +7,7 @@ import { questionText } from "./text.js";
 /** Prompts are lists of parts: token ids, or the index of an image. */
 export class Model {
   #prefixLength;
+  #dtype;
 
   /**
    * @param parts `manifest`, `settings` (the defaults), `text` (a Text) and `graphs` (a Graphs).
@@ -14,6 +15,7 @@ export class Model {
   constructor({ manifest, settings, text, graphs }) {
     Object.assign(this, { manifest, settings, text, graphs });
     this.#prefixLength = sharedPrefixLength(manifest.prompts);
+    this.#dtype = dtypeOf(manifest);
   }
 
   get #tokens() {
@@ -137,7 +139,8 @@ export class Model {
     const values = {};
     for (let layer = 0; layer < layers; layer++) {
       for (const kind of ["key", "value"]) {
-        values[`${layer}.${kind}`] = this.graphs.tensor("float32", new Float32Array(0), dims);
+        const nothing = noNumbers(this.#dtype);
+        values[`${layer}.${kind}`] = this.graphs.tensor(this.#dtype, nothing, dims);
       }
     }
     return { values, length: 0 };
@@ -149,7 +152,7 @@ export class Model {
     const length = cache.length + count;
     const positions = Array.from({ length: count }, (_, i) => cache.length + i);
     const feeds = {
-      [format.INPUTS_EMBEDS]: this.graphs.tensor("float32", embeds, [1, count, this.#hidden]),
+      [format.INPUTS_EMBEDS]: this.graphs.tensor(this.#dtype, embeds, [1, count, this.#hidden]),
       [format.ATTENTION_MASK]: this.#integers(new Array(length).fill(1)),
       [format.POSITION_IDS]: this.#integers(positions),
     };
@@ -184,8 +187,10 @@ function indexOfLargest(values) {
   return best;
 }
 
+/** Join arrays of one kind. */
 function concatenated(arrays) {
-  const all = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0));
+  const [{ constructor: Numbers }] = arrays;
+  const all = new Numbers(arrays.reduce((sum, array) => sum + array.length, 0));
   let at = 0;
   for (const array of arrays) {
     all.set(array, at);

@@ -82,6 +82,16 @@ const damage = {
     "unsupported",
     /of the kind 'native'/,
   ],
+  bfloat16: [
+    () => edited((manifest) => (manifest.dtype = "bfloat16")),
+    "unsupported",
+    /computes in 'bfloat16'/,
+  ],
+  "caches of another type": [
+    () => edited((manifest) => (manifest.dtype = "float16")),
+    "unsupported",
+    /inputs that this library does not feed/,
+  ],
   "no grid": [() => edited(({ image }) => delete image.grid), "bundle", /no grid/],
   "an adaptive default": [
     () => edited(({ defaults }) => (defaults.adaptive = true)),
