@@ -27,11 +27,12 @@ function compare(result, expected) {
 
 function compareRefinement(result, expected) {
   compareMasks(result.mask, expected.mask);
-  compareSaliency(result.saliency, expected.saliency);
+  compareSaliency(result.saliency, expected.saliency, expected.exact ? 1e-4 : 1e-2);
   assert.deepEqual(result.bbox, expected.bbox);
   assert.equal(result.refinedLimited, expected.refined_limited);
   const { data, width, height } = result.refinedImage;
   assert.deepEqual([width, height], expected.refined_size);
+  if (!expected.exact) return; // a mask may end a pixel earlier or later
   assert.ok(Buffer.from(data).equals(Buffer.from(bytes(expected.refined))), "refined image");
 }
 

@@ -11,7 +11,6 @@ export const bytes = (name) => new Uint8Array(readFileSync(join(folder, name)));
 export const floats = (name) => new Float64Array(bytes(name).buffer);
 
 const IOU = 0.99;
-const RELATIVE = 1e-4;
 
 /** The same mask, except for a hundredth of its pixels. */
 export function compareMasks(actual, name) {
@@ -26,14 +25,14 @@ export function compareMasks(actual, name) {
   assert.ok(both / either >= IOU, `masks: ${both} / ${either}`);
 }
 
-/** The same saliency; NaN where Python's is, and nowhere else. */
-export function compareSaliency(actual, name) {
+/** The same saliency, up to a relative difference; NaN where Python's is, and nowhere else. */
+export function compareSaliency(actual, name, relative) {
   const expected = floats(name);
   assert.equal(actual.length, expected.length);
   for (let i = 0; i < expected.length; i++) {
     const close = Number.isNaN(expected[i])
       ? Number.isNaN(actual[i])
-      : Math.abs(actual[i] - expected[i]) <= RELATIVE * Math.abs(expected[i]);
+      : Math.abs(actual[i] - expected[i]) <= relative * Math.abs(expected[i]);
     assert.ok(close, `saliency ${i}: ${actual[i]}, expected ${expected[i]}`);
   }
 }
