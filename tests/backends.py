@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from carve_export.tensorrt.build import EngineOptions, build_engines
 from carve_export.tensorrt.builder import BuildOptions
 from carve_runtime.backends.protocol import BackendSettings
+from carve_runtime.backends.providers import PROVIDERS
 from carve_runtime.backends.tensorrt.cuda import compute_capability
 
 #: By name; those on a GPU have not been run yet.
@@ -43,3 +45,13 @@ def session(name: str, bundle: Path) -> BackendSettings:
         build_engines(bundle, engines, options)
         return BackendSettings(backend="tensorrt", engines=engines)
     return (CPU_SESSIONS | GPU_SESSIONS)[name]
+
+
+def take_the_cpu_for_a_device(monkeypatch: pytest.MonkeyPatch, **provider: Any) -> None:
+    """Let graphs on the CPU go the way of those on a device, whose memory is the host's.
+
+    Args:
+        monkeypatch: pytest's.
+        **provider: other fields of :class:`carve_runtime.backends.providers.Provider`.
+    """
+    monkeypatch.setitem(PROVIDERS, "cpu", replace(PROVIDERS["cpu"], memory="cpu", **provider))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from itertools import chain, repeat
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from carve_models.errors import (
 )
 from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.interface import require_tensors
-from carve_runtime.backends.ort_binding import DTYPES, OrtBoundRun, OrtRow
+from carve_runtime.backends.ort_values import DTYPES, OrtBoundRun, OrtBuffer, OrtRow, in_turn
 from carve_runtime.backends.protocol import (
     Array,
     BackendSettings,
@@ -42,8 +42,6 @@ _CAPTURE = "gpu_graph_id"
 _NO_CAPTURE = -1
 #: ONNX Runtime keeps every recording until the session ends; more runs than these go unrecorded.
 _MOST_CAPTURES = 32
-
-_Result = TypeVar("_Result")
 
 
 def import_onnxruntime() -> ModuleType:
@@ -68,12 +66,7 @@ def load_graph(bundle: Bundle, name: str, settings: BackendSettings) -> GraphRun
 
 
 class OrtGraph:
-    """A graph in ONNX Runtime; its values are ``OrtValue``.
-
-    Where runs are captured as CUDA graphs, all of them take turns in one thread. A replay uses the
-    working memory that it was recorded with, which another run may have been given meanwhile; and
-    ONNX Runtime keeps what it has recorded for each thread apart.
-    """
+    """A graph in ONNX Runtime; its values are those of :mod:`carve_runtime.backends.ort_values`."""
 
     def __init__(self, bundle: Bundle, name: str, settings: BackendSettings) -> None:
         self._ort = import_onnxruntime()
@@ -82,9 +75,8 @@ class OrtGraph:
         self._device = settings.device_number() if self._provider.memory else 0
         appends = name in names.DECODERS and bundle.manifest.profile == "ort"
         self._appends = appends and bundle.manifest.dtype in self._provider.appends
-        captures = self._appends and settings.cuda_graph and bool(self._provider.capture)
-        self._turns = ThreadPoolExecutor(1, f"carve {name}") if captures else None
-        self._captures = iter(range(1, _MOST_CAPTURES + 1))
+        self._records = self._appends and settings.cuda_graph and bool(self._provider.capture)
+        self._captures = chain(range(1, _MOST_CAPTURES + 1), repeat(None))
         options = self._ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         if settings.threads is not None:
@@ -100,8 +92,9 @@ class OrtGraph:
         providers = self._choose(options, settings)
         path = bundle.path(self.spec.file)
         try:
-            self._session = self._ort.InferenceSession(
-                os.fspath(path), options, providers=providers
+            self._session = in_turn(
+                lambda: self._ort.InferenceSession(os.fspath(path), options, providers=providers),
+                on_device=self.on_device,
             )
         except Exception as error:  # ONNX Runtime's own classes derive from Exception only
             raise self._unloadable(path, error) from error
@@ -145,75 +138,86 @@ class OrtGraph:
         keep: Collection[str] = (),
     ) -> dict[str, Value]:
         """See :class:`GraphRunner`."""
-        into, outputs = dict(into or {}), [tensor.name for tensor in self.spec.outputs]
+        values: dict[str, Any] = {name: self.value(feed) for name, feed in feeds.items()}
+        targets: dict[str, Any] = dict(into or {})
+        kept = set(keep) - set(targets) if self.on_device else set()
 
-        def run() -> list[Value]:
+        def run() -> list[Any]:
             binding = self._session.io_binding()
-            for name, feed in feeds.items():
-                value = self.value(feed)
-                if isinstance(value, OrtRow):
-                    binding.bind_input(name, *value.place)
+            for name, value in values.items():
+                value.bind_input(binding, name)
+            for tensor in self.spec.outputs:
+                if tensor.name in targets:
+                    targets[tensor.name].bind_output(binding, tensor.name)
+                elif tensor.name in kept:
+                    binding.bind_output(tensor.name, self._provider.memory, self._device)
                 else:
-                    binding.bind_ortvalue_input(name, value)
-            for name in outputs:
-                target = into.get(name)
-                if isinstance(target, OrtRow):
-                    binding.bind_output(name, *target.place)
-                elif target is not None:
-                    binding.bind_ortvalue_output(name, target)
-                elif name in keep and self._provider.memory is not None:
-                    binding.bind_output(name, self._provider.memory, self._device)
-                else:
-                    binding.bind_output(name)
+                    binding.bind_output(tensor.name)
             self._execute(binding)
-            values: list[Value] = binding.get_outputs()
-            return values
+            outputs: list[Any] = binding.get_outputs()
+            return outputs
 
-        values = dict(zip(outputs, self._in_turn(run), strict=True))
-        return values | into  # the binding's own values do not keep the caller's memory alive
+        outputs = in_turn(run, on_device=self.on_device)
+        # The binding's own values do not keep the memory of those that were given alive.
+        return {
+            tensor.name: targets.get(tensor.name) or OrtBuffer(output, tensor.name in kept)
+            for tensor, output in zip(self.spec.outputs, outputs, strict=True)
+        }
 
     def bind(self, feeds: Mapping[str, Value], into: Mapping[str, Value]) -> BoundRun:
         """See :class:`InPlace`."""
-        binding = self._session.io_binding()
-        for name, value in feeds.items():
-            binding.bind_ortvalue_input(name, value)
-        for name, value in into.items():
-            binding.bind_ortvalue_output(name, value)
-        capture = None if self._turns is None else next(self._captures, None)
-        return OrtBoundRun(
-            lambda capture: self._in_turn(lambda: self._execute(binding, capture)), capture
-        )
+        inputs: Mapping[str, Any] = feeds
+        outputs: Mapping[str, Any] = into
+
+        def bind() -> Any:
+            binding = self._session.io_binding()
+            for name, value in inputs.items():
+                value.bind_input(binding, name)
+            for name, value in outputs.items():
+                value.bind_output(binding, name)
+            return binding
+
+        binding = in_turn(bind, on_device=self.on_device)
+        capture = next(self._captures) if self._records else None
+        return OrtBoundRun(lambda capture: self._execute(binding, capture), capture, self.on_device)
 
     def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Buffer:
         """See :class:`InPlace`."""
-        make = self._ort.OrtValue.ortvalue_from_numpy
-        if self._provider.memory is None:  # not zeroed: what is not written takes no memory
-            buffer: Buffer = make(np.empty(shape, dtype))
-        else:
-            buffer = make(np.zeros(shape, dtype), self._provider.memory, self._device)
-        return buffer
+        if not self.on_device:  # what is not written takes no memory
+            return self._buffer(lambda make: make.ortvalue_from_numpy(np.empty(shape, dtype)))
+        place = self._provider.memory, self._device
+        return self._buffer(
+            lambda make: make.ortvalue_from_shape_and_type(list(shape), dtype.type, *place)
+        )
+
+    def zeros(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Buffer:
+        """See :class:`InPlace`."""
+        place = (self._provider.memory, self._device) if self.on_device else ()
+        return self._buffer(lambda make: make.ortvalue_from_numpy(np.zeros(shape, dtype), *place))
 
     def row(self, buffer: Buffer, index: int) -> Value:
         """See :class:`InPlace`."""
+        assert isinstance(buffer, OrtBuffer)
         return OrtRow(buffer, index, self._device)
 
     def fill(self, buffer: Buffer, keys_or_values: Array) -> None:
         """See :class:`InPlace`."""
         positions = keys_or_values.shape[2]
-        if self._provider.memory is None:
+        if not self.on_device:
             buffer.numpy()[:, :, :positions] = keys_or_values
             return
         whole = np.zeros(tuple(buffer.shape()), keys_or_values.dtype)
         whole[:, :, :positions] = keys_or_values
         buffer.update_inplace(whole)
 
-    def _in_turn(self, run: Callable[[], _Result]) -> _Result:
-        return run() if self._turns is None else self._turns.submit(run).result()
+    def _buffer(self, make: Callable[[Any], Any]) -> OrtBuffer:
+        value = in_turn(lambda: make(self._ort.OrtValue), on_device=self.on_device)
+        return OrtBuffer(value, self.on_device)
 
     def _execute(self, binding: Any, capture: int | None = None) -> None:
         """Run what is bound; ``capture`` is the number of a recording, made if there is none."""
         options = self._ort.RunOptions()
-        if self._turns is not None:
+        if self._records:
             options.add_run_config_entry(_CAPTURE, str(_NO_CAPTURE if capture is None else capture))
         try:
             self._session.run_with_iobinding(binding, options)
@@ -228,8 +232,7 @@ class OrtGraph:
         """See :class:`GraphRunner`; the value shares the array's memory."""
         if not isinstance(array, np.ndarray):
             return array
-        value: Value = self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
-        return value
+        return OrtBuffer(self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)))
 
     def _choose(self, options: Any, settings: BackendSettings) -> list[Any] | None:
         """Return the providers of a session; of a plug-in, put the device into its options.
@@ -238,7 +241,7 @@ class OrtGraph:
             ProviderError: the provider is not there.
         """
         provider, chosen = self._provider, self._provider.options(settings)
-        if self._turns is not None:
+        if self._records:
             chosen |= provider.capture
         available = self._ort.get_available_providers()
         if provider.name in available:

@@ -63,8 +63,15 @@ class BoundRun(Protocol):
         """Whether it is recorded when it first runs and replayed from then on (a CUDA graph)."""
         ...
 
-    def __call__(self, *, replay: bool = True) -> None:
-        """Run; without ``replay`` operator by operator, in any case.
+    def __call__(
+        self, updates: Mapping[Buffer, Array], reads: Sequence[Buffer], *, replay: bool = True
+    ) -> list[Array]:
+        """Update inputs, run, and return copies of outputs.
+
+        Args:
+            updates: what to copy into buffers first.
+            reads: the buffers to return.
+            replay: whether a recording may be used; without it runs operator by operator.
 
         Raises:
             RunError: as :meth:`GraphRunner.run`.
@@ -86,7 +93,11 @@ class InPlace(Protocol):
         ...
 
     def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Buffer:
-        """Return a buffer whose numbers nobody may rely on; they are finite on a device."""
+        """Return a buffer of any numbers, to be written before it is read."""
+        ...
+
+    def zeros(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Buffer:
+        """Return a buffer of zeros: masked positions are read too, and multiplied by 0."""
         ...
 
     def row(self, buffer: Buffer, index: int) -> Value:

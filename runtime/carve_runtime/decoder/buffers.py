@@ -102,7 +102,7 @@ class BufferPool:
         capacity = math.ceil(positions / block) * block
         shape = (rows, self._spec.key_value_heads, capacity, self._spec.head_dim)
         values = tuple(
-            tuple(graph.empty(shape, self._dtype) for _ in names.past_names(part.layers))
+            tuple(graph.zeros(shape, self._dtype) for _ in names.past_names(part.layers))
             for part, graph in self._parts
         )
         return Buffers(self._parts, values, rows, capacity, self._dtype)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from threading import local
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,9 +56,9 @@ class TokenStep:
         self._symbols = {names.BATCH: sizes[0], names.SEQUENCE: 1, names.TOTAL: sizes[1]}
         self._dtype = dtype
         self._buffers: dict[str, Buffer] = {}  # an output of one part is an input of the next
-        self._taps: list[Buffer] = []
+        self._taps: list[list[Buffer]] = []  # of each part
         self._runs: list[BoundRun] = []
-        self._checked = local()  # what is recorded is recorded for each thread
+        self._checked = False
         for (part, graph), cache in zip(parts, caches, strict=True):
             past = dict(zip(names.past_names(part.layers), cache, strict=True))
             present = dict(zip(names.present_names(part.layers), cache, strict=True))
@@ -69,7 +68,7 @@ class TokenStep:
                 self._buffers.pop(names.LAST_ROW, None)
             self._make(graph, [each for each in graph.spec.outputs if each.name not in present])
             outputs = present | self._buffers
-            self._taps += [outputs[names.LAST_ROW]] if part.tapped else []
+            self._taps.append([outputs[names.LAST_ROW]] if part.tapped else [])
             self._runs.append(
                 graph.bind(
                     {tensor.name: inputs[tensor.name] for tensor in graph.spec.inputs},
@@ -86,33 +85,38 @@ class TokenStep:
         mask = np.zeros((self._rows, self._capacity), np.int64)
         for row, length in zip(mask, lengths, strict=True):
             row[:length] = 1
-        self._set(names.ATTENTION_MASK, mask)
-        self._set(names.INPUTS_EMBEDS, np.concatenate([chunk.embeds for chunk in chunks]))
-        positions = np.concatenate([chunk.positions for chunk in chunks], axis=-2)
-        self._set(names.POSITION_IDS, positions)
+        inputs: dict[str, Array] = {
+            names.ATTENTION_MASK: mask,
+            names.INPUTS_EMBEDS: np.concatenate([chunk.embeds for chunk in chunks]),
+            names.POSITION_IDS: np.concatenate([chunk.positions for chunk in chunks], axis=-2),
+        }
         added = [chunk.deepstack for chunk in chunks if chunk.deepstack is not None]
         if added:
-            self._set(names.DEEPSTACK_EMBEDS, np.concatenate(added))
-        if not hasattr(self._checked, "done"):
-            self._check()
-        return self._execute(replay=True)
+            inputs[names.DEEPSTACK_EMBEDS] = np.concatenate(added)
+        updates = {self._buffers[name]: array for name, array in inputs.items()}
+        if not self._checked:
+            self._check(updates)
+        return self._execute(updates, replay=True)
 
-    def _set(self, name: str, array: Array) -> None:
-        self._buffers[name].update_inplace(np.ascontiguousarray(array))
+    def _execute(self, updates: Mapping[Buffer, Array], *, replay: bool) -> TokenResults:
+        """Run all parts; the first one takes the new inputs."""
+        taps = [np.empty((self._rows, 0, self._capacity), np.float32)]
+        last = len(self._runs) - 1
+        logits: list[Array] = []
+        for index, (run, tap) in enumerate(zip(self._runs, self._taps, strict=True)):
+            wanted = [self._buffers[names.LOGITS]] if index == last else []
+            read = run(updates if index == 0 else {}, [*tap, *wanted], replay=replay)
+            taps += read[: len(tap)]
+            logits = read[len(tap) :]
+        return TokenResults(logits[0][:, -1], np.concatenate(taps, axis=1))
 
-    def _execute(self, *, replay: bool) -> TokenResults:
-        for run in self._runs:
-            run(replay=replay)
-        logits = np.array(self._buffers[names.LOGITS].numpy()[:, -1])
-        taps = [buffer.numpy() for buffer in self._taps]
-        nothing = np.empty((self._rows, 0, self._capacity), np.float32)
-        return TokenResults(logits, np.concatenate([nothing, *taps], axis=1))
-
-    def _check(self) -> None:
+    def _check(self, updates: Mapping[Buffer, Array]) -> None:
         """Compare the first replay with a run operator by operator."""
         if any(run.captures for run in self._runs):
             for eager, replayed in zip(
-                self._execute(replay=False), self._execute(replay=True), strict=True
+                self._execute(updates, replay=False),
+                self._execute(updates, replay=True),
+                strict=True,
             ):
                 difference = float(np.abs(replayed - eager).max(initial=0))
                 bound = _SAME * float(np.abs(eager).max(initial=0))
@@ -122,7 +126,7 @@ class TokenStep:
                         f"{bound:.3g} is allowed",
                         "load the bundle with cuda_graph=False, and report the GPU and its driver",
                     )
-        self._checked.done = True
+        self._checked = True
 
     def _make(self, graph: InPlace, tensors: Sequence[Tensor]) -> None:
         """Make the buffers that are not there yet."""

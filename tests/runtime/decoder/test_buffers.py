@@ -10,6 +10,7 @@ from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
 from carve_runtime.decoder.buffers import BufferPool
 from carve_runtime.decoder.token_step import PartInPlace
+from tests.backends import take_the_cpu_for_a_device
 from tests.support import POCKET
 
 DEVICE_BLOCK = 256
@@ -18,7 +19,7 @@ DEVICE_BLOCK = 256
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> BufferPool:
     """Return a pool that takes the CPU for a device."""
-    monkeypatch.setattr(OrtGraph, "on_device", True)
+    take_the_cpu_for_a_device(monkeypatch)
     return host_pool()
 
 

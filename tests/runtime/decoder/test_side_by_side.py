@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from carve_runtime import Carve, CarveResult, Token
-from carve_runtime.backends.ort import OrtGraph
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
 from carve_runtime.decoder.cache import Prefix
 from carve_runtime.decoder.decoder import Decoder
 from carve_runtime.prompt.chunk import PromptChunk
 from carve_runtime.usage import Counts
+from tests.backends import take_the_cpu_for_a_device
 from tests.comparing import assert_close
 from tests.conftest import ExportOf
 from tests.decoding import assert_equal, embeddings, run_step
@@ -29,8 +29,7 @@ EQUAL = 1e-5
 
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the CPU for a device."""
-    monkeypatch.setattr(OrtGraph, "on_device", True)
+    take_the_cpu_for_a_device(monkeypatch)
 
 
 @pytest.mark.usefixtures("device")
@@ -89,7 +88,7 @@ def test_passes_are_those_one_after_the_other(
     settings: dict[str, Any] = {"threads": 1, "image_cache_bytes": 0}
     alone = Carve.load(folder, **settings)
     expected = [ask(alone, picture, question) for question in questions]
-    monkeypatch.setattr(OrtGraph, "on_device", True)
+    take_the_cpu_for_a_device(monkeypatch)
     together = Carve.load(folder, **settings)
     for question, (result, heard) in zip(questions, expected, strict=True):
         actual, heard_now = ask(together, picture, question)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from carve_models.graph_spec import GraphSpec
 from carve_runtime import Carve, RunError
 from carve_runtime.backends import ort
 from carve_runtime.backends.protocol import BackendSettings, BoundRun, Buffer, InPlace, Value
-from carve_runtime.backends.providers import PROVIDERS
 from carve_runtime.bundle import open_bundle
 from carve_runtime.decoder.buffers import BufferPool
 from carve_runtime.decoder.cache import Cache
@@ -22,6 +20,7 @@ from carve_runtime.decoder.decoder import Decoder, Step
 from carve_runtime.decoder.token_step import PartInPlace
 from carve_runtime.prompt.chunk import PromptChunk
 from carve_runtime.usage import Counts
+from tests.backends import take_the_cpu_for_a_device
 from tests.comparing import assert_close
 from tests.conftest import ExportOf
 from tests.decoding import assert_equal, embeddings, run, run_step
@@ -91,6 +90,9 @@ class Recorded(InPlace):
     def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Buffer:
         return self.graph.empty(shape, dtype)
 
+    def zeros(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Buffer:
+        return self.graph.zeros(shape, dtype)
+
     def row(self, buffer: Buffer, index: int) -> Value:
         return self.graph.row(buffer, index)
 
@@ -103,10 +105,17 @@ class Recorded(InPlace):
         class Run(BoundRun):
             captures = True
 
-            def __call__(self, *, replay: bool = True) -> None:
-                run()
+            def __call__(
+                self,
+                updates: Mapping[Buffer, Any],
+                reads: Sequence[Buffer],
+                *,
+                replay: bool = True,
+            ) -> list[Any]:
+                read = run(updates, reads)
                 if replay and logits is not None:
-                    logits.numpy()[...] += error
+                    read[-1] += error
+                return read
 
         return Run()
 
@@ -145,9 +154,8 @@ def test_results_outlive_the_next_token() -> None:
 
 
 def test_recorded_runs_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The CPU records nothing, but its runs can be made to take the same way."""
-    cpu = replace(PROVIDERS["cpu"], capture={"any": "option"})
-    monkeypatch.setitem(PROVIDERS, "cpu", cpu)
+    """The CPU records nothing, but its runs can be made to take the way of a device's."""
+    take_the_cpu_for_a_device(monkeypatch, capture={"any": "option"})
     carve = Carve.load(POCKET, threads=1)
     image, question = SCENES / "scene-00.jpg", "What letter is on the blue triangle?"
     expected = Carve.load(POCKET, threads=1, cuda_graph=False).ask(image, question)
