@@ -89,12 +89,14 @@ def answers(name: str, bench: Bench) -> Sequence[Table]:
         _SDPA: partial(subject.sdpa.generate, *asked),
         _EAGER: partial(subject.eager.generate, *asked),
         "v4": _carve_way(subject),
+        "once": _carve_way(subject, resize_refined="once"),
     }
     seconds = interleave(ways, bench.rounds, warm=bench.warm)
-    pair = seconds.pop("v4")
+    pair, once = seconds.pop("v4"), seconds.pop("once")
     rows = [
         _row("plain answer", seconds),
         _row("CARVE, v4, pair", {_OURS: pair}),
+        _row("the same, resize_refined once", {_OURS: once}),
         ["CARVE / plain", f"{ratio(pair, seconds[_OURS]).median:.2f}"],
     ]
     size = f"{image.width} x {image.height}"
@@ -165,8 +167,8 @@ def compiled(name: str, bench: Bench) -> Sequence[Table]:
     return [Table(f"compiled {name}", f"{name}: torch.compile, ms", columns, rows)]
 
 
-def _carve_way(subject: Subject) -> Callable[[], CarveResult]:
-    changes: Any = {"variant": "v4", "final_prompt": "pair", "max_new_tokens": ANSWER_TOKENS}
+def _carve_way(subject: Subject, **changes: Any) -> Callable[[], CarveResult]:
+    changes |= {"variant": "v4", "final_prompt": "pair", "max_new_tokens": ANSWER_TOKENS}
     return partial(subject.carve.ask, subject.image, QUESTION, **changes)
 
 
