@@ -7,7 +7,7 @@
  * GroupQueryAttention appends to caches of float32 and of float16 in place, its options. */
 #define PROVIDERS(X)                                                                               \
     X("CPUExecutionProvider", NULL, NULL, NULL, true, true, NULL)                                  \
-    X("CUDAExecutionProvider", "device_id", NULL, "Cuda", false, true, "use_tf32", "0", "enable_skip_layer_norm_strict_mode", "1", NULL)\
+    X("CUDAExecutionProvider", "device_id", NULL, "Cuda", false, true, "use_tf32", "0", NULL)      \
     X("TensorrtExecutionProvider", "device_id", NULL, "Cuda", false, false, NULL)                  \
     X("NvTensorRTRTXExecutionProvider", "device_id", NULL, "Cuda", false, false, NULL)             \
     X("OpenVINOExecutionProvider", "device_type", "CPU", NULL, false, false, "precision", "FP32", NULL)

@@ -85,10 +85,7 @@ PROVIDERS: dict[ProviderName, Provider] = {
         memory="cuda",
         appends=frozenset({"float16", "bfloat16"}),  # it has no kernel for float32
         capture={"enable_cuda_graph": "1"},
-        fixed={
-            "use_tf32": "0",  # by default products keep 10 bits of the mantissa
-            "enable_skip_layer_norm_strict_mode": "1",  # and norms sum in half precision
-        },
+        fixed={"use_tf32": "0"},  # by default products keep 10 bits of the mantissa
     ),
     "tensorrt": Provider(
         name="TensorrtExecutionProvider",
