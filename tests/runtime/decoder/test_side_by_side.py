@@ -107,11 +107,12 @@ def test_what_may_be_left_out_is_not_begun() -> None:
     """Adaptive questions may need no general pass; a kept one is not run again."""
     carve = Carve.load(POCKET, threads=1)
     picture, question = SCENES / "scene-00.jpg", ENTRIES[0]["question"]
-    adaptive = carve.ask(picture, question, adaptive=True, sure_probability=0.0, focused_entropy=99)
+    sure: dict[str, Any] = {"adaptive": True, "sure_probability": 0.0, "focused_entropy": 99}
+    adaptive = carve.ask(picture, question, variant="v4", **sure)
     assert adaptive.skipped is not None
     assert adaptive.counts.decoder_runs == 1 + len(adaptive.question_attention)
     with carve.open(picture) as session:
-        first = session.ask(question)
-        again = session.ask(question)
+        first = session.ask(question, variant="v4")
+        again = session.ask(question, variant="v4")
     assert again.counts.decoder_runs < first.counts.decoder_runs
     assert_close(again.general_attention, first.general_attention)
