@@ -60,7 +60,7 @@ def print_export(console: Console, report: ExportReport) -> None:
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """Return how far a bundle and PyTorch in the bundle's type are from float64."""
     table = Table(title="relative error against PyTorch in float64")
-    for column in ("graph", "output", "bundle", "PyTorch", "allowed", "argmax", "seconds"):
+    for column in ("graph", "output", "bundle", "PyTorch", "allowed", "argmax"):
         table.add_column(column, no_wrap=column != "output")
     for row in comparisons:
         same = {True: "equal", False: "differs", None: ""}[row.same_argmax]
@@ -71,7 +71,6 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
             f"{row.rounding:.2e}",
             f"{row.allowed:.2e}",
             same,
-            f"{row.seconds:.3f}",
         )
     return table
 

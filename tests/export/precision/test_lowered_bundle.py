@@ -146,7 +146,7 @@ def test_an_export_in_lower_precision(calibration: Path, tmp_path: Path) -> None
     wide = {**os.environ, "COLUMNS": "200"}  # no path is broken into two lines
     done = subprocess.run(command, env=wide, capture_output=True, text=True, check=True)
     assert not done.stderr
-    assert "ONNX Runtime against PyTorch" in done.stdout  # the bundle in float32
+    assert "relative error against PyTorch" in done.stdout  # the bundle in float32
     assert "against float32" in done.stdout
     assert f"{out}: " in done.stdout
     quality = read_manifest(out).quality

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from carve_runtime import SettingsError, load_image, refine_image
-from carve_runtime.method.refine import magnified_size
+from carve_runtime.method.refine import magnified_size, refine_pixels
 from tests.support import SCENES
 
 PHOTO = load_image(SCENES / "scene-01.jpg")
@@ -68,6 +68,14 @@ def test_magnified_size(crop: Any, more: Any, limit: int | None) -> None:
     else:
         scale = max(image[0] / crop[0], image[1] / crop[1])
         assert (w, h) == (int(crop[0] * scale), int(crop[1] * scale))
+
+
+def test_a_limit_on_the_final_pass_leaves_the_other_limit() -> None:
+    mask = mask_of((100, 50, 104, 300))
+    usual, few, many = (refine_pixels(PHOTO, mask, None, most) for most in (None, 5_000, 10**9))
+    assert usual.limited
+    assert many.size == usual.size
+    assert few.size[0] * few.size[1] <= 5_000
 
 
 def test_a_mask_of_another_shape_is_refused() -> None:
