@@ -5,10 +5,8 @@ python -m tools.gpu_check --prepared build/gpu-check --out build/gpu
 
 from __future__ import annotations
 
-import signal
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -32,10 +30,6 @@ _GENERAL_STEPS = (times.ANSWER_TOKENS, 32)
 #: Sections that are not begun with fewer seconds left.
 _LEAST = 5.0
 _LEAST_TO_COMPILE = 40.0
-
-
-class BudgetError(Exception):
-    """The time is used up."""
 
 
 def sections(prepared: Path) -> list[Section]:
@@ -68,22 +62,6 @@ def _of_model(name: str) -> list[Section]:
     return [Section(f"{name}: {what}", partial(run, name)) for what, run in works.items()]
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Stop a block with :class:`BudgetError` when its time is over."""
-
-    def stop(*_: object) -> None:
-        raise BudgetError(f"stopped after {seconds:.0f} s: the budget is used up")
-
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-
-
 def check(bench: Bench, results: Results, chosen: Sequence[Section], budget: float) -> None:
     """Run sections one after the other; one that fails, or has no time left, is named."""
     begin = monotonic()
@@ -95,8 +73,7 @@ def check(bench: Bench, results: Results, chosen: Sequence[Section], budget: flo
             results.add(section.name, 0.0, f"skipped, {max(left, 0):.0f} s left", [])
             continue
         try:
-            with within(left):
-                tables = section.run(bench)
+            tables = section.run(bench)
             outcome = "done"
         except Exception as error:  # the others are worth having
             outcome = f"failed: {type(error).__name__}: {str(error).splitlines()[0][:200]}"
@@ -113,7 +90,11 @@ def check(bench: Bench, results: Results, chosen: Sequence[Section], budget: flo
     help="What python -m tools.gpu_check.prepare wrote.",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("build/gpu"))
-@click.option("--budget", default=_BUDGET, help="Seconds; what does not fit is left out and named.")
+@click.option(
+    "--budget",
+    default=_BUDGET,
+    help="Seconds after which no section is begun; what is left out is named.",
+)
 @click.option("--rounds", type=int, help=f"Of each time; {_ROUNDS} on a GPU, else 1, if not given.")
 @click.option("--only", multiple=True, help="Sections whose names contain this.")
 def main(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from time import sleep
 
 import msgspec
 import numpy as np
@@ -124,30 +123,24 @@ def test_a_folder_that_is_not_prepared(tmp_path: Path) -> None:
         read_plan(tmp_path)
 
 
-def test_a_section_that_fails_or_takes_too_long_is_named(tmp_path: Path) -> None:
+def test_a_section_that_fails_or_comes_too_late_is_named(tmp_path: Path) -> None:
     device = Device("cpu", "cpu", "a CPU")
     bench = Bench(tmp_path, tmp_path, device, rounds=1, warm=0, general_steps=())
 
     def fails(_: Bench) -> Sequence[Table]:
         raise ValueError("no such thing\nand more")
 
-    def sleeps(_: Bench) -> Sequence[Table]:
-        sleep(60)
-        return []
-
     chosen = [
         Section("fails", fails),
         Section("works", lambda _: [Table("t", "T", ("a", "b"), [("c", 1)])]),
-        Section("long", sleeps, least=6.0),
-        Section("late", fails),
+        Section("late", fails, least=1e9),
     ]
     results = Results(describe_machine(device), False, tmp_path, open_console())
-    check(bench, results, chosen, budget=6.5)
+    check(bench, results, chosen, budget=1e6)
     report = msgspec.json.decode((tmp_path / "gpu.json").read_bytes(), type=Report)
     outcomes = [str(row[1]) for row in report.table("sections").rows]
     assert outcomes[:2] == ["failed: ValueError: no such thing", "done"]
-    assert outcomes[2].endswith("the budget is used up")
-    assert outcomes[3] == "skipped, 0 s left"
+    assert outcomes[2].startswith("skipped, ")
     assert report.table("t").cell("c", "b") == 1
     assert "no such thing" in (tmp_path / "fails-error.txt").read_text()
 
