@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
-from onnx.external_data_helper import set_external_data
 
+from carve_export.onnx_files import write_weight
 from carve_export.precision.nbits import matrix_products, to_nbits
 from carve_models.manifest import Manifest
 from carve_models.names import graph_file
@@ -22,8 +22,6 @@ _SEED = 0
 _CODE_DEVIATION = 4.6
 #: Zero points of 8, two in a byte.
 _ZEROS = 0x88
-#: Begin of a file's name with weights that only this form has.
-_DATA = "int4"
 
 
 def int4_decoder(folder: Path, manifest: Manifest, out: Path, deviation: float) -> Bundle:
@@ -47,16 +45,9 @@ def int4_decoder(folder: Path, manifest: Manifest, out: Path, deviation: float) 
         chosen = matrix_products(model)
         to_nbits(model, dict.fromkeys(chosen, _BITS))
         names = {tensor.name for product in chosen for tensor in product.packed(_BITS).values()}
-        data = target.with_name(f"{_DATA}-{part.name}.data")
-        with data.open("wb") as file:
-            for tensor in model.graph.initializer:
-                if tensor.name in names:
-                    values = _random_part(tensor, random, deviation)
-                    start = file.tell()
-                    size = file.write(values.data)
-                    tensor.raw_data = b""  # what set_external_data asks for
-                    set_external_data(tensor, data.name, start, size)
-                    tensor.ClearField("raw_data")
+        for tensor in model.graph.initializer:
+            if tensor.name in names:
+                write_weight(tensor, _random_part(tensor, random, deviation), target.parent)
         target.write_bytes(model.SerializeToString())
         for weights in source.parent.glob("*_data"):
             if not (target.parent / weights.name).exists():

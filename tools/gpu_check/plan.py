@@ -12,9 +12,6 @@ from tools.shared.files import write_json
 
 _FILE = "weights.json"
 
-#: What the exporter appends to the name of a matrix that it stores as it is multiplied.
-TRANSPOSED = ".transposed"
-
 
 @dataclass(frozen=True)
 class Place:

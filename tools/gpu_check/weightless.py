@@ -22,12 +22,13 @@ from carve_export.checkpoint.family import find_family
 from carve_export.checkpoint.load import Checkpoint
 from carve_export.checkpoint.weights import DTYPES
 from carve_export.trace.graph import trace_graph
+from carve_export.trace.storage import SUFFIX
 from carve_export.trace.traceable import Traceable
 from carve_models.errors import ExportError
 from carve_models.graph_spec import Dtype, GraphSpec
 from carve_models.names import graph_file
 from tools.gpu_check.empty import empty_model, set_parameter
-from tools.gpu_check.plan import TRANSPOSED, Place, Plan, write_plan
+from tools.gpu_check.plan import Place, Plan, write_plan
 from tools.gpu_check.weights import random_values
 
 #: Where a weight may begin in a file, in bytes: at a page, so that the file can be mapped.
@@ -92,7 +93,7 @@ class _Export:
         def keep(node: ir.Node) -> bool | None:
             """Say that what depends on a parameter is not folded; of others nothing is said."""
             sources = [value.name or "" for value in node.inputs if value is not None]
-            read = {name.removesuffix(TRANSPOSED) for name in sources}
+            read = {name.removesuffix(SUFFIX) for name in sources}
             return None if read.isdisjoint(parameters) else False
 
         optimize = partial(onnxscript.optimizer.optimize_ir, should_fold=keep)
@@ -110,7 +111,7 @@ class _Export:
         for name, value in model.graph.initializers.items():
             tensor = value.const_value
             assert tensor is not None
-            traced = name.removesuffix(TRANSPOSED)
+            traced = name.removesuffix(SUFFIX)
             if traced not in parameters:
                 if tensor.nbytes > _LARGEST_CONSTANT:
                     raise ExportError(

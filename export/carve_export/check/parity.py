@@ -105,16 +105,16 @@ def require_parity(rows: Sequence[Comparison]) -> None:
     failed = [row for row in rows if not row.passed]
     if not failed:
         return
-    worst = failed[0]
-    if not worst.comparable:
+    first = failed[0]
+    if not first.comparable:
         raise ParityError(
-            f"{worst.name} cannot be compared: PyTorch's own in the bundle's type differ from "
-            f"those in float64 by {worst.rounding:.2g} (relative)",
+            f"{first.name} cannot be compared: PyTorch's own in the bundle's type differ from "
+            f"those in float64 by {first.rounding:.2g} (relative)",
             "choose a wider --dtype for this checkpoint",
         )
     raise ParityError(
-        f"{worst.name} differ from PyTorch's in float64 by {worst.error:.2g} (relative), PyTorch's "
-        f"own in the bundle's type by {worst.rounding:.2g}; {worst.margin:g} times that is allowed",
+        f"{first.name} differ from PyTorch's in float64 by {first.error:.2g} (relative), PyTorch's "
+        f"own in the bundle's type by {first.rounding:.2g}; {first.margin:g} times that is allowed",
         "report the checkpoint's architecture: its graphs compute something else",
     )
 

@@ -16,6 +16,9 @@ from carve_export.check.parity import Comparison
 from carve_export.exporter import ExportReport
 from carve_models.manifest import Quality
 
+#: Characters of a graph's or output's name that stand on one line at least.
+_NAME = 10
+
 
 @contextmanager
 def stages(console: Console) -> Iterator[Callable[[str], None]]:
@@ -60,8 +63,10 @@ def print_export(console: Console, report: ExportReport) -> None:
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """Return how far a bundle and PyTorch in the bundle's type are from float64."""
     table = Table(title="relative error against PyTorch in float64")
-    for column in ("graph", "output", "bundle", "PyTorch", "allowed", "argmax"):
-        table.add_column(column, no_wrap=column != "output")
+    for column in ("graph", "output"):  # names may take two lines, where a terminal is narrow
+        table.add_column(column, overflow="fold", min_width=_NAME)
+    for column in ("bundle", "PyTorch", "allowed", "argmax", "seconds"):
+        table.add_column(column, no_wrap=True)
     for row in comparisons:
         same = {True: "equal", False: "differs", None: ""}[row.same_argmax]
         table.add_row(
@@ -71,6 +76,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
             f"{row.rounding:.2e}",
             f"{row.allowed:.2e}",
             same,
+            f"{row.seconds:.3f}",
         )
     return table
 

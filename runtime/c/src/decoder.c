@@ -176,7 +176,7 @@ static carve_status keep_attention(const manifest *m, const step *current, int64
         for (size_t i = 0; i < tokens; i++) {
             if (!isfinite(from[i])) {
                 return failure(CARVE_RUN_ERROR, "The decoder's attention is not finite. Check the "
-                                                "bundle with carve-run info.");
+                                                "bundle with carve-run info --verify.");
             }
             to[layer * tokens + i] = from[i];
         }

@@ -112,7 +112,7 @@ class OpenVinoGraph:
             except RuntimeError as error:
                 raise RunError(
                     f"OpenVINO failed in {self.spec.file}: {_reason(error)}",
-                    "free memory, or check the bundle with carve-run info",
+                    "free memory, or check the bundle with carve-run info --verify",
                 ) from error
             return {
                 tensor.name: ArrayValue(np.array(request.get_tensor(tensor.name).data))

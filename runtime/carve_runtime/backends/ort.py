@@ -225,7 +225,7 @@ class OrtGraph:
             reason = str(error).splitlines()[0]
             raise RunError(
                 f"ONNX Runtime failed in {self.spec.file}: {reason}",
-                "free memory, or check the bundle with carve-run info",
+                "free memory, or check the bundle with carve-run info --verify",
             ) from error
 
     def value(self, array: Array | Value) -> Value:

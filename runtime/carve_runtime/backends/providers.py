@@ -83,7 +83,7 @@ PROVIDERS: dict[ProviderName, Provider] = {
         install="the extra gpu: pip install 'carve-vlm[gpu]'",
         device="device_id",
         memory="cuda",
-        appends=frozenset({"float16", "bfloat16"}),  # it has no kernel for float32
+        appends=frozenset({"float16"}),  # it has no kernel for float32
         capture={"enable_cuda_graph": "1"},
         fixed={"use_tf32": "0"},  # by default products keep 10 bits of the mantissa
     ),

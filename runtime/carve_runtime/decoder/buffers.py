@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,8 @@ _BLOCK = 64
 _DEVICE_BLOCK = 256
 #: Buffers of one kind that a device keeps: for the next picture and what will be cut out of it.
 _MOST_IDLE = 2
+#: Idle buffers of so many times the positions that are needed are too large: a cache counts all.
+_MOST_ROOM = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,25 +84,32 @@ class BufferPool:
         #: Whether they lie in a device's memory.
         self.on_device = all(graph.on_device for _, graph in parts)
         self._idle: list[Buffers] = []
+        self._returned: deque[Buffers] = deque()
         self._lock = Lock()
 
     def take(self, positions: int, rows: int = 1) -> Lease:
         """Return buffers that hold ``positions`` in each row; what they hold is of no use."""
+        capacity = self._capacity(positions)
         with self._lock:
+            self._keep_returned()
             fitting = [
-                idle for idle in self._idle if idle.capacity >= positions and idle.rows == rows
+                idle
+                for idle in self._idle
+                if idle.rows == rows and capacity <= idle.capacity <= _MOST_ROOM * capacity
             ]
             buffers = min(fitting, key=lambda idle: idle.capacity, default=None)
             if buffers is not None:
                 self._idle.remove(buffers)
-        lease = Lease(buffers or self._make(positions, rows))
+        lease = Lease(buffers or self._make(capacity, rows))
         if self.on_device:
             weakref.finalize(lease, self._give, lease.buffers).atexit = False
         return lease
 
-    def _make(self, positions: int, rows: int) -> Buffers:
+    def _capacity(self, positions: int) -> int:
         block = _DEVICE_BLOCK if self.on_device else _BLOCK
-        capacity = math.ceil(positions / block) * block
+        return math.ceil(positions / block) * block
+
+    def _make(self, capacity: int, rows: int) -> Buffers:
         shape = (rows, self._spec.key_value_heads, capacity, self._spec.head_dim)
         values = tuple(
             tuple(graph.zeros(shape, self._dtype) for _ in names.past_names(part.layers))
@@ -108,9 +118,23 @@ class BufferPool:
         return Buffers(self._parts, values, rows, capacity, self._dtype)
 
     def _give(self, buffers: Buffers) -> None:
-        """Keep buffers that came back, the largest ones if there are too many."""
-        with self._lock:
-            self._idle = sorted([*self._idle, buffers], key=lambda idle: -idle.capacity)
+        """Take buffers back.
+
+        The garbage collector calls this, in any thread and perhaps in one that holds the lock: it
+        must not wait for it.
+        """
+        self._returned.append(buffers)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._keep_returned()
+            finally:
+                self._lock.release()
+
+    def _keep_returned(self) -> None:
+        """Keep what came back, of each number of rows the last ones."""
+        while self._returned:
+            buffers = self._returned.popleft()
+            self._idle.insert(0, buffers)
             alike = [idle for idle in self._idle if idle.rows == buffers.rows]
             for surplus in alike[_MOST_IDLE:]:
                 self._idle.remove(surplus)

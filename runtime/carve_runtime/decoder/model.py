@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle
 from carve_runtime.decoder.cache import Prefix
-from carve_runtime.decoder.decoder import Decoder
+from carve_runtime.decoder.decoder import Decoder, Step
 from carve_runtime.decoder.embedder import Embedder
 from carve_runtime.decoder.generation import Generation, Pass
 from carve_runtime.images.model_input import ModelInput
@@ -218,19 +218,16 @@ class Model(Embedder):
                 self._require_room(image, chunk, limit)
             answer = self._generation(image, "question", request, limit)
             other = self._generation(image, "general", request, limit, deferred=True)
+            passes = answer, other
             most = max(chunk.length for chunk in chunks) + limit - 1
             steps = self.decoder.side_by_side(image.prefix, chunks, most, usage.counts)
-            goes_on = answer.take(steps[0].logits, steps[0].attention)
-            other.take(steps[1].logits, steps[1].attention)
-            while goes_on:
-                chunks = [
-                    self.embed([each.last_id], [], step.cache.next_position)
-                    for each, step in zip((answer, other), steps, strict=True)
-                ]
+            while _take_all(passes, steps)[0]:
                 caches = [step.cache for step in steps]
+                chunks = [
+                    self.embed([each.last_id], [], cache.next_position)
+                    for each, cache in zip(passes, caches, strict=True)
+                ]
                 steps = self.decoder.step_side_by_side(chunks, caches, usage.counts)
-                goes_on = answer.take(steps[0].logits, steps[0].attention)
-                other.take(steps[1].logits, steps[1].attention)
             other.tell()
         return answer.result(), other.result()
 
@@ -252,3 +249,9 @@ class Model(Embedder):
             on_id = self.text.streamer(lambda text: on_token(Token(stage, text)))
         eos = self.manifest.decoder.eos_token_ids
         return Generation(image.map_tokens, limit, eos, on_id, deferred=deferred)
+
+
+def _take_all(passes: Sequence[Generation], steps: Sequence[Step]) -> list[bool]:
+    """Give each pass its step; return which of them go on."""
+    pairs = zip(passes, steps, strict=True)
+    return [each.take(step.logits, step.attention) for each, step in pairs]

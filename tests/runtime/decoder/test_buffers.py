@@ -45,14 +45,33 @@ def test_buffers_are_used_again(pool: BufferPool) -> None:
     assert pool.take(DEVICE_BLOCK + 1).buffers is not first
 
 
-def test_few_are_kept_and_the_largest(pool: BufferPool) -> None:
-    sizes = [DEVICE_BLOCK, 4 * DEVICE_BLOCK, 2 * DEVICE_BLOCK]
-    leases = [pool.take(size) for size in sizes]
+def test_the_last_two_are_kept(pool: BufferPool) -> None:
+    leases = [pool.take(10) for _ in range(3)]
     kept = [lease.buffers for lease in leases[1:]]
+    while leases:
+        leases.pop(0)
+    taken = [pool.take(10) for _ in range(3)]
+    assert {id(lease.buffers) for lease in taken[:2]} == {id(buffers) for buffers in kept}
+    assert id(taken[2].buffers) not in {id(buffers) for buffers in kept}
+
+
+def test_the_smallest_that_fits_is_taken_and_none_that_is_far_too_large(pool: BufferPool) -> None:
+    leases = [pool.take(size * DEVICE_BLOCK) for size in (3, 2)]
+    larger, smaller = (lease.buffers for lease in leases)
     leases.clear()
-    taken = [pool.take(1) for _ in range(3)]
-    assert [lease.buffers for lease in taken[:2]] == kept[::-1]
-    assert taken[2].buffers.capacity == DEVICE_BLOCK  # a new one
+    tiny = pool.take(1)
+    assert tiny.buffers is smaller  # twice what is needed
+    another = pool.take(1)
+    assert another.buffers is not larger  # three times that
+
+
+def test_buffers_come_back_while_the_pool_is_busy(pool: BufferPool) -> None:
+    """As when the garbage collector frees a lease within the pool's own lock."""
+    lease = pool.take(10)
+    first = lease.buffers
+    with pool._lock:
+        del lease
+    assert pool.take(10).buffers is first
 
 
 def test_the_host_keeps_none() -> None:
