@@ -19,6 +19,7 @@ from carve_runtime.images.picture import Picture
 from carve_runtime.method.geometry import RGB
 from carve_runtime.prompt.budget import (
     ContextBudget,
+    fits_context,
     prompt_length,
     require_context,
     require_image_fits,
@@ -189,6 +190,22 @@ class Model(Embedder):
                     step = self.decoder.step(chunk, step.cache, counts)
             return answer.result()
 
+    def can_answer_both(
+        self, image: EncodedImage, general: Sequence[PromptPart], request: Request
+    ) -> bool:
+        """Return whether two prompts go on together at the price of one, and the second has room.
+
+        One after the other, it ends where the first has ended, and may need less.
+
+        Args:
+            image: what both are about.
+            general: the second.
+            request: the question, which is the first.
+        """
+        prompt = image.prefix.length + prompt_length(general, 0)
+        limit, positions = request.settings.max_new_tokens, self.manifest.decoder.context_length
+        return self.decoder.runs_side_by_side and fits_context(prompt, limit, positions)
+
     def answer_both(
         self,
         image: EncodedImage,
@@ -208,14 +225,13 @@ class Model(Embedder):
             request: whose usage is added to, and whose listener is told.
 
         Raises:
-            PromptError: prompt and answer may need more positions than the model has.
+            PromptError: the question and its answer may need more positions than the model has.
         """
         usage, limit = request.usage, request.settings.max_new_tokens
         with usage.clock.stage("question"):
             following = image.prefix.next_position
             chunks = [self.embed(prompt, [], following) for prompt in (question, general)]
-            for chunk in chunks:
-                self._require_room(image, chunk, limit)
+            self._require_room(image, chunks[0], limit)
             answer = self._generation(image, "question", request, limit)
             other = self._generation(image, "general", request, limit, deferred=True)
             passes = answer, other
