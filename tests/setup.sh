@@ -12,7 +12,7 @@ browser=chromium
 grep -qs '^ID=ubuntu$' /etc/os-release && browser=chromium-browser # there a snap
 packages=(
     python3 python3-venv "$browser"
-    cmake g++ gcc make pkg-config libcjson-dev libpcre2-dev libpng-dev valgrind
+    cmake g++ gcc git make pkg-config libcjson-dev libpcre2-dev libpng-dev valgrind
 )
 node_folders=(runtime/js tests/consumers/transformers_js)
 

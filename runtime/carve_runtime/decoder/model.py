@@ -190,19 +190,12 @@ class Model(Embedder):
                     step = self.decoder.step(chunk, step.cache, counts)
             return answer.result()
 
-    def can_answer_both(
-        self, image: EncodedImage, general: Sequence[PromptPart], request: Request
-    ) -> bool:
-        """Return whether two prompts go on together at the price of one, and the second has room.
+    def can_answer_both(self, image: EncodedImage, request: Request) -> bool:
+        """Return whether question and general pass cost one if they go on together, and fit.
 
-        One after the other, it ends where the first has ended, and may need less.
-
-        Args:
-            image: what both are about.
-            general: the second.
-            request: the question, which is the first.
+        One after the other the general pass ends where the question's has, and may need less room.
         """
-        prompt = image.prefix.length + prompt_length(general, 0)
+        prompt = image.prefix.length + prompt_length(self.requests.general.single, 0)
         limit, positions = request.settings.max_new_tokens, self.manifest.decoder.context_length
         return self.decoder.runs_side_by_side and fits_context(prompt, limit, positions)
 
