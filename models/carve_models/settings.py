@@ -75,7 +75,7 @@ def require_count(name: str, value: object, low: int = 1, most: float = MOST_COU
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise SettingsError(f"{name} is {shown(value)}", "give a whole number")
     require_range(name, value, low)
-    if value > most:
+    if int(value) > most:
         raise SettingsError(f"{name} is {shown(value)}", f"give a value of at most {most}")
 
 

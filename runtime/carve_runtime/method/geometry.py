@@ -23,7 +23,7 @@ Window: TypeAlias = tuple[float, float, float, float]
 _REAL = "biuf"
 
 
-def real_array(name: str, values: ArrayLike | None, dtype: DTypeLike = None) -> NDArray[Any]:
+def real_array(name: str, values: ArrayLike | None, dtype: DTypeLike | None = None) -> NDArray[Any]:
     """Return what a caller gave as an array of real numbers.
 
     Args:
