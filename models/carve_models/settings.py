@@ -35,8 +35,8 @@ VARIANTS: dict[Variant, tuple[Steps, Strategy]] = {
 
 #: Most pixels of a refined image and of a saliency map: four times what is read of an image.
 MOST_PIXELS = 1 << 28
-#: Largest count that every runtime's integers hold.
-MOST_COUNT = (1 << 31) - 1
+#: Largest whole number that every runtime holds exactly, JavaScript's too.
+MOST_COUNT = 1 << 53
 #: Characters of a value that a message shows.
 _SHOWN = 200
 

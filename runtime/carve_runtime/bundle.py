@@ -106,8 +106,8 @@ def _require_listed_weights(root: Path, manifest: Manifest, file: str) -> None:
             f"{BUNDLE.again}, or copy the bundle again",
         ) from error
     for location in sorted(locations):
-        name = posixpath.normpath(posixpath.join(posixpath.dirname(file), location))
-        if name not in manifest.files:
+        data = posixpath.normpath(posixpath.join(posixpath.dirname(file), location))
+        if data not in manifest.files:
             raise BundleError(
                 f"{root / file} has weights in {location!r}, which the manifest does not list",
                 f"do not use this bundle; copy it again, or {BUNDLE.again}",

@@ -375,6 +375,13 @@ def test_bad_questions(pocket: Carve, ask: Callable[..., object]) -> None:
         ask(pocket, SCENE, QUESTION, max_new_tokens=1024)
 
 
+@pytest.mark.parametrize("ask", [Carve.ask, Carve.plain])
+def test_a_listener_that_cannot_be_called(pocket: Carve, ask: Callable[..., object]) -> None:
+    """Told before the image is read, and before a pass that it would hear of."""
+    with pytest.raises(SettingsError, match=r"on_token is 'print'\. Give a function of one Token"):
+        ask(pocket, "no such image", QUESTION, on_token="print")
+
+
 def test_extreme_aspect_ratios(pocket: Carve) -> None:
     for shape in ((2, 402, 3), (402, 2, 3)):
         with pytest.raises(ImageError, match=r"ratio of 201\. Crop the image to a ratio .* 200"):

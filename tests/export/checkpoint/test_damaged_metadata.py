@@ -37,7 +37,7 @@ JSON = st.recursive(
     ),
     max_leaves=4,
 )
-SOME = settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+SOME = settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
 
 
 @pytest.fixture(scope="module", params=["llava-clip-gqa", "qwen2_5_vl", "smolvlm", "internvl"])
@@ -95,10 +95,7 @@ def test_ends_of_sequence(eos: Any, checkpoint_of: CheckpointOf) -> None:
 
 TEMPLATES: dict[str, tuple[Any, str]] = {
     "syntax": ("{% for m in messages", r"TemplateSyntaxError: .*\. Correct the chat template, or"),
-    "undefined": ("{{ a.b.c }}", r"UndefinedError"),
     "security": ("{{ ''.__class__.__mro__ }}", r"SecurityError"),
-    "recursion": ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", r"RecursionError"),
-    "overflow": ("{{ range(10**9) }}", r"OverflowError"),
     "loops": (
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
         r"over 2 s of computing",

@@ -33,7 +33,7 @@ class Unprintable:
         raise RuntimeError("no")
 
 
-ODD = [
+ODD: list[Any] = [
     HUGE,
     -HUGE,
     10**400,
@@ -59,7 +59,7 @@ ODD = [
 
 def fuse(**changes: Any) -> Any:
     usual = {"grid": (2, 3), "image_size": (9, 8), "layers": [0], "window": None}
-    return fuse_contrast(Q, Q, **usual | changes)  # type: ignore[arg-type]
+    return fuse_contrast(Q, Q, **usual | changes)
 
 
 WRONG: dict[str, Callable[[], object]] = {
