@@ -139,6 +139,7 @@ def decoder_interface(spec: DecoderSpec, part: DecoderPart, dtype: Dtype) -> Gra
 
 def require_interface(manifest: Manifest) -> None:
     """Raise :class:`BundleError` unless the listed graphs are the ones that the figures imply."""
+    _require_depth(manifest)
     for name, implied in expected_graphs(manifest).items():
         listed = manifest.graphs.get(name)
         if listed is None:
@@ -146,6 +147,17 @@ def require_interface(manifest: Manifest) -> None:
         owner = f"the manifest's {name}"
         require_tensors(owner, "inputs", listed.inputs, implied.inputs)
         require_tensors(owner, "outputs", listed.outputs, implied.outputs)
+
+
+def _require_depth(manifest: Manifest) -> None:
+    """Refuse more layers than the graph has caches, before the name of each is made up."""
+    layers, decoder = manifest.decoder.layers, manifest.graphs.get(names.DECODER)
+    if decoder is not None and 2 * layers > len(decoder.inputs):
+        raise BundleError(
+            f"the manifest says that the decoder has {layers} layers, and lists "
+            f"{len(decoder.inputs)} inputs of it",
+            "the manifest was edited: copy the bundle again, or export it again",
+        )
 
 
 def require_tensors(

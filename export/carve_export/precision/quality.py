@@ -91,7 +91,7 @@ def lower_bundle(
             f"{target} is the bundle to lower", "choose another folder for the result"
         )
     chosen = parse_precisions(options.precisions)
-    if bundle.manifest.quality is not None:
+    if bundle.manifest.lowered or bundle.manifest.quality is not None:
         raise BundleError(
             f"{bundle.folder} is in lower precision already", "start from the bundle it was made of"
         )
@@ -123,16 +123,19 @@ def lower_bundle(
     with staging(target) as folder:
         lowered = rewrite(bundle, folder, lower_graph)
         quality = None
+        changed: dict[str, str] = {
+            part: precision for part, precision in chosen.items() if precision != "fp32"
+        }
         if not options.unchecked:
             on_stage(f"ask {len(entries)} questions twice")
             with measurable(lowered, chosen.values()) as measured:
                 quality = measure_quality(
                     ask_all(bundle, entries, images),
                     ask_all(measured, entries, images),
-                    {part: precision for part, precision in chosen.items() if precision != "fp32"},
+                    changed,
                     relative_size(lowered, bundle),
                 )
-        manifest = replace(lowered.manifest, quality=quality)
+        manifest = replace(lowered.manifest, lowered=changed, quality=quality)
         write_manifest(folder, manifest)
         publish(folder, target, names.MANIFEST_FILE, listed(target, read_manifest))
     return manifest

@@ -75,6 +75,8 @@ class TiledImage(BaseImageRule, frozen=True, kw_only=True, tag="tiled"):
         super().__post_init__()
         if self.split == "longest_edge" and self.longest_edge is None:
             raise ValueError("the split longest_edge gives no longest_edge")
+        if self.tile_grid[0] != self.tile_grid[1]:
+            raise ValueError(f"the tile_grid {self.tile_grid} of a square tile is not square")
         if self.min_tiles > self.max_tiles:
             raise ValueError(f"min_tiles {self.min_tiles} is above max_tiles {self.max_tiles}")
         side, tags = self.most_tiles_per_side, self.markup.tiles

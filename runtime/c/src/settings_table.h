@@ -25,6 +25,6 @@
 
 /* Whole numbers that may be left out, 0 in carve.h: name, lowest, the range in words. */
 #define OPTIONAL_SETTINGS(X)                                                                       \
-    X(max_refined_pixels, 1, "a whole number of at least 1")
+    X(max_refined_pixels, 1, "a whole number from 1 to 268435456")
 
 #endif

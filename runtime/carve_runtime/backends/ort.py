@@ -21,7 +21,14 @@ from carve_models.errors import (
 )
 from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.interface import require_tensors
-from carve_runtime.backends.ort_values import DTYPES, OrtBoundRun, OrtBuffer, OrtRow, in_turn
+from carve_runtime.backends.ort_values import (
+    DTYPES,
+    OrtBoundRun,
+    OrtBuffer,
+    OrtRow,
+    in_turn,
+    memory_errors,
+)
 from carve_runtime.backends.protocol import (
     Array,
     BackendSettings,
@@ -35,7 +42,8 @@ from carve_runtime.backends.providers import PROVIDERS, Plugin
 from carve_runtime.bundle import Bundle
 from carve_runtime.late_import import late_import
 
-_ERRORS_ONLY = 3
+#: Nothing but what ends the process: errors are raised, and say the same.
+_QUIET = 4
 _NOT_OPTIMIZED = "optimization.disable_specified_optimizers"
 _WEIGHTS_APART = "session.use_device_allocator_for_initializers"
 _CAPTURE = "gpu_graph_id"
@@ -78,7 +86,7 @@ class OrtGraph:
         self._records = self._appends and settings.cuda_graph and bool(self._provider.capture)
         self._captures = chain(range(1, _MOST_CAPTURES + 1), repeat(None))
         options = self._ort.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _QUIET
         if settings.threads is not None:
             options.intra_op_num_threads = settings.threads
         if bundle.manifest.weights != "float32":
@@ -157,7 +165,8 @@ class OrtGraph:
             outputs: list[Any] = binding.get_outputs()
             return outputs
 
-        outputs = in_turn(run, on_device=self.on_device)
+        with memory_errors(f"{self.spec.file} cannot be run"):
+            outputs = in_turn(run, on_device=self.on_device)
         # The binding's own values do not keep the memory of those that were given alive.
         return {
             tensor.name: targets.get(tensor.name) or OrtBuffer(output, tensor.name in kept)
@@ -177,7 +186,8 @@ class OrtGraph:
                 value.bind_output(binding, name)
             return binding
 
-        binding = in_turn(bind, on_device=self.on_device)
+        with memory_errors("buffers cannot be bound"):
+            binding = in_turn(bind, on_device=self.on_device)
         capture = next(self._captures) if self._records else None
         return OrtBoundRun(lambda capture: self._execute(binding, capture), capture, self.on_device)
 
@@ -211,12 +221,14 @@ class OrtGraph:
         buffer.update_inplace(whole)
 
     def _buffer(self, make: Callable[[Any], Any]) -> OrtBuffer:
-        value = in_turn(lambda: make(self._ort.OrtValue), on_device=self.on_device)
+        with memory_errors("a buffer cannot be made"):
+            value = in_turn(lambda: make(self._ort.OrtValue), on_device=self.on_device)
         return OrtBuffer(value, self.on_device)
 
     def _execute(self, binding: Any, capture: int | None = None) -> None:
         """Run what is bound; ``capture`` is the number of a recording, made if there is none."""
         options = self._ort.RunOptions()
+        options.log_severity_level = _QUIET
         if self._records:
             options.add_run_config_entry(_CAPTURE, str(_NO_CAPTURE if capture is None else capture))
         try:

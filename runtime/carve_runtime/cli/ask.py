@@ -26,6 +26,7 @@ from carve_runtime.carve import Carve
 from carve_runtime.cli.answers import AnswerPrinter, carve_fields, plain_fields, report
 from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
 from carve_runtime.cli.saving import require_writable, save
+from carve_runtime.images.load import MAX_IMAGE_PIXELS
 
 _FLOAT = click.types.convert_type(float)
 
@@ -79,6 +80,13 @@ Examples:
 @click.option("--sure-probability", type=float, help="Least probability, for --adaptive.")
 @click.option("--focused-entropy", type=float, help="Largest entropy, for --adaptive.")
 @backend_options
+@click.option(
+    "--max-image-pixels",
+    type=int,
+    default=MAX_IMAGE_PIXELS,
+    show_default=True,
+    help="Most pixels of IMAGE; reading more takes more than 1 GB.",
+)
 @click.option("--plain", is_flag=True, help="Give the plain answer alone.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write the overview picture here.")
 @click.option("--save-dir", type=click.Path(path_type=Path), help="Write every picture here.")
@@ -89,6 +97,7 @@ def ask(
     image: Path,
     questions: tuple[str, ...],
     backend: BackendSettings,
+    max_image_pixels: int,
     plain: bool,
     picture: Path | None,
     save_dir: Path | None,
@@ -106,7 +115,8 @@ def ask(
         _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
     _require_one(questions, picture=picture, save_dir=save_dir)
     require_writable(picture, save_dir)
-    vlm = Carve(open_bundle(bundle_folder(bundle), verify=verify), backend)
+    opened = open_bundle(bundle_folder(bundle), verify=verify)
+    vlm = Carve(opened, backend, max_image_pixels=max_image_pixels)
     reports = []
     for question in questions:
         if len(questions) > 1 and not as_json:

@@ -14,6 +14,7 @@ from carve_runtime.decoder.cache import Prefix
 from carve_runtime.decoder.decoder import Decoder, Step
 from carve_runtime.decoder.embedder import Embedder
 from carve_runtime.decoder.generation import Generation, Pass
+from carve_runtime.images.load import MAX_IMAGE_PIXELS
 from carve_runtime.images.model_input import ModelInput
 from carve_runtime.images.picture import Picture
 from carve_runtime.method.geometry import RGB
@@ -65,10 +66,15 @@ class EncodedImage:
 class Model(Embedder):
     """Graphs, tokenizer and prompts of a bundle. Threads may share it."""
 
-    def __init__(self, bundle: Bundle, settings: BackendSettings | None = None) -> None:
-        """Load everything; errors as in :meth:`carve_runtime.Carve.load`."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: BackendSettings | None = None,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
+    ) -> None:
+        """Load everything; arguments and errors as in :meth:`carve_runtime.Carve.load`."""
         settings = settings or BackendSettings()
-        super().__init__(bundle, settings)
+        super().__init__(bundle, settings, max_image_pixels)
         self.decoder = Decoder(bundle, settings)
 
     def encode_image(

@@ -20,7 +20,7 @@ from carve_models.settings import (
     require_share,
 )
 from carve_runtime.method.automatic import automatic_share
-from carve_runtime.method.geometry import bounding_box
+from carve_runtime.method.geometry import bounding_box, real_array
 
 _FOUR_CONNECTED = 4
 
@@ -59,7 +59,7 @@ def select_regions(
             automatic.
     """
     # Raster order decides ties, so the memory layout must not.
-    values = np.ascontiguousarray(saliency)
+    values = np.ascontiguousarray(real_array("saliency", saliency))
     if values.dtype != np.float32:
         values = values.astype(np.float64, copy=False)
     require_choice("strategy", strategy, Strategy)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,6 +20,24 @@ from carve_models.manifest import Prompts, Segment
 PromptPart: TypeAlias = "NDArray[np.int64] | int"
 
 
+def _is_failure(error: BaseException) -> bool:
+    """Whether tokenizers raised it: a bare ``Exception``, or a panic of Rust, which is none."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+@contextmanager
+def _refusing(cause: str, *passed: type[Exception]) -> Iterator[None]:
+    """Turn what tokenizers raises into :class:`BundleError`, but for the classes that pass."""
+    try:
+        yield
+    except passed:
+        raise
+    except BaseException as error:
+        if not _is_failure(error):
+            raise
+        raise BundleError(f"{cause}: {error}", "export the checkpoint again") from error
+
+
 class Text:
     """A tokenizer that takes user text literally. Threads may share it."""
 
@@ -32,12 +51,11 @@ class Text:
         Raises:
             BundleError: the file is not a tokenizer.
         """
-        try:
+        with _refusing(f"{tokenizer_file} is not a tokenizer"):
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
-        except Exception as error:  # tokenizers raises bare Exception
-            raise BundleError(
-                f"{tokenizer_file} is not a tokenizer: {error}", "export the checkpoint again"
-            ) from error
+            self._prepare(control_ids)
+
+    def _prepare(self, control_ids: Iterable[int]) -> None:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         control = [self._tokenizer.id_to_token(token) for token in control_ids]
@@ -60,9 +78,11 @@ class Text:
 
         Raises:
             PromptError: this vocabulary has no plain spelling for a special token in the text.
+            BundleError: the tokenizer fails.
         """
         try:
-            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            with _refusing("the bundle's tokenizer cannot encode the text", TypeError):
+                encoding = self._tokenizer.encode(text, add_special_tokens=False)
         except TypeError as error:
             raise PromptError(
                 "the question is not valid Unicode text", "pass a str that encodes as UTF-8"
@@ -81,7 +101,8 @@ class Text:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of an answer: special tokens dropped, outer white space stripped."""
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        with _refusing("the bundle's tokenizer cannot decode the answer"):
+            text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text.strip()
 
     def streamer(self, on_text: Callable[[str], None]) -> Callable[[int], None]:
@@ -92,9 +113,9 @@ class Text:
             nonlocal stream
             try:
                 text = stream.step(self._tokenizer, token)
-            except (
-                Exception
-            ):  # tokenizers raises bare Exception for bytes that are not text: skip them
+            except BaseException as error:  # bytes that are not text: skip them
+                if not _is_failure(error):
+                    raise
                 stream, text = DecodeStream(skip_special_tokens=True), None
             if text:
                 on_text(text)

@@ -44,7 +44,7 @@ export interface Settings {
   regularizer: number | "auto";
   /** A whole number of at least 1. */
   maxNewTokens: number;
-  /** A whole number of at least 1. */
+  /** A whole number from 1 to 268435456. */
   maxRefinedPixels: number | null;
   // settings: end
 }

@@ -17,7 +17,7 @@ export const NUMBERS = {
   outlierPercent: { accepted: "a number from 0 to 100", low: 0, high: 100 },
   regularizer: { accepted: "a number of at least 0", low: 0, auto: true },
   maxNewTokens: { accepted: "a whole number of at least 1", low: 1, whole: true },
-  maxRefinedPixels: { accepted: "a whole number of at least 1", low: 1, whole: true, optional: true },
+  maxRefinedPixels: { accepted: "a whole number from 1 to 268435456", low: 1, high: 268435456, whole: true, optional: true },
 };
 
 /** What a manifest without the setting means. */

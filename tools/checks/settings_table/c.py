@@ -85,7 +85,7 @@ def _choice(choice: Choice) -> str:
 
 def _real(number: Number) -> str:
     default = "CARVE_AUTO" if isinstance(number.default, str) else f"{number.default:g}"
-    high = "HUGE_VAL" if number.high == math.inf else f"{number.high:g}"
+    high = "HUGE_VAL" if number.high == math.inf else f"{number.high:.15g}"
     flags = [str(flag).lower() for flag in (number.above, number.auto)]
     limits = f"{number.low:g}, {flags[0]}, {high}, {flags[1]}"
     return f'{number.name}, {default}, {limits}, "{number.accepted}"'

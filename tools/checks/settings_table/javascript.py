@@ -83,7 +83,7 @@ def _limits(number: Number) -> str:
         "auto": number.auto,
         "optional": number.optional,
     }
-    high = "" if number.high == math.inf else f", high: {number.high:g}"
+    high = "" if number.high == math.inf else f", high: {number.high:.15g}"
     chosen = "".join(f", {name}: true" for name, holds in flags.items() if holds)
     words = _text(number.accepted)
     return f"{{ accepted: {words}, low: {number.low:g}{high}{chosen} }}"

@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from carve_models.errors import SettingsError
-from carve_models.settings import AUTO, Settings
+from carve_models.settings import AUTO, MOST_PIXELS, Settings
 
 #: Settings that the libraries do not have in a table: a list of layers has code of its own, the
 #: others are not offered (``runtime/c/README.md``, "Limits"). Every other setting is offered.
@@ -26,7 +26,7 @@ NOT_IN_TABLES = frozenset(
 )
 
 _LOWEST = (0, 1)
-_HIGHEST = (1, 100)
+_HIGHEST = (1, 100, MOST_PIXELS)
 _LARGE = 2**53
 
 
@@ -68,10 +68,10 @@ class Number:
         """What is accepted, in words; without "auto" and ``None``."""
         kind = "a whole number" if self.whole else "a number"
         if self.above:
-            return f"{kind} above {self.low:g}, at most {self.high:g}"
+            return f"{kind} above {self.low:g}, at most {self.high:.15g}"
         if self.high == math.inf:
             return f"{kind} of at least {self.low:g}"
-        return f"{kind} from {self.low:g} to {self.high:g}"
+        return f"{kind} from {self.low:g} to {self.high:.15g}"
 
 
 def offered_settings() -> tuple[list[Choice], list[Number]]:
