@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from carve_export.steps.filters import FILTERS
-from carve_export.steps.operators import Op, Value, collect, constant, loop, real, vector, whole
+from carve_export.steps.operators import Op, Value, choose, collect, constant, real, vector, whole
 from carve_models.image_rules import Resample
 
 _PRECISION_BITS = 32 - 8 - 2  # fixed point: 8 bits of a byte, 2 for overshoot
@@ -179,12 +179,14 @@ def _resize(
 
 
 def _turned_if(op: Op, turns: Value, picture: Value, dtype: ir.DataType) -> Value:
-    """Exchange rows and columns if ``turns``, a bool scalar: a loop of one trip or none."""
-
-    def turned(op: Op, trip: Value, going: Value, picture: Value) -> list[Value]:
-        return [op.Identity(going), op.Transpose(picture, perm=[1, 0, 2])]
-
-    return loop(op, whole(op, turns), turned, picture, dtype)
+    """Exchange rows and columns if ``turns``, a bool scalar."""
+    return choose(
+        op,
+        turns,
+        lambda op: op.Transpose(picture, perm=[1, 0, 2]),
+        lambda op: op.Identity(picture),
+        dtype,
+    )
 
 
 def _resize_rows(op: Op, picture: Value, axis: Axis, name: Resample, kind: _Arithmetic) -> Value:
