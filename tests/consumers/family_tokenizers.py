@@ -92,16 +92,16 @@ def _byte_level(
     """Return a tokenizer over bytes.
 
     Args:
-        splitter: the step before bytes, or None where ByteLevel splits.
+        splitter: the step before ByteLevel, which splits by GPT-2's expression behind digits.
         special: special tokens.
         plain: added tokens that are text.
         lacking: so many bytes have no token, unless the corpus has them.
         nfc: characters are composed.
         whole_words: a word of the vocabulary is not merged.
     """
-    spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=splitter is None)
-    steps = [splitter, spelled] if splitter else [spelled]
-    before = pre_tokenizers.Sequence(steps)
+    splits = isinstance(splitter, pre_tokenizers.Digits)
+    spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=splits)
+    before = pre_tokenizers.Sequence([splitter, spelled])
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     model = _trained(before, alphabet[: len(alphabet) - lacking])
     merges = [tuple(merge) for merge in model["merges"]]
