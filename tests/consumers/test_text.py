@@ -69,9 +69,8 @@ def table_of(path: Path, image_token: int) -> Table:
         except PromptError:
             every.append(None)
     decode = text._tokenizer.decode
-    return Table(
-        path, texts, every, [None if ids is None else decode(ids).strip() for ids in every]
-    )
+    decoded = [None if ids is None else decode(ids).strip() for ids in every]
+    return Table(path, image_token, texts, every, decoded)
 
 
 @pytest.fixture(scope="module")
@@ -274,12 +273,8 @@ def test_c_refuses_what_it_does_not_know(
     document = json.loads((POCKET / "tokenizer.json").read_text())
     edit(document)
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
-    done = subprocess.run(
-        [program, tmp_path / "tokenizer.json", "encode"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [program, tmp_path / "tokenizer.json", str(NO_TOKEN), "encode"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     pattern = rf"This library cannot \w+ \w+ with this tokenizer: {re.escape(message)}"
     assert re.match(pattern, done.stderr), done.stderr
