@@ -79,6 +79,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
     paths["pocket"] = POCKET / "tokenizer.json"
     # Some files do not say that the image token is special.
     plain = Tokenizer.from_file(str(paths["internvl"])).token_to_id("<ref>")
+    assert plain is not None
     image_tokens = {"internvl": plain}
     return {name: table_of(path, image_tokens.get(name, NO_TOKEN)) for name, path in paths.items()}
 
@@ -273,7 +274,7 @@ def test_c_refuses_what_it_does_not_know(
     document = json.loads((POCKET / "tokenizer.json").read_text())
     edit(document)
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
-    command = [program, tmp_path / "tokenizer.json", str(NO_TOKEN), "encode"]
+    command = [str(program), str(tmp_path / "tokenizer.json"), str(NO_TOKEN), "encode"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     pattern = rf"This library cannot \w+ \w+ with this tokenizer: {re.escape(message)}"
