@@ -52,7 +52,8 @@ def levels(rule: ImageRule) -> NDArray[np.float32]:
     if rule.mean is None or rule.std is None:
         return single
     mean, std = np.asarray(rule.mean, np.float32), np.asarray(rule.std, np.float32)
-    return np.divide(single - mean, std)
+    centered: NDArray[np.float32] = single - mean
+    return centered / std
 
 
 def normalize(pixels: RGB, rule: ImageRule) -> NDArray[np.float32]:
