@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from carve_models.manifest import Manifest
 from carve_models.settings import SettingsChanges, Variant
 from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
-from carve_runtime.bundle import Bundle, open_bundle
+from carve_runtime.bundle import Bundle, load_bundle
 from carve_runtime.decoder.model import Model
 from carve_runtime.images.load import ImageInput
 from carve_runtime.prompt.budget import ContextBudget
@@ -86,7 +86,9 @@ class Carve:
             engines=None if engines is None else Path(engines),
             cuda_graph=cuda_graph,
         )
-        return cls(open_bundle(folder, verify=verify), settings, image_cache_bytes)
+        return load_bundle(
+            folder, lambda bundle: cls(bundle, settings, image_cache_bytes), verify=verify
+        )
 
     @property
     def manifest(self) -> Manifest:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import transformers
 from torch import nn
 
 from carve_export.checkpoint.family import find_family
+from carve_export.checkpoint.source import require_source
 from carve_export.checkpoint.weights import DTYPES, compute_in_float32
 from carve_models.errors import CheckpointError, FamilyError
 from carve_models.families.family import Family
 from carve_models.graph_spec import Dtype
 from carve_models.manifest import DecoderSpec, Weights
-
-_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 @dataclass(frozen=True)
@@ -105,20 +102,6 @@ def load_checkpoint(
     if weights != "float32":
         compute_in_float32(model, checkpoint.module(family.modules.embed_tokens))
     return checkpoint
-
-
-def require_source(source: str) -> None:
-    """Raise :class:`CheckpointError` unless ``source`` is a checkpoint's folder or a hub id."""
-    path = Path(source)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise CheckpointError(
-                f"{source} has no config.json", "give a Hugging Face checkpoint's folder or hub id"
-            )
-    elif path.exists() or not _HUB_ID.fullmatch(source):
-        raise CheckpointError(
-            f"there is no folder {source}", "give a checkpoint's folder, or a hub id as owner/name"
-        )
 
 
 def _require_complete(source: str, loading: dict[str, Any]) -> None:
