@@ -218,11 +218,17 @@ def _typed(target: Path, codes: Collection[int] = ()) -> Iterator[None]:
     """Say what the system has refused, all of it or those error codes."""
     try:
         yield
+    except shutil.Error as error:  # of a whole tree: source, copy and reason of each file
+        raise _not_written(target, error.args[0][0][-1]) from error
     except OSError as error:
         if codes and error.errno not in codes:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        raise ExportError(
-            f"{target} cannot be written: {error.strerror or error}{where}",
-            "see that its disk has room and that you may write beside it, or choose another folder",
-        ) from error
+        raise _not_written(target, f"{error.strerror or error}{where}") from error
+
+
+def _not_written(target: Path, reason: str) -> ExportError:
+    return ExportError(
+        f"{target} cannot be written: {reason}",
+        "see that its disk has room and that you may write beside it, or choose another folder",
+    )
