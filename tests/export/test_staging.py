@@ -254,10 +254,10 @@ def test_places_that_cannot_be_replaced(
     for place, message in refused.items():
         with pytest.raises(ExportError, match=message):
             bundles.export(1, place, overwrite=True)
-    for folder, place in ((target, "."), (target / "onnx", ".."), (target, str(target))):
+    for folder, name in ((target, "."), (target / "onnx", ".."), (target, str(target))):
         monkeypatch.chdir(folder)
         with pytest.raises(ExportError, match="holds the current folder"):
-            bundles.export(1, Path(place), overwrite=True)
+            bundles.export(1, Path(name), overwrite=True)
     assert bundles.at(target) == 0
     assert alone(target)
 
