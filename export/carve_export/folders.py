@@ -71,9 +71,14 @@ def sync_folders(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in one folder are on the disk; Windows has no such call."""
-    if os.name != "nt":
+    """Wait until the names in one folder are on the disk, where the system can do that."""
+    if os.name == "nt":
+        return
+    try:
         _sync(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what file systems say that sync files alone
+            raise
 
 
 def _sync(path: Path) -> None:

@@ -130,7 +130,7 @@ def require_free(out: Path, *, overwrite: bool) -> None:
         return
     if not target.is_dir():
         raise ExportError(f"{out} is a file", "choose a folder")
-    if target.is_mount():
+    if os.path.ismount(target):
         raise ExportError(f"{out} is a mounted file system", "choose a folder in it")
     if _working_folder().is_relative_to(target):
         raise ExportError(
