@@ -5,23 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import carve_models
+from carve_models.aside import read_whole
 from carve_models.errors import BundleError
 from carve_models.folder import FileEntry, FolderKind
 from carve_models.interface import require_interface
 from carve_models.manifest import BUNDLE, Manifest, read_manifest
-from carve_models.names import TOKENIZER_FILE
+from carve_models.names import MANIFEST_FILE, TOKENIZER_FILE
 from carve_runtime.external_data import external_locations
 from carve_runtime.verified import FileState, VerifiedFiles
 
 DEFAULT_BUNDLE = "pocket"
 _CHUNK = 1 << 20
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ def open_bundle(
 ) -> Bundle:
     """Read a bundle's manifest and check that every file it lists is there and unchanged.
 
+    One that an export replaces meanwhile is read again.
+
     Args:
         folder: the bundle's folder; ``None`` is the default bundle.
         verify: compare the files' SHA-256 sums, which reads every byte. ``None`` does it once: a
@@ -65,9 +70,29 @@ def open_bundle(
         BundleError: a missing, truncated, changed or unlisted file, or a malformed manifest.
         SchemaError: a manifest of another schema.
     """
+    return load_bundle(folder, lambda bundle: bundle, verify=verify)
+
+
+def load_bundle(
+    folder: str | os.PathLike[str] | None,
+    load: Callable[[Bundle], T],
+    *,
+    verify: bool | None = None,
+) -> T:
+    """Open a bundle as :func:`open_bundle` does and load it; all of it is of one export.
+
+    Args:
+        folder: the bundle's folder; ``None`` is the default bundle.
+        load: reads the files; it is called again if the bundle was replaced meanwhile.
+        verify: see :func:`open_bundle`.
+    """
     if folder is not None and not isinstance(folder, (str, os.PathLike)):
         raise BundleError(f"the bundle is {type(folder).__name__!r}", "give a folder's path")
     root = Path(folder) if folder is not None else default_bundle()
+    return read_whole(root, MANIFEST_FILE, lambda: load(_open(root, verify)))
+
+
+def _open(root: Path, verify: bool | None) -> Bundle:
     manifest = read_manifest(root)
     require_interface(manifest)
     for name in [TOKENIZER_FILE, *(graph.file for graph in manifest.graphs.values())]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from carve_models.manifest import Manifest
 from carve_models.settings import SettingsChanges, Variant
 from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
-from carve_runtime.bundle import Bundle, open_bundle
+from carve_runtime.bundle import Bundle, load_bundle
 from carve_runtime.decoder.model import Model
 from carve_runtime.images.load import MAX_IMAGE_PIXELS, ImageInput
 from carve_runtime.prompt.budget import ContextBudget
@@ -91,8 +91,11 @@ class Carve:
             engines=None if engines is None else Path(engines),
             cuda_graph=cuda_graph,
         )
-        bundle = open_bundle(folder, verify=verify)
-        return cls(bundle, settings, image_cache_bytes, max_image_pixels)
+        return load_bundle(
+            folder,
+            lambda bundle: cls(bundle, settings, image_cache_bytes, max_image_pixels),
+            verify=verify,
+        )
 
     @property
     def manifest(self) -> Manifest:

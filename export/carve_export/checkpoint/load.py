@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import transformers
 from torch import nn
 
 from carve_export.checkpoint.family import find_family
+from carve_export.checkpoint.source import require_source
 from carve_export.checkpoint.weights import DTYPES, compute_in_float32
 from carve_models.errors import CarveError, CheckpointError, FamilyError
 from carve_models.families.family import Family
@@ -25,7 +25,6 @@ from carve_models.manifest import DecoderSpec, Weights
 _MOST_LAYERS = 1000
 #: Parameters that a byte of a weights' file may hold: two in 4 bits, and some that are shared.
 _MOST_PER_BYTE = 4
-_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 @dataclass(frozen=True)
@@ -133,20 +132,6 @@ def metadata(what: str) -> Iterator[None]:
             f"{what} cannot be used: {type(error).__name__}: {reason.splitlines()[0].rstrip('.')}",
             "correct the checkpoint's JSON files, or download it again",
         ) from error
-
-
-def require_source(source: str) -> None:
-    """Raise :class:`CheckpointError` unless ``source`` is a checkpoint's folder or a hub id."""
-    path = Path(source)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise CheckpointError(
-                f"{source} has no config.json", "give a Hugging Face checkpoint's folder or hub id"
-            )
-    elif path.exists() or not _HUB_ID.fullmatch(source):
-        raise CheckpointError(
-            f"there is no folder {source}", "give a checkpoint's folder, or a hub id as owner/name"
-        )
 
 
 def _require_size(source: str, config: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from carve_export.checkpoint.source import require_source
 from carve_export.cli.extras import load_exporter
 from carve_export.cli.options import (
     FAMILY_OPTION,
@@ -117,6 +118,7 @@ def export(
     OUT. The work is done in a hidden folder beside OUT.
     """
     changes = _read_settings(settings)
+    require_source(checkpoint)  # before the imports, which take seconds
     load_exporter()
     from rich.console import Console
 

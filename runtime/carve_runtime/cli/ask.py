@@ -21,7 +21,7 @@ from carve_models.settings import (
     Strategy,
 )
 from carve_runtime.backends.protocol import BackendSettings
-from carve_runtime.bundle import open_bundle
+from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.cli.answers import AnswerPrinter, carve_fields, plain_fields, report
 from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
@@ -115,8 +115,12 @@ def ask(
         _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
     _require_one(questions, picture=picture, save_dir=save_dir)
     require_writable(picture, save_dir)
-    opened = open_bundle(bundle_folder(bundle), verify=verify)
-    vlm = Carve(opened, backend, max_image_pixels=max_image_pixels)
+    folder = bundle_folder(bundle)
+    vlm = load_bundle(
+        folder,
+        lambda opened: Carve(opened, backend, max_image_pixels=max_image_pixels),
+        verify=verify,
+    )
     reports = []
     for question in questions:
         if len(questions) > 1 and not as_json:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import click
 
+from carve_models.aside import abandoned
 from carve_models.cli import HELP, ErrorCommand
 from carve_models.errors import CarveError
 from carve_runtime.backends import BACKENDS
@@ -24,10 +26,19 @@ ONNXRUNTIME_DISTRIBUTIONS = (
 )
 
 
-@click.command(cls=ErrorCommand, context_settings=HELP, epilog="\b\nExample:\n  carve-run doctor")
-def doctor() -> None:
-    """Check the installation: backends, their providers and devices, the default bundle."""
+@click.command(
+    cls=ErrorCommand,
+    context_settings=HELP,
+    epilog="\b\nExamples:\n  carve-run doctor\n  carve-run doctor ~/bundles",
+)
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+def doctor(folder: Path) -> None:
+    """Check the installation: backends, their providers and devices, the default bundle.
+
+    Also lists what exports that were killed have left in FOLDER, the current one if not given.
+    """
     healthy, lines = examine()
+    lines += [f"--    {_describe_abandoned(path)}" for path in abandoned(folder)]
     click.echo("\n".join(lines))
     sys.exit(0 if healthy else 1)
 
@@ -74,6 +85,10 @@ def _describe_memory() -> str:
         f"--    {verified.file or 'a cache folder'} cannot be written: sums are compared at every "
         "load. Set XDG_CACHE_HOME to a folder that can."
     )
+
+
+def _describe_abandoned(path: Path) -> str:
+    return f"{path} was left by an export that was killed: the next one to that place removes it"
 
 
 def _version(distribution: str) -> str | None:

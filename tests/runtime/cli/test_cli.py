@@ -14,6 +14,7 @@ from typing import ClassVar
 import pytest
 from PIL import Image
 
+from carve_models.aside import LOCK, aside_of, lock
 from carve_models.manifest import read_manifest
 from carve_runtime import Carve
 from carve_runtime.cli.main import main
@@ -163,6 +164,22 @@ def test_doctor() -> None:
     assert all(line.startswith("ok ") for line in lines)
     for expected in ("Python", "ONNX Runtime", "OpenVINO 20", "default bundle"):
         assert sum(expected in line for line in lines) == 1
+
+
+def test_doctor_lists_what_killed_exports_left(tmp_path: Path) -> None:
+    for name in ("killed", "running"):
+        aside = aside_of(tmp_path / name)
+        aside.mkdir()
+        (aside / LOCK).touch()
+    (tmp_path / ".other.carve").mkdir()
+    stream = lock(aside_of(tmp_path / "running"))
+    assert stream is not None
+    with stream:
+        result = carve_run("doctor", tmp_path)
+    assert result.exit_code == 0, result.output
+    listed = [line for line in result.stdout.splitlines() if str(tmp_path) in line]
+    assert len(listed) == 1
+    assert re.match(r"--    .*/\.killed\.carve was left by an export that was killed", listed[0])
 
 
 @pytest.mark.parametrize("name", [None, "ask", "info", "doctor"])
