@@ -129,7 +129,7 @@ def _identity(path: Path) -> tuple[int, ...] | None:
     """Return what tells a file from another at the same path, ``None`` if there is none."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a path with a NUL is none
         return None
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
