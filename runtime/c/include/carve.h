@@ -115,6 +115,19 @@ typedef enum carve_final_prompt {
     CARVE_FINAL_PAIR = 0,
     CARVE_FINAL_REFINED = 1
 } carve_final_prompt;
+
+typedef enum carve_resize_refined {
+    CARVE_RESIZE_BY_SIZE = 0,
+    CARVE_RESIZE_TWICE = 1,
+    CARVE_RESIZE_ONCE = 2
+} carve_resize_refined;
+
+typedef enum carve_variant {
+    CARVE_VARIANT_V1 = 0,
+    CARVE_VARIANT_V2 = 1,
+    CARVE_VARIANT_V3 = 2,
+    CARVE_VARIANT_V4 = 3
+} carve_variant;
 /* settings: end */
 
 /* For mask_top_p and regularizer: derive the value from each question's attention. */
