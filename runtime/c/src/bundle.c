@@ -1,137 +1,58 @@
-/* carve.json: read it, check it, check every file that it lists. */
-#include <stdio.h>
+/* carve.json: read it and check it. */
 #include <string.h>
-#include <sys/stat.h>
 
 #include "handles.h"
 
 static const char *const graph_names[GRAPH_COUNT] = {
-    [GRAPH_PREPROCESS] = NAME_PREPROCESS, [GRAPH_VISION] = NAME_VISION_ENCODER,
-    [GRAPH_EMBED] = NAME_EMBED_TOKENS,    [GRAPH_DECODER] = NAME_DECODER,
+    [GRAPH_PREPROCESS] = NAME_PREPROCESS,
+    [GRAPH_VISION] = NAME_VISION_ENCODER,
+    [GRAPH_EMBED] = NAME_EMBED_TOKENS,
     [GRAPH_REFINE] = NAME_CARVE_REFINE,
 };
 
-int64_t image_tokens(const manifest *m) { return m->grid[0] * m->grid[1]; }
+/* The largest number of any kind in a manifest, and of tokens. */
+enum { MOST_LAYERS = 10000, MOST_OF_ANYTHING = 1 << 24, MOST_DEEPSTACK = 64 };
 
-static bool is_inside(const char *name) {
-    if (!*name || *name == '/' || strpbrk(name, "\\:")) return false;
-    for (const char *part = name; part; part = strchr(part, '/')) {
-        if (*part == '/') part++;
-        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == 0)) return false;
+/* Say in which parts the decoder runs. */
+static carve_status read_parts(const cJSON *decoder, manifest *m) {
+    int64_t exit_layers = m->layers;
+    size_t below = 0;
+    bool halves = json_optional(decoder, "exit_layers") != NULL;
+    if (halves) TRY(json_int(decoder, "exit_layers", 1, m->layers - 1, &exit_layers));
+    while (below < m->tapped_count && m->tapped[below] < exit_layers) below++;
+    if (!below || m->deepstack > exit_layers) {
+        return failure(CARVE_BUNDLE_ERROR, "The decoder cannot be split after %lld layers. Export "
+                                           "the checkpoint again.",
+                       (long long)exit_layers);
     }
-    return true;
-}
-
-static carve_status path_in(scope *owner, const char *folder, const char *name, const char **path) {
-    if (!is_inside(name)) {
-        return failure(CARVE_BUNDLE_ERROR,
-                       "The manifest names '%.100s', outside the bundle. Do not use this bundle.",
-                       name);
-    }
-    size_t size = strlen(folder) + strlen(name) + 2;
-    char *joined = scope_alloc(owner, size, 1);
-    if (!joined) return no_memory();
-    snprintf(joined, size, "%s/%s", folder, name);
-    *path = joined;
+    m->part_count = halves ? 2 : 1;
+    m->parts[0] = (part_spec){NAME_DECODER, NULL, NAME_INPUTS_EMBEDS, NAME_LOGITS, 0, exit_layers, below};
+    if (!halves) return carve_ok;
+    m->parts[0].name = NAME_DECODER_LOWER;
+    m->parts[0].output = NAME_HIDDEN_STATES;
+    m->parts[1] = (part_spec){NAME_DECODER_UPPER, NULL, NAME_HIDDEN_STATES, NAME_LOGITS,
+                              exit_layers, m->layers, m->tapped_count - below};
     return carve_ok;
 }
 
-static carve_status check_file(scope *owner, const char *folder, const cJSON *entry,
-                               bool sizes_only) {
-    const char *path, *expected;
-    int64_t size;
-    char actual[65];
-    struct stat facts;
-    TRY(path_in(owner, folder, entry->string ? entry->string : "", &path));
-    TRY(json_int(entry, "size", 0, INT64_C(1) << 53, &size));
-    TRY(json_text(entry, "sha256", &expected));
-    if (stat(path, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        return failure(CARVE_BUNDLE_ERROR, "%s is missing. Copy the whole bundle.", path);
+static carve_status read_positions(const cJSON *decoder, manifest *m) {
+    const char *positions = "sequential";
+    if (json_optional(decoder, "positions")) TRY(json_text(decoder, "positions", &positions));
+    m->axes = strcmp(positions, "mrope") == 0 ? MROPE_AXES : 1;
+    if (json_optional(decoder, "deepstack_layers")) {
+        TRY(json_int(decoder, "deepstack_layers", 0, MOST_DEEPSTACK, &m->deepstack));
     }
-    if ((int64_t)facts.st_size != size) {
-        return failure(CARVE_BUNDLE_ERROR,
-                       "%s has %lld bytes, the manifest says %lld. Copy the bundle again.", path,
-                       (long long)facts.st_size, (long long)size);
-    }
-    if (sizes_only) return carve_ok;
-    TRY(file_sha256(path, actual));
-    if (strcmp(actual, expected) != 0) {
-        return failure(CARVE_BUNDLE_ERROR,
-                       "%s is not the file that the manifest describes (its SHA-256 differs). "
-                       "Copy the bundle again.",
-                       path);
-    }
-    return carve_ok;
-}
-
-static carve_status read_segment(scope *owner, const cJSON *json, int64_t vocab, segment *out) {
-    const cJSON *ids = json_optional(json, "ids"), *image = json_optional(json, "image"),
-                *text = json_optional(json, "text");
-    if (!cJSON_IsObject(json) || !!ids + !!image + !!text != 1) {
-        return failure(CARVE_BUNDLE_ERROR,
-                       "A prompt's segment does not have exactly one of ids, image and text. "
-                       "Export the checkpoint again.");
-    }
-    if (ids) return json_ints(owner, json, "ids", 0, vocab - 1, &out->ids, &out->count);
-    if (text) return json_text(json, "text", &out->text);
-    int64_t index;
-    TRY(json_int(json, "image", 0, 1, &index));
-    out->image = (int)index;
-    return carve_ok;
-}
-
-bool segment_is_image(const segment *s) { return !s->ids && !s->text; }
-
-/* Read a prompt that shows images 0 .. images - 1 in order, and the text once. */
-static carve_status read_prompt(scope *owner, const cJSON *prompts, const char *name, int images,
-                                int64_t vocab, prompt *out) {
-    const cJSON *array, *json;
-    int next_image = 0, texts = 0;
-    TRY(json_array(prompts, name, &array));
-    out->segments = scope_alloc(owner, (size_t)cJSON_GetArraySize(array), sizeof *out->segments);
-    if (!out->segments) return no_memory();
-    cJSON_ArrayForEach(json, array) {
-        segment *s = &out->segments[out->count++];
-        TRY(read_segment(owner, json, vocab, s));
-        if (segment_is_image(s) && s->image != next_image++) next_image = images + 1;
-        if (s->text) texts += strstr(s->text, "{text}") ? 1 : 2;
-    }
-    if (next_image == images && texts == 1) return carve_ok;
-    return failure(CARVE_BUNDLE_ERROR,
-                   "The prompt '%s' does not show %d image(s) in order and {text} once. "
-                   "Export the checkpoint again.",
-                   name, images);
-}
-
-static bool same_segment(const segment *left, const segment *right) {
-    if (segment_is_image(left) && segment_is_image(right)) return left->image == right->image;
-    return left->ids && right->ids && left->count == right->count &&
-           memcmp(left->ids, right->ids, left->count * sizeof *left->ids) == 0;
-}
-
-static carve_status read_prompts(scope *owner, const cJSON *json, manifest *m) {
-    const cJSON *prompts;
-    TRY(json_object(json, "prompts", &prompts));
-    TRY(read_prompt(owner, prompts, "single", 1, m->vocab_size, &m->single));
-    TRY(read_prompt(owner, prompts, "pair", 2, m->vocab_size, &m->pair));
-    TRY(json_text(prompts, "suffix", &m->suffix));
-    TRY(json_text(prompts, "general", &m->general));
-    for (size_t i = 0; i < m->single.count && i < m->pair.count; i++) {
-        if (!same_segment(&m->single.segments[i], &m->pair.segments[i])) break;
-        if (segment_is_image(&m->single.segments[i])) {
-            m->prefix = i + 1;
-            return carve_ok;
-        }
-    }
-    return failure(CARVE_UNSUPPORTED, "The prompts do not start alike, with the image before the "
-                                      "question. Use the Python runtime for this bundle.");
+    if (m->axes > 1 || strcmp(positions, "sequential") == 0) return carve_ok;
+    return failure(CARVE_UNSUPPORTED, "The decoder's positions are '%.40s', this library knows "
+                                      "'sequential' and 'mrope'. Use a newer one.",
+                   positions);
 }
 
 static carve_status read_decoder(scope *owner, const cJSON *json, manifest *m) {
-    const int64_t most = INT64_C(1) << 24;
+    const int64_t most = MOST_OF_ANYTHING;
     const cJSON *decoder;
     TRY(json_object(json, "decoder", &decoder));
-    TRY(json_int(decoder, "layers", 1, 10000, &m->layers));
+    TRY(json_int(decoder, "layers", 1, MOST_LAYERS, &m->layers));
     TRY(json_int(decoder, "key_value_heads", 1, most, &m->key_value_heads));
     TRY(json_int(decoder, "head_dim", 1, most, &m->head_dim));
     TRY(json_int(decoder, "hidden_size", 1, most, &m->hidden_size));
@@ -140,11 +61,15 @@ static carve_status read_decoder(scope *owner, const cJSON *json, manifest *m) {
     TRY(json_int(decoder, "image_token_id", 0, INT64_C(1) << 32, &m->image_token));
     TRY(json_ints(owner, decoder, "eos_token_ids", 0, INT64_C(1) << 32, &m->eos, &m->eos_count));
     TRY(json_layers(owner, decoder, "tapped_layers", m->layers, &m->tapped, &m->tapped_count));
-    if (!m->tapped_count || !m->eos_count) {
-        return failure(CARVE_BUNDLE_ERROR, "The manifest names no tapped layer or no "
-                                           "end-of-sequence id. Export the checkpoint again.");
+    bool ordered = m->tapped_count && m->eos_count;
+    for (size_t i = 1; i < m->tapped_count; i++) ordered &= m->tapped[i - 1] < m->tapped[i];
+    if (!ordered) {
+        return failure(CARVE_BUNDLE_ERROR, "The manifest names no end-of-sequence id, or tapped "
+                                           "layers that are not distinct and in order. Export the "
+                                           "checkpoint again.");
     }
-    return carve_ok;
+    TRY(read_positions(decoder, m));
+    return read_parts(decoder, m);
 }
 
 /* Read what the bundle computes in, and how its weights and its attention are stored. */
@@ -163,10 +88,11 @@ static carve_status read_types(const cJSON *json, manifest *m) {
                    dtype);
 }
 
-/* Refuse decoders whose inputs differ: positions in three dimensions, DeepStack. */
-static carve_status check_decoder_inputs(const cJSON *graph, const manifest *m) {
+/* Refuse a part of the decoder whose inputs are not those that the manifest's figures imply. */
+static carve_status check_part_inputs(const cJSON *graph, const manifest *m, const part_spec *part) {
     const cJSON *inputs, *input;
     const char *const numbers = m->dtype == F16 ? "float16" : "float32";
+    const int64_t deepstack = m->deepstack && part->first == 0;
     int64_t count = 0;
     bool known = true;
     TRY(json_array(graph, "inputs", &inputs));
@@ -176,54 +102,99 @@ static carve_status check_decoder_inputs(const cJSON *graph, const manifest *m) 
         TRY(json_text(input, "name", &name));
         TRY(json_text(input, "dtype", &dtype));
         TRY(json_array(input, "shape", &shape));
-        bool integers = strcmp(name, NAME_ATTENTION_MASK) == 0 || strcmp(name, NAME_POSITION_IDS) == 0;
+        bool positions = strcmp(name, NAME_POSITION_IDS) == 0;
+        bool integers = positions || strcmp(name, NAME_ATTENTION_MASK) == 0;
+        bool added = strcmp(name, NAME_DEEPSTACK_EMBEDS) == 0;
+        int rank = integers ? positions && m->axes > 1 ? 3 : 2
+                            : strcmp(name, part->input) == 0 ? 3 : 4;
         known = known && strcmp(dtype, integers ? "int64" : numbers) == 0 &&
-                (!integers || cJSON_GetArraySize(shape) == 2);
+                (!added || deepstack) && cJSON_GetArraySize(shape) == rank;
         count++;
     }
-    if (known && count == 3 + 2 * m->layers) return carve_ok;
-    return failure(CARVE_UNSUPPORTED, "The decoder has inputs that this library does not feed. "
-                                      "Use the Python runtime for this bundle.");
+    if (known && count == 3 + 2 * (part->stop - part->first) + deepstack) return carve_ok;
+    return failure(CARVE_BUNDLE_ERROR,
+                   "%s has other inputs than the manifest's figures imply. Copy the bundle again, "
+                   "or export it again.",
+                   part->name);
+}
+
+/* Find a graph and its path. */
+static carve_status find_graph(scope *owner, const manifest *m, const cJSON *graphs,
+                               const char *name, const cJSON **graph, const char **path) {
+    const char *file;
+    if (!json_optional(graphs, name)) {
+        return failure(CARVE_UNSUPPORTED,
+                       "The bundle has no graph %s. Export the checkpoint again, or use the Python "
+                       "runtime.",
+                       name);
+    }
+    TRY(json_object(graphs, name, graph));
+    TRY(json_text(*graph, "file", &file));
+    return bundle_path(owner, m->folder, file, path);
+}
+
+/* Names of a graph's inputs or outputs. */
+static carve_status tensor_names(scope *owner, const cJSON *graph, const char *key,
+                                 const char ***names, size_t *count) {
+    const cJSON *tensors, *tensor;
+    TRY(json_array(graph, key, &tensors));
+    *names = scope_alloc(owner, (size_t)cJSON_GetArraySize(tensors), sizeof **names);
+    *count = 0;
+    if (!*names) return no_memory();
+    cJSON_ArrayForEach(tensor, tensors) { TRY(json_text(tensor, "name", &(*names)[(*count)++])); }
+    return carve_ok;
+}
+
+static bool contains(const char *const *names, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0) return true;
+    }
+    return false;
+}
+
+/* See that preprocess.onnx gives what the vision encoder takes and what a prompt needs. */
+static carve_status check_preprocess(scope *owner, const cJSON *graph, const manifest *m) {
+    const char **names;
+    size_t count;
+    TRY(tensor_names(owner, graph, "outputs", &names, &count));
+    if (!contains(names, count, NAME_IMAGE_IDS)) {
+        return failure(CARVE_UNSUPPORTED,
+                       "The bundle was made before %s said how an image stands in a prompt. Export "
+                       "the checkpoint again, or use the Python runtime.",
+                       NAME_PREPROCESS);
+    }
+    for (size_t i = 0; i < m->vision_input_count; i++) {
+        if (contains(names, count, m->vision_inputs[i])) continue;
+        return failure(CARVE_BUNDLE_ERROR,
+                       "%s does not give %.100s, which %s takes. Export the checkpoint again.",
+                       NAME_PREPROCESS, m->vision_inputs[i], NAME_VISION_ENCODER);
+    }
+    return carve_ok;
 }
 
 static carve_status read_graphs(scope *owner, const cJSON *json, manifest *m) {
-    const cJSON *graphs, *graph;
+    const cJSON *graphs, *graph[GRAPH_COUNT];
     TRY(json_object(json, "graphs", &graphs));
     for (int i = 0; i < GRAPH_COUNT; i++) {
-        const char *file;
-        if (!json_optional(graphs, graph_names[i])) {
-            return failure(CARVE_UNSUPPORTED,
-                           "The bundle has no graph %s. Export the checkpoint again, or use the "
-                           "Python runtime.",
-                           graph_names[i]);
-        }
-        TRY(json_object(graphs, graph_names[i], &graph));
-        TRY(json_text(graph, "file", &file));
-        TRY(path_in(owner, m->folder, file, &m->graphs[i]));
+        TRY(find_graph(owner, m, graphs, graph_names[i], &graph[i], &m->graphs[i]));
     }
-    TRY(json_object(graphs, graph_names[GRAPH_DECODER], &graph));
-    return check_decoder_inputs(graph, m);
+    TRY(tensor_names(owner, graph[GRAPH_VISION], "inputs", &m->vision_inputs,
+                     &m->vision_input_count));
+    TRY(check_preprocess(owner, graph[GRAPH_PREPROCESS], m));
+    for (size_t i = 0; i < m->part_count; i++) {
+        const cJSON *part;
+        TRY(find_graph(owner, m, graphs, m->parts[i].name, &part, &m->parts[i].path));
+        TRY(check_part_inputs(part, m, &m->parts[i]));
+    }
+    return carve_ok;
 }
 
 static carve_status read_image(const cJSON *json, manifest *m) {
-    const int64_t most = 1 << 12;
-    const cJSON *image, *grid;
-    const char *kind;
+    const cJSON *image;
     TRY(json_object(json, "image", &image));
-    TRY(json_text(image, "kind", &kind));
-    if (strcmp(kind, "fixed") != 0) {
-        return failure(CARVE_UNSUPPORTED,
-                       "The bundle's images are of the kind '%s', this library reads 'fixed'. "
-                       "Use the Python runtime for this bundle.",
-                       kind);
-    }
-    TRY(json_array(image, "grid", &grid));
-    for (int i = 0; i < 2; i++) TRY(json_int_of(cJSON_GetArrayItem(grid, i), 1, most, &m->grid[i]));
     m->max_aspect_ratio = DEFAULT_MAX_ASPECT_RATIO;
-    if (json_optional(image, "max_aspect_ratio")) {
-        TRY(json_number(image, "max_aspect_ratio", &m->max_aspect_ratio));
-    }
-    return carve_ok;
+    if (!json_optional(image, "max_aspect_ratio")) return carve_ok;
+    return json_number(image, "max_aspect_ratio", &m->max_aspect_ratio);
 }
 
 /* Refuse a file that the manifest does not list: it would not have been checked. */
@@ -234,12 +205,12 @@ static carve_status require_listed(const cJSON *files, const char *folder, const
 }
 
 carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, manifest *m) {
-    const cJSON *json, *files, *entry;
+    const cJSON *json, *files;
     const char *path;
     int64_t version;
     m->folder = scope_copy(owner, folder);
     if (!m->folder) return no_memory();
-    TRY(path_in(owner, folder, NAME_MANIFEST_FILE, &path));
+    TRY(bundle_path(owner, folder, NAME_MANIFEST_FILE, &path));
     TRY(json_open(owner, path, &json));
     TRY(json_int(json, "schema_version", 0, INT32_MAX, &version));
     if (version != SCHEMA_VERSION) {
@@ -252,12 +223,15 @@ carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, ma
     TRY(read_decoder(owner, json, m));
     TRY(read_image(json, m));
     TRY(read_graphs(owner, json, m));
-    TRY(read_prompts(owner, json, m));
+    TRY(bundle_read_prompts(owner, json, m));
     TRY(settings_read(owner, json, m));
-    TRY(path_in(owner, folder, NAME_TOKENIZER_FILE, &m->tokenizer));
+    TRY(bundle_path(owner, folder, NAME_TOKENIZER_FILE, &m->tokenizer));
     TRY(json_object(json, "files", &files));
-    cJSON_ArrayForEach(entry, files) { TRY(check_file(owner, folder, entry, sizes_only)); }
+    TRY(bundle_check_files(owner, files, folder, sizes_only));
     TRY(require_listed(files, folder, m->tokenizer));
     for (int i = 0; i < GRAPH_COUNT; i++) TRY(require_listed(files, folder, m->graphs[i]));
+    for (size_t i = 0; i < m->part_count; i++) {
+        TRY(require_listed(files, folder, m->parts[i].path));
+    }
     return carve_ok;
 }

@@ -1,4 +1,4 @@
-/* From a prompt's segments to embeddings, and whether they fit into the model's context. */
+/* From a prompt's segments to embeddings and positions, and whether they fit into the context. */
 #include <string.h>
 
 #include "handles.h"
@@ -22,11 +22,11 @@ static carve_status fill_in(scope *owner, const char *segment, const char *text,
     return carve_ok;
 }
 
-/* A segment's ids, NULL for an image, and the number of its tokens. */
+/* A text's or a literal segment's ids. */
 static carve_status segment_ids(scope *owner, const carve_model *model, const segment *s,
                                 const char *text, const int64_t **ids, size_t *count) {
     *ids = s->ids;
-    *count = segment_is_image(s) ? (size_t)image_tokens(&model->bundle) : s->count;
+    *count = s->count;
     if (!s->text) return carve_ok;
     char *filled;
     int64_t *encoded;
@@ -36,38 +36,38 @@ static carve_status segment_ids(scope *owner, const carve_model *model, const se
     return carve_ok;
 }
 
-carve_status check_context_budget(const carve_model *model, const prompt *p, const char *text,
-                                  int32_t max_new_tokens) {
+carve_status check_context(const manifest *m, int64_t prompt_length, int64_t new_tokens) {
+    if (prompt_length + new_tokens - 1 <= m->context_length) return carve_ok;
+    return failure(CARVE_PROMPT_ERROR,
+                   "The prompt of %lld tokens and %lld new tokens need more than the model's %lld "
+                   "positions. Shorten the question, lower max_new_tokens, or use a smaller image.",
+                   (long long)prompt_length, (long long)new_tokens, (long long)m->context_length);
+}
+
+carve_status count_prompt(const carve_model *model, const prompt *p, size_t first, size_t stop,
+                          const char *text, int64_t image_tokens, int64_t *count) {
     scope temporary = {NULL};
-    int64_t length = 0, limit = model->bundle.context_length;
     carve_status status = carve_ok;
-    for (size_t i = 0; i < p->count && status.code == CARVE_OK; i++) {
+    *count = 0;
+    for (size_t i = first; i < stop && status.code == CARVE_OK; i++) {
         const int64_t *ids;
-        size_t count = 0;
-        status = segment_ids(&temporary, model, &p->segments[i], text, &ids, &count);
-        length += (int64_t)count;
+        size_t length = 0;
+        if (segment_is_image(&p->segments[i])) {
+            *count += image_tokens;
+        } else {
+            status = segment_ids(&temporary, model, &p->segments[i], text, &ids, &length);
+            *count += (int64_t)length;
+        }
     }
     scope_release(&temporary);
-    TRY(status);
-    if (length + max_new_tokens - 1 <= limit) return carve_ok;
-    return failure(CARVE_PROMPT_ERROR,
-                   "The prompt of %lld tokens and %d new tokens need more than the model's %lld "
-                   "positions. Shorten the question, or lower max_new_tokens.",
-                   (long long)length, (int)max_new_tokens, (long long)limit);
+    return status;
 }
 
-size_t count_fixed(const manifest *m, const prompt *p, size_t first, size_t stop) {
-    size_t count = 0;
-    for (size_t i = first; i < stop; i++) {
-        const segment *s = &p->segments[i];
-        count += segment_is_image(s) ? (size_t)image_tokens(m) : s->count;
-    }
-    return count;
-}
-
-carve_status embed_ids(const carve_model *model, const int64_t *ids, size_t count, void *out) {
+/* Embeddings of ids, copied to out (count * hidden, of the manifest's dtype). */
+static carve_status embed_ids(const carve_model *model, const int64_t *ids, size_t count,
+                              void *out) {
     static const char *const names[] = {NAME_INPUTS_EMBEDS};
-    const outputs expected = {names, 1, 1, NULL};
+    const outputs expected = {names, 1, 1, NULL, 0};
     const ONNXTensorElementDataType dtype = model->bundle.dtype;
     const runtime *ort = &model->ort;
     const int64_t hidden = model->bundle.hidden_size, shape[] = {1, (int64_t)count};
@@ -90,27 +90,144 @@ carve_status embed_ids(const carve_model *model, const int64_t *ids, size_t coun
     return status;
 }
 
-carve_status embed_prompt(scope *owner, const carve_model *model, const prompt *p, size_t first,
-                          size_t stop, const char *text, const void *const images[2], void **out,
-                          int64_t *length) {
-    const size_t row = (size_t)model->bundle.hidden_size * element_size(model->bundle.dtype);
-    const int64_t **ids = scope_alloc(owner, stop - first, sizeof *ids);
-    size_t *counts = scope_alloc(owner, stop - first, sizeof *counts), total = 0, at = 0;
-    if (!ids || !counts) return no_memory();
-    for (size_t i = first; i < stop; i++) {
-        TRY(segment_ids(owner, model, &p->segments[i], text, &ids[i - first], &counts[i - first]));
-        total += counts[i - first];
+/* Consecutive segments of a prompt while they become a chunk. */
+typedef struct stretch {
+    int64_t *ids;       /* FEATURE where a feature of an image stands */
+    int64_t *positions; /* axes * length */
+    size_t length;
+    int64_t next_position;
+} stretch;
+
+/* Append ids whose positions count up. */
+static void append_text(const manifest *m, stretch *s, const int64_t *ids, size_t count,
+                        size_t at) {
+    if (count) memcpy(s->ids + at, ids, count * sizeof *ids);
+    for (int64_t axis = 0; axis < m->axes; axis++) {
+        int64_t *to = s->positions + (size_t)axis * s->length + at;
+        for (size_t i = 0; i < count; i++) to[i] = s->next_position + (int64_t)i;
     }
-    unsigned char *to = *out = scope_alloc(owner, total, row);
-    if (!to) return no_memory();
-    for (size_t i = first; i < stop; at += counts[i - first], i++) {
-        const segment *s = &p->segments[i];
+    s->next_position += (int64_t)count;
+}
+
+static void append_image(const manifest *m, stretch *s, const encoded_image *image, size_t at) {
+    memcpy(s->ids + at, image->ids, image->length * sizeof *image->ids);
+    for (int64_t axis = 0; axis < m->axes; axis++) {
+        const int64_t *from = image->positions + (size_t)axis * image->length;
+        int64_t *to = s->positions + (size_t)axis * s->length + at;
+        for (size_t i = 0; i < image->length; i++) to[i] = s->next_position + from[i];
+    }
+    s->next_position += image->next_position;
+}
+
+/* Put the segments one behind the other. */
+static carve_status lay_out(scope *owner, const carve_model *model, const request *r, size_t first,
+                            size_t stop, int64_t start, stretch *out) {
+    const manifest *m = &model->bundle;
+    const int64_t **ids = scope_alloc(owner, stop - first, sizeof *ids);
+    size_t *counts = scope_alloc(owner, stop - first, sizeof *counts);
+    if (!ids || !counts) return no_memory();
+    *out = (stretch){.next_position = start};
+    for (size_t i = first; i < stop; i++) {
+        const segment *s = &r->prompt->segments[i];
+        size_t *count = &counts[i - first];
         if (segment_is_image(s)) {
-            memcpy(to + at * row, images[s->image], counts[i - first] * row);
+            *count = r->images[s->image]->length;
         } else {
-            TRY(embed_ids(model, ids[i - first], counts[i - first], to + at * row));
+            TRY(segment_ids(owner, model, s, r->text, &ids[i - first], count));
+        }
+        out->length += *count;
+    }
+    out->ids = scope_alloc(owner, out->length, sizeof *out->ids);
+    out->positions = scope_rows(owner, (size_t)m->axes, out->length, sizeof *out->positions);
+    if (!out->ids || !out->positions) return no_memory();
+    for (size_t i = first, at = 0; i < stop; at += counts[i - first], i++) {
+        const segment *s = &r->prompt->segments[i];
+        if (segment_is_image(s)) {
+            append_image(m, out, r->images[s->image], at);
+        } else {
+            append_text(m, out, ids[i - first], counts[i - first], at);
         }
     }
-    *length = (int64_t)total;
     return carve_ok;
+}
+
+/* Put rows of features, `row` bytes each, where the stretch has room for them: one image's behind
+ * the other's. */
+static void spread_features(const request *r, size_t first, size_t stop, const stretch *s,
+                            const unsigned char *const sources[2], size_t row, unsigned char *to) {
+    size_t at = 0;
+    for (size_t i = first; i < stop; i++) {
+        const segment *shown = &r->prompt->segments[i];
+        if (!segment_is_image(shown)) continue;
+        const unsigned char *from = sources[shown->image];
+        for (size_t left = r->images[shown->image]->feature_count; left; at++) {
+            if (s->ids[at] != FEATURE) continue;
+            memcpy(to + at * row, from, row);
+            from += row;
+            left--;
+        }
+    }
+}
+
+/* The images' features for the first layers, zero where none stand. */
+static carve_status embed_deepstack(scope *owner, const carve_model *model, const request *r,
+                                    size_t first, size_t stop, const stretch *s, chunk *out) {
+    const manifest *m = &model->bundle;
+    const size_t row = (size_t)m->hidden_size * element_size(m->dtype);
+    const int64_t shape[] = {1, m->deepstack, (int64_t)s->length, m->hidden_size};
+    unsigned char *all = scope_rows(owner, (size_t)m->deepstack, s->length, row);
+    if (!all) return no_memory();
+    for (size_t layer = 0; layer < (size_t)m->deepstack; layer++) {
+        const unsigned char *sources[2] = {NULL, NULL};
+        for (int i = 0; i < 2; i++) {
+            const encoded_image *image = r->images[i];
+            if (!image) continue;
+            sources[i] = (const unsigned char *)image->deepstack + layer * image->feature_count * row;
+        }
+        spread_features(r, first, stop, s, sources, row, all + layer * s->length * row);
+    }
+    return tensor_over(owner, &model->ort, m->dtype, all, shape, COUNT(shape), &out->deepstack);
+}
+
+/* Embeddings of the literal ids and, in their places, the images' features. */
+static carve_status embed_stretch(scope *owner, const carve_model *model, const request *r,
+                                  size_t first, size_t stop, const stretch *s, chunk *out) {
+    const manifest *m = &model->bundle;
+    const size_t row = (size_t)m->hidden_size * element_size(m->dtype);
+    const int64_t shape[] = {1, (int64_t)s->length, m->hidden_size};
+    const unsigned char *sources[2] = {NULL, NULL};
+    int64_t *literal = scope_alloc(owner, s->length, sizeof *literal);
+    unsigned char *embedded = scope_alloc(owner, s->length, row);
+    unsigned char *all = scope_alloc(owner, s->length, row), *from = embedded;
+    size_t count = 0;
+    if (!literal || !embedded || !all) return no_memory();
+    for (size_t i = 0; i < s->length; i++) {
+        if (s->ids[i] != FEATURE) literal[count++] = s->ids[i];
+    }
+    TRY(embed_ids(model, literal, count, embedded));
+    for (size_t i = 0; i < s->length; i++) {
+        if (s->ids[i] == FEATURE) continue;
+        memcpy(all + i * row, from, row);
+        from += row;
+    }
+    for (int i = 0; i < 2; i++) sources[i] = r->images[i] ? r->images[i]->features : NULL;
+    spread_features(r, first, stop, s, sources, row, all);
+    TRY(tensor_over(owner, &model->ort, m->dtype, all, shape, COUNT(shape), &out->states));
+    return m->deepstack ? embed_deepstack(owner, model, r, first, stop, s, out) : carve_ok;
+}
+
+carve_status embed_prompt(scope *owner, const carve_model *model, const request *r, size_t first,
+                          size_t stop, int64_t start, chunk *out) {
+    stretch s;
+    TRY(lay_out(owner, model, r, first, stop, start, &s));
+    *out = (chunk){NULL, (int64_t)s.length, s.positions, s.next_position, NULL};
+    return embed_stretch(owner, model, r, first, stop, &s, out);
+}
+
+carve_status embed_token(scope *owner, const carve_model *model, const int64_t *id, int64_t start,
+                         chunk *out) {
+    segment token = {id, 1, NULL, 0};
+    const prompt alone = {&token, 1};
+    const request r = {.prompt = &alone, .text = ""};
+    return embed_prompt(owner, model, &r, 0, 1, start, out);
 }
