@@ -54,8 +54,34 @@ def loop(
         state: the first state.
         dtype: its dtype.
     """
+    before = ir.Value(name="state", type=ir.TensorType(dtype))
+    after = ir.Value(name="next_state", type=ir.TensorType(dtype))
+    graph = _subgraph(op, body, [before], [after])
+    return op.Loop(trips, constant(op, True, np.bool_), state, body=graph)
+
+
+def collect(op: Op, trips: Value, body: Callable[..., Value], dtype: ir.DataType) -> Value:
+    """Return what ``body(op, trip)`` gives in each iteration, along a new first axis.
+
+    Args:
+        op: the operators.
+        trips: number of iterations, int64 scalar.
+        body: builds one iteration, whose result has the same shape every time.
+        dtype: of the results.
+    """
+
+    def going_on(op: Op, trip: Value, going: Value) -> list[Value]:
+        return [op.Identity(going), body(op, trip)]
+
+    piece = ir.Value(name="piece", type=ir.TensorType(dtype))
+    graph = _subgraph(op, going_on, [], [piece])
+    return op.Loop(trips, constant(op, True, np.bool_), body=graph)
+
+
+def _subgraph(
+    op: Op, body: Callable[..., list[Value]], before: list[ir.Value], after: list[ir.Value]
+) -> ir.Graph:
     boolean = ir.TensorType(ir.DataType.BOOL)
-    kind = ir.TensorType(dtype)
     builder = op.builder
     builder.push_module(f"loop_{builder.graph.num_nodes()}")  # names must differ from those outside
     graph = builder.subgraph(
@@ -63,13 +89,10 @@ def loop(
         inputs=[
             ir.Value(name="trip", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])),
             ir.Value(name="going", type=boolean, shape=ir.Shape([])),
-            ir.Value(name="state", type=kind),
+            *before,
         ],
-        outputs=[
-            ir.Value(name="goes_on", type=boolean, shape=ir.Shape([])),
-            ir.Value(name="next_state", type=kind),
-        ],
+        outputs=[ir.Value(name="goes_on", type=boolean, shape=ir.Shape([])), *after],
         name="body",
     )
     builder.pop_module()
-    return op.Loop(trips, constant(op, True, np.bool_), state, body=graph)
+    return graph
