@@ -142,12 +142,14 @@ carve_status carve_look_with(carve_model *model, const carve_image *image,
                                              "bundle's default.",
                        (long long)o.scout_pixels);
     }
+    if (!o.scout_pixels) o.scout_pixels = model->bundle.defaults.scout_pixels;
     TRY(check_image(&model->bundle, image));
+    TRY(check_pixels(model, o.scout_pixels));
     carve_view *opened = calloc(1, sizeof *opened);
     if (!opened) return no_memory();
     const counts before = model->work;
     opened->model = model;
-    opened->scout_pixels = o.scout_pixels ? o.scout_pixels : model->bundle.defaults.scout_pixels;
+    opened->scout_pixels = o.scout_pixels;
     model->users++;
     carve_status status = view_open(opened, image);
     note_work(opened, &before);
@@ -207,7 +209,7 @@ static carve_status settings_of(const carve_view *view, const carve_ask_options 
                        "what the questions need, or give 0.",
                        (long long)o->scout_pixels, (long long)view->scout_pixels);
     }
-    return check_pixels(&view->encoded, o->final_pixels);
+    return check_pixels(view->model, o->final_pixels);
 }
 
 carve_status carve_ask(carve_view *view, const char *question, const carve_ask_options *options,

@@ -58,6 +58,8 @@ struct carve_model {
     bool in_place; /* the decoder appends to the caches that it is given */
     cache idle;    /* buffers that no view uses, for the next one */
     counts work;   /* so far */
+    int64_t least_pixels; /* the smallest budget of an image that is accepted, 0 if none is */
+    bool knows_least_pixels;
 };
 
 /* Where an image's features stand among its ids. */
@@ -76,7 +78,6 @@ typedef struct encoded_image {
     size_t map_count;
     int64_t grid[2];      /* rows, columns of the map */
     double window[4];     /* the part of the image that it covers: x0, y0, x1, y1 */
-    int64_t least_pixels; /* the smallest budget that the model accepts, 0 if none */
 } encoded_image;
 
 /* Pixels without gaps between rows. */
@@ -155,7 +156,7 @@ carve_status model_open(carve_model *model, const char *folder, const carve_open
 /* ---- image.c ---- */
 
 /* Refuse a budget of pixels that the model cannot see an image in. */
-carve_status check_pixels(const encoded_image *image, int64_t max_pixels);
+carve_status check_pixels(carve_model *model, int64_t max_pixels);
 /* Preprocess a picture in at most so many pixels, or 0, and encode it, if the context has room for it
  * beside `others` of the prompt and an answer. */
 carve_status encode_image(scope *owner, carve_model *model, const picture *image,

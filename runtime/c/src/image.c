@@ -4,10 +4,10 @@
 #include "handles.h"
 
 /* What preprocess.onnx gives beside the vision encoder's inputs. */
-enum { IDS, POSITIONS, NEXT_POSITION, MAP, GRID, WINDOW, LEAST_PIXELS, FACTS };
-static const char *const fact_names[FACTS] = {
-    NAME_IMAGE_IDS, NAME_IMAGE_POSITIONS, NAME_NEXT_POSITION, NAME_MAP_TOKENS,
-    NAME_GRID,      NAME_WINDOW,          NAME_LEAST_PIXELS};
+enum { IDS, POSITIONS, NEXT_POSITION, MAP, GRID, WINDOW, FACTS };
+static const char *const fact_names[FACTS] = {NAME_IMAGE_IDS,  NAME_IMAGE_POSITIONS,
+                                              NAME_NEXT_POSITION, NAME_MAP_TOKENS,
+                                              NAME_GRID,       NAME_WINDOW};
 
 /* Copy numbers out of the graph's output, which is released soon. */
 static carve_status keep_ints(scope *owner, const int64_t *from, size_t count, const int64_t **out) {
@@ -29,8 +29,8 @@ static carve_status read_facts(scope *owner, const carve_model *model, OrtValue 
                                encoded_image *out) {
     const manifest *m = &model->bundle;
     const void *data[FACTS];
-    int64_t shapes[FACTS][2] = {{-1}, {m->axes, -1}, {0}, {-1}, {2}, {COUNT(out->window)}, {0}};
-    static const size_t ranks[FACTS] = {1, 2, 0, 1, 1, 1, 0};
+    int64_t shapes[FACTS][2] = {{-1}, {m->axes, -1}, {0}, {-1}, {2}, {COUNT(out->window)}};
+    static const size_t ranks[FACTS] = {1, 2, 0, 1, 1, 1};
     for (int i = 0; i < FACTS; i++) {
         TRY(tensor_read(&model->ort, values[i], fact_names[i], i == WINDOW ? F64 : I64, shapes[i],
                         ranks[i], &data[i]));
@@ -44,7 +44,6 @@ static carve_status read_facts(scope *owner, const carve_model *model, OrtValue 
     out->length = length;
     out->map_count = map;
     out->next_position = *(const int64_t *)data[NEXT_POSITION];
-    out->least_pixels = *(const int64_t *)data[LEAST_PIXELS];
     bool right = shapes[POSITIONS][1] == shapes[IDS][0] && map && out->grid[0] > 0 &&
                  out->grid[1] > 0 && out->grid[0] <= INT32_MAX && out->grid[1] <= INT32_MAX &&
                  (size_t)out->grid[0] * (size_t)out->grid[1] == map;
@@ -79,18 +78,57 @@ static carve_status read_features(scope *owner, carve_model *model, const feed *
                        &out->deepstack);
 }
 
-carve_status check_pixels(const encoded_image *image, int64_t max_pixels) {
-    if (!max_pixels || (image->least_pixels && max_pixels >= image->least_pixels)) return carve_ok;
-    if (!image->least_pixels) {
+/* Run preprocess.onnx on a picture; what comes out is the owner's. */
+static carve_status preprocess(scope *owner, const carve_model *model, const picture *image,
+                               const int64_t *max_pixels, const char *const *names, size_t count,
+                               OrtValue **values) {
+    const runtime *ort = &model->ort;
+    const outputs expected = {names, count, count, NULL, 0};
+    const int64_t shape[] = {image->height, image->width, 3};
+    OrtValue *pixels, *budget;
+    TRY(tensor_over(owner, ort, U8, image->pixels, shape, COUNT(shape), &pixels));
+    TRY(tensor_over(owner, ort, I64, max_pixels, NULL, 0, &budget));
+    const feed feeds[] = {{NAME_IMAGE, pixels}, {NAME_MAX_PIXELS, budget}};
+    return session_run(owner, ort, model->sessions[GRAPH_PREPROCESS], NAME_PREPROCESS, feeds,
+                       COUNT(feeds), &expected, values);
+}
+
+/* Ask the bundle once for the smallest budget that it accepts, about a picture of 2 x 2 pixels. */
+static carve_status find_least_pixels(carve_model *model) {
+    static const char *const name[] = {NAME_LEAST_PIXELS};
+    static const uint8_t pixels[2 * 2 * 3];
+    const picture tiny = {pixels, 2, 2};
+    const int64_t unlimited = 0;
+    scope temporary = {NULL};
+    OrtValue *value;
+    const void *data;
+    if (model->knows_least_pixels) return carve_ok;
+    carve_status status = preprocess(&temporary, model, &tiny, &unlimited, name, 1, &value);
+    if (status.code == CARVE_OK) {
+        status = tensor_read(&model->ort, value, name[0], I64, NULL, 0, &data);
+    }
+    if (status.code == CARVE_OK) {
+        model->least_pixels = *(const int64_t *)data;
+        model->knows_least_pixels = true;
+    }
+    scope_release(&temporary);
+    return status;
+}
+
+carve_status check_pixels(carve_model *model, int64_t max_pixels) {
+    if (!max_pixels) return carve_ok;
+    TRY(find_least_pixels(model));
+    if (!model->least_pixels) {
         return failure(CARVE_SETTINGS_ERROR,
                        "At most %lld pixels were asked for, and this model sees every image at one "
                        "size. Set no limit of pixels, or use a model that sees several sizes.",
                        (long long)max_pixels);
     }
+    if (max_pixels >= model->least_pixels) return carve_ok;
     return failure(CARVE_SETTINGS_ERROR,
                    "At most %lld pixels were asked for, and the smallest image of this model has "
                    "%lld. Allow at least that many.",
-                   (long long)max_pixels, (long long)image->least_pixels);
+                   (long long)max_pixels, (long long)model->least_pixels);
 }
 
 static carve_status encode(scope *owner, scope *temporary, carve_model *model, const picture *image,
@@ -101,20 +139,12 @@ static carve_status encode(scope *owner, scope *temporary, carve_model *model, c
     const char **names = scope_alloc(temporary, count, sizeof *names);
     OrtValue **values = scope_alloc(temporary, count, sizeof *values);
     feed *vision = scope_alloc(temporary, inputs, sizeof *vision);
-    const int64_t shape[] = {image->height, image->width, 3};
-    OrtValue *pixels, *budget;
     if (!names || !values || !vision) return no_memory();
     for (size_t i = 0; i < count; i++) {
         names[i] = i < inputs ? m->vision_inputs[i] : fact_names[i - inputs];
     }
-    const outputs prepared = {names, count, count, NULL, 0};
-    TRY(tensor_over(temporary, &model->ort, U8, image->pixels, shape, COUNT(shape), &pixels));
-    TRY(tensor_over(temporary, &model->ort, I64, &max_pixels, NULL, 0, &budget));
-    const feed feeds[] = {{NAME_IMAGE, pixels}, {NAME_MAX_PIXELS, budget}};
-    TRY(session_run(temporary, &model->ort, model->sessions[GRAPH_PREPROCESS], NAME_PREPROCESS,
-                    feeds, COUNT(feeds), &prepared, values));
+    TRY(preprocess(temporary, model, image, &max_pixels, names, count, values));
     TRY(read_facts(owner, model, values + inputs, out));
-    TRY(check_pixels(out, max_pixels));
     TRY(check_context(m, (int64_t)out->length + others, new_tokens));
     for (size_t i = 0; i < inputs; i++) vision[i] = (feed){names[i], values[i]};
     return read_features(owner, model, vision, out);
