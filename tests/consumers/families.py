@@ -1,4 +1,4 @@
-"""One tiny bundle of each family, and what a consumer is asked of it: its image rule, its decoder."""
+"""One tiny bundle of each family, and what a consumer is asked of it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def changes_for(manifest: Manifest) -> Iterator[Changes]:
 
 
 def family_pairs(bundle: Path, images: list[Path]) -> list[Pair]:
-    """Ask about all pictures with the pair and with the refined image alone, about one in more ways."""
+    """Ask about all pictures, with the pair and the refined image alone, about one in more ways."""
     vlm = Carve.load(bundle, image_cache_bytes=0)
     asked: list[tuple[Path, Changes]] = [(image, {}) for image in images]
     asked += [(image, {"final_prompt": "refined"}) for image in images]

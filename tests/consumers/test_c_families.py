@@ -9,9 +9,6 @@ import pytest
 from carve_export.questions import write_questions
 from carve_runtime import load_image
 from tests.conftest import ExportOf
-from tests.consumers import libcarve
-from tests.consumers.building import refused
-from tests.consumers.cases import Pair
 from tests.consumers.families import FAMILIES, QUESTION, family_pairs, pictures
 from tests.consumers.libcarve import Library
 from tests.consumers.test_c import c_options, compare

@@ -59,7 +59,7 @@ carve_status carve_defaults(const carve_model *model, carve_ask_options *options
 
 carve_status carve_set_variant(carve_ask_options *options, carve_variant variant) {
     carve_ask_options o;
-    if (!options) return missing("The options");
+    if (!options) return missing("The options' address");
     TRY(struct_take("carve_ask_options", &o, sizeof o, options, FIRST_ASK_OPTIONS));
     TRY(settings_vary(&o, (int)variant));
     options->steps = o.steps;
