@@ -64,21 +64,22 @@ class LookOptions(c.Structure):
     _fields_ = [("struct_size", c.c_size_t), ("scout_pixels", c.c_int64)]
 
 
-class PlainOptions(c.Structure):
-    _fields_ = [
-        ("struct_size", c.c_size_t),
-        ("max_new_tokens", c.c_int32),
-        ("on_token", TokenFunction),
-        ("on_token_context", c.c_void_p),
-    ]
-
-
 class Image(c.Structure):
     _fields_ = [
         ("pixels", c.c_void_p),
         ("width", c.c_int32),
         ("height", c.c_int32),
         ("row_bytes", c.c_size_t),
+    ]
+
+
+class PlainOptions(c.Structure):
+    _fields_ = [
+        ("struct_size", c.c_size_t),
+        ("max_new_tokens", c.c_int32),
+        ("on_token", TokenFunction),
+        ("on_token_context", c.c_void_p),
+        ("refined", c.POINTER(Image)),
     ]
 
 
@@ -157,8 +158,7 @@ class Library:
     def look(
         self, model: c.c_void_p, picture: Any, scout_pixels: int | None = None, **changes: Any
     ) -> c.c_void_p:
-        height, width, _ = picture.shape
-        image = Image(picture.ctypes.data, width, height, picture.strides[0])
+        image = image_over(picture)
         for name, value in changes.items():
             setattr(image, name, value)
         if scout_pixels is None:
@@ -181,6 +181,12 @@ class Library:
         reading = Reading(c.sizeof(Reading))
         self.call("read", result, c.byref(reading))
         return reading
+
+
+def image_over(picture: Any) -> Image:
+    """Return an (H, W, 3) uint8 array as C has it."""
+    height, width, _ = picture.shape
+    return Image(picture.ctypes.data, width, height, picture.strides[0])
 
 
 def array(pointer: Any, *shape: int) -> Any:

@@ -18,7 +18,7 @@ from tests.comparing import assert_close
 from tests.consumers import libcarve
 from tests.consumers.building import QUESTION, edited, harness, refused
 from tests.consumers.cases import CHANGES, Changes, Pair, answered, random_texts
-from tests.consumers.libcarve import Library, array
+from tests.consumers.libcarve import Library, PlainOptions, array, image_over
 from tests.support import POCKET
 from tools.checks.settings_table.table import offered_settings
 
@@ -179,6 +179,21 @@ def test_a_plain_answer(library: Library, view: c.c_void_p, pocket: Carve) -> No
     assert actual.plain_answer is None
     assert not actual.mask
     library.c.carve_result_free(result)
+
+
+def test_a_plain_answer_about_a_pair(library: Library, view: c.c_void_p, pocket: Carve) -> None:
+    crop = pocket.ask(POCKET / "example.jpg", QUESTION).refined_image
+    image = image_over(crop)
+    options = PlainOptions(c.sizeof(PlainOptions), refined=c.pointer(image))
+    result = library.create("plain_with", view, QUESTION.encode(), c.byref(options))
+    actual = library.read(result)
+    expected = pocket.plain(POCKET / "example.jpg", QUESTION, refined=crop)
+    assert expected.answer != pocket.plain(POCKET / "example.jpg", QUESTION).answer
+    assert text(actual.answer) == expected.answer
+    library.c.carve_result_free(result)
+    image.width = 1
+    with refused(libcarve.IMAGE, "The image is 1 x"):
+        library.create("plain_with", view, QUESTION.encode(), c.byref(options))
 
 
 def test_rows_with_gaps_and_a_model_freed_first(library: Library, pairs: list[Pair]) -> None:

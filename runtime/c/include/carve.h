@@ -185,14 +185,6 @@ typedef struct carve_look_options {
     int64_t scout_pixels; /* most pixels that the model sees of it; 0: the bundle's default */
 } carve_look_options;
 
-/* How to ask plainly. Zero and NULL choose the default. */
-typedef struct carve_plain_options {
-    size_t struct_size;
-    int32_t max_new_tokens; /* 0: the bundle's default */
-    carve_token_function on_token;
-    void *on_token_context;
-} carve_plain_options;
-
 /* An image: 8-bit RGB, rows from the top, row_bytes apart (0: 3 * width). */
 typedef struct carve_image {
     const uint8_t *pixels;
@@ -200,6 +192,16 @@ typedef struct carve_image {
     int32_t height;
     size_t row_bytes;
 } carve_image;
+
+/* How to ask plainly. Zero and NULL choose the default. */
+typedef struct carve_plain_options {
+    size_t struct_size;
+    int32_t max_new_tokens; /* 0: the bundle's default */
+    carve_token_function on_token;
+    void *on_token_context;
+    const carve_image *refined; /* a second image, to ask about the pair: a crop of your own; or
+                                 * NULL */
+} carve_plain_options;
 
 /* What a result holds. A plain result has answer, ids and the work done; the rest is NULL or 0. */
 typedef struct carve_reading {

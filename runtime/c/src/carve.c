@@ -100,14 +100,14 @@ static carve_status check_image(const manifest *m, const carve_image *image) {
 }
 
 /* Copy the pixels, row by row. */
-static carve_status keep_pixels(carve_view *view, const carve_image *image) {
+static carve_status keep_pixels(scope *owner, const carve_image *image, picture *out) {
     size_t row = 3 * (size_t)image->width, stride = image->row_bytes ? image->row_bytes : row;
-    uint8_t *pixels = scope_alloc(&view->memory, (size_t)image->height, row);
+    uint8_t *pixels = scope_alloc(owner, (size_t)image->height, row);
     if (!pixels) return no_memory();
     for (size_t y = 0; y < (size_t)image->height; y++) {
         memcpy(pixels + y * row, image->pixels + y * stride, row);
     }
-    view->image = (picture){pixels, image->height, image->width};
+    *out = (picture){pixels, image->height, image->width};
     return carve_ok;
 }
 
@@ -123,7 +123,7 @@ static carve_status view_open(carve_view *view, const carve_image *image) {
     carve_model *model = view->model;
     const manifest *m = &model->bundle;
     int64_t others;
-    TRY(keep_pixels(view, image));
+    TRY(keep_pixels(&view->memory, image, &view->image));
     TRY(count_prompt(model, &m->single, 0, m->prefix, "", 0, &others));
     TRY(encode_image(&view->memory, model, &view->image, view->scout_pixels, others, 1,
                      &view->encoded));
@@ -230,7 +230,8 @@ carve_status carve_ask(carve_view *view, const char *question, const carve_ask_o
 
 carve_status carve_plain_with(carve_view *view, const char *question,
                               const carve_plain_options *options, carve_result **result) {
-    carve_plain_options o = {sizeof o, 0, NULL, NULL};
+    carve_plain_options o = {sizeof o, 0, NULL, NULL, NULL};
+    picture refined;
     if (!result) return missing("The result's address");
     *result = NULL;
     if (!view) return missing("The view");
@@ -241,18 +242,22 @@ carve_status carve_plain_with(carve_view *view, const char *question,
                        (int)o.max_new_tokens);
     }
     if (!o.max_new_tokens) o.max_new_tokens = view->model->bundle.defaults.max_new_tokens;
+    if (o.refined) TRY(check_image(&view->model->bundle, o.refined));
     carve_result *answered = calloc(1, sizeof *answered);
     if (!answered) return no_memory();
     const counts before = view->model->work;
     scope temporary = {NULL};
-    carve_status status = method_plain(view, &temporary, question, &o, answered);
+    carve_status status = o.refined ? keep_pixels(&temporary, o.refined, &refined) : carve_ok;
+    if (status.code == CARVE_OK) {
+        status = method_plain(view, &temporary, question, &o, o.refined ? &refined : NULL, answered);
+    }
     scope_release(&temporary);
     return deliver(view, &before, status, answered, result);
 }
 
 carve_status carve_plain(carve_view *view, const char *question, int32_t max_new_tokens,
                          carve_result **result) {
-    const carve_plain_options options = {sizeof options, max_new_tokens, NULL, NULL};
+    const carve_plain_options options = {sizeof options, max_new_tokens, NULL, NULL, NULL};
     return carve_plain_with(view, question, &options, result);
 }
 

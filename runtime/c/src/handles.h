@@ -258,7 +258,9 @@ carve_status refine_nothing(const carve_view *view, carve_result *result);
 
 carve_status method_ask(carve_view *view, scope *temporary, const char *question,
                         const carve_ask_options *o, carve_result *result);
+/* `refined` is the second image, or NULL. */
 carve_status method_plain(carve_view *view, scope *temporary, const char *question,
-                          const carve_plain_options *o, carve_result *result);
+                          const carve_plain_options *o, const picture *refined,
+                          carve_result *result);
 
 #endif

@@ -46,7 +46,11 @@ static carve_status read_facts(scope *owner, const carve_model *model, OrtValue 
     out->next_position = *(const int64_t *)data[NEXT_POSITION];
     bool right = shapes[POSITIONS][1] == shapes[IDS][0] && map && out->grid[0] > 0 &&
                  out->grid[1] > 0 && out->grid[0] <= INT32_MAX && out->grid[1] <= INT32_MAX &&
-                 (size_t)out->grid[0] * (size_t)out->grid[1] == map;
+                 (size_t)out->grid[0] * (size_t)out->grid[1] == map && out->next_position >= 0 &&
+                 out->next_position <= shapes[IDS][0];
+    for (size_t i = 0; i < length * (size_t)m->axes; i++) {
+        right = right && out->positions[i] >= 0 && out->positions[i] < shapes[IDS][0];
+    }
     for (size_t i = 0; i < length; i++) {
         right = right && out->ids[i] >= FEATURE && out->ids[i] < m->vocab_size;
         out->feature_count += out->ids[i] == FEATURE;

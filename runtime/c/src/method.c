@@ -61,33 +61,47 @@ static carve_status general_attention(carve_view *view, size_t steps, bool lower
     return carve_ok;
 }
 
-/* Ask about the refined image behind the prefix of the original, or about it alone. */
-static carve_status final_pass(scope *temporary, carve_view *view, const char *text,
-                               const carve_ask_options *o, carve_result *result, pass *out) {
+/* Ask about a second image behind the prefix of the first. */
+static carve_status pair_pass(scope *temporary, carve_view *view, const picture *second,
+                              int64_t max_pixels, request *r, carve_result *result, pass *out) {
     carve_model *model = view->model;
     const manifest *m = &model->bundle;
-    const carve_reading *r = &result->reading;
-    const picture made = {r->refined, r->refined_height, r->refined_width};
-    const bool pair = o->final_prompt == CARVE_FINAL_PAIR;
-    const prompt *p = pair ? &m->pair : &m->single;
-    encoded_image refined;
+    encoded_image encoded;
     int64_t others;
-    request final = about_view(view, text, o->max_new_tokens, CARVE_STAGE_FINAL,
-                               (listener){o->on_token, o->on_token_context});
-    final.prompt = p;
-    TRY(count_prompt(model, p, pair ? m->prefix : 0, p->count, text, 0, &others));
-    if (pair) others += view->prefix.filled.length;
-    TRY(encode_image(temporary, model, &made, o->final_pixels, others, o->max_new_tokens, &refined));
-    if (pair) {
-        final.images[1] = &refined;
-        return generate(&result->memory, model, &view->prefix, &final, out);
-    }
+    r->prompt = &m->pair;
+    r->images[1] = &encoded;
+    TRY(count_prompt(model, r->prompt, m->prefix, r->prompt->count, r->text, 0, &others));
+    TRY(encode_image(temporary, model, second, max_pixels, view->prefix.filled.length + others,
+                     r->max_new_tokens, &encoded));
+    return generate(&result->memory, model, &view->prefix, r, out);
+}
+
+/* Ask about another image alone. */
+static carve_status other_pass(scope *temporary, carve_model *model, const picture *other,
+                               int64_t max_pixels, request *r, carve_result *result, pass *out) {
+    encoded_image encoded;
     prefix alone;
-    final.images[0] = &refined;
-    TRY(prefix_open(model, &refined, &alone));
-    carve_status status = generate(&result->memory, model, &alone, &final, out);
+    int64_t others;
+    r->images[0] = &encoded;
+    TRY(count_prompt(model, r->prompt, 0, r->prompt->count, r->text, 0, &others));
+    TRY(encode_image(temporary, model, other, max_pixels, others, r->max_new_tokens, &encoded));
+    TRY(prefix_open(model, &encoded, &alone));
+    carve_status status = generate(&result->memory, model, &alone, r, out);
     prefix_release(model, &alone);
     return status;
+}
+
+/* Ask about the refined image behind the original, or about it alone. */
+static carve_status final_pass(scope *temporary, carve_view *view, const char *text,
+                               const carve_ask_options *o, carve_result *result, pass *out) {
+    const carve_reading *r = &result->reading;
+    const picture made = {r->refined, r->refined_height, r->refined_width};
+    request final = about_view(view, text, o->max_new_tokens, CARVE_STAGE_FINAL,
+                               (listener){o->on_token, o->on_token_context});
+    if (o->final_prompt == CARVE_FINAL_PAIR) {
+        return pair_pass(temporary, view, &made, o->final_pixels, &final, result, out);
+    }
+    return other_pass(temporary, view->model, &made, o->final_pixels, &final, result, out);
 }
 
 /* Say what the question pass was like, and whether its answer will do. */
@@ -162,16 +176,23 @@ carve_status method_ask(carve_view *view, scope *temporary, const char *question
 }
 
 carve_status method_plain(carve_view *view, scope *temporary, const char *question,
-                          const carve_plain_options *o, carve_result *result) {
+                          const carve_plain_options *o, const picture *refined,
+                          carve_result *result) {
     carve_model *model = view->model;
+    const manifest *m = &model->bundle;
     carve_reading *r = &result->reading;
     const char *text = NULL;
     pass plain;
-    TRY(question_text(temporary, &model->bundle, question, &text));
-    TRY(check_room(view, &model->bundle.single, text, o->max_new_tokens));
-    const request asked = about_view(view, text, o->max_new_tokens, CARVE_STAGE_QUESTION,
-                                     (listener){o->on_token, o->on_token_context});
-    TRY(generate(&result->memory, model, &view->prefix, &asked, &plain));
+    TRY(question_text(temporary, m, question, &text));
+    TRY(check_room(view, refined ? &m->pair : &m->single, text, o->max_new_tokens));
+    request asked = about_view(view, text, o->max_new_tokens,
+                               refined ? CARVE_STAGE_FINAL : CARVE_STAGE_QUESTION,
+                               (listener){o->on_token, o->on_token_context});
+    if (refined) {
+        TRY(pair_pass(temporary, view, refined, 0, &asked, result, &plain));
+    } else {
+        TRY(generate(&result->memory, model, &view->prefix, &asked, &plain));
+    }
     r->ids = plain.ids;
     r->id_count = plain.id_count;
     return tokenizer_decode(&result->memory, model->text, plain.ids, plain.id_count, &r->answer);

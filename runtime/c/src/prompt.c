@@ -218,7 +218,7 @@ static carve_status embed_stretch(scope *owner, const carve_model *model, const 
 
 carve_status embed_prompt(scope *owner, const carve_model *model, const request *r, size_t first,
                           size_t stop, int64_t start, chunk *out) {
-    stretch s;
+    stretch s = {NULL, NULL, 0, 0};
     TRY(lay_out(owner, model, r, first, stop, start, &s));
     *out = (chunk){NULL, (int64_t)s.length, s.positions, s.next_position, NULL};
     return embed_stretch(owner, model, r, first, stop, &s, out);
