@@ -1,7 +1,6 @@
 /* carve.json: read it, check it, check every file that it lists. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "handles.h"
 
@@ -41,17 +40,17 @@ static carve_status check_file(scope *owner, const char *folder, const cJSON *en
     const char *path, *expected;
     int64_t size;
     char actual[65];
-    struct stat facts;
     TRY(path_in(owner, folder, entry->string ? entry->string : "", &path));
     TRY(json_int(entry, "size", 0, INT64_C(1) << 53, &size));
     TRY(json_text(entry, "sha256", &expected));
-    if (stat(path, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+    int64_t actual_size = file_size(path);
+    if (actual_size < 0) {
         return failure(CARVE_BUNDLE_ERROR, "%s is missing. Copy the whole bundle.", path);
     }
-    if ((int64_t)facts.st_size != size) {
+    if (actual_size != size) {
         return failure(CARVE_BUNDLE_ERROR,
                        "%s has %lld bytes, the manifest says %lld. Copy the bundle again.", path,
-                       (long long)facts.st_size, (long long)size);
+                       (long long)actual_size, (long long)size);
     }
     if (sizes_only) return carve_ok;
     TRY(file_sha256(path, actual));

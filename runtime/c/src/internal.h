@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <onnxruntime_c_api.h>
 
@@ -51,6 +52,14 @@ char *scope_copy(scope *owner, const char *text);
 carve_status scope_own(scope *owner, void *thing, release_function release, const void *context);
 void scope_release(scope *owner);
 
+/* ---- files.c: paths are UTF-8 on every system ---- */
+
+/* Open a file to read its bytes; NULL and errno if it cannot be. */
+FILE *file_open(const char *path);
+/* The size of a regular file, -1 if there is none. */
+int64_t file_size(const char *path);
+/* A path as ONNX Runtime takes it. */
+carve_status native_path(scope *owner, const char *path, const ORTCHAR_T **out);
 /* The whole of a file, with a zero byte after it. */
 carve_status read_file(scope *owner, const char *path, size_t limit, char **data, size_t *size);
 
