@@ -23,7 +23,7 @@ extern const carve_status carve_ok;
 
 carve_status failure(carve_code code, const char *format, ...)
 #if defined(__GNUC__)
-    __attribute__((format(printf, 2, 3)))
+    __attribute__((format(gnu_printf, 2, 3)))
 #endif
     ;
 carve_status no_memory(void);
