@@ -93,7 +93,7 @@ def installed(onnxruntime: Path, once: Once[Path]) -> Path:
         run(
             *("cmake", "-S", SOURCE, "-B", build, f"-DONNXRUNTIME_ROOT={onnxruntime}"),
             *(f"-DCMAKE_INSTALL_PREFIX={prefix}", "-DCMAKE_INSTALL_LIBDIR=lib"),
-            *("-DCMAKE_C_FLAGS=-Werror", f"-DCMAKE_INSTALL_RPATH={onnxruntime / 'lib'}"),
+            "-DCMAKE_C_FLAGS=-Werror",
         )
         run("cmake", "--build", build)
         run("cmake", "--install", build)

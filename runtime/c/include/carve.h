@@ -38,8 +38,11 @@
 extern "C" {
 #endif
 
-#if defined(_WIN32)
+/* On Windows a program that links the static library defines CARVE_STATIC. */
+#if defined(_WIN32) && defined(CARVE_BUILDING)
 #define CARVE_API __declspec(dllexport)
+#elif defined(_WIN32) && !defined(CARVE_STATIC)
+#define CARVE_API __declspec(dllimport)
 #elif defined(__GNUC__)
 #define CARVE_API __attribute__((visibility("default")))
 #else

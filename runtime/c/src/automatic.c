@@ -62,7 +62,9 @@ carve_status automatic_divisor(scope *owner, const carve_ask_options *o, const m
 
 double automatic_share(const float *saliency, size_t count) {
     double largest = 0, sum = 0, squares = 0, pixels = 0;
-    for (size_t i = 0; i < count; i++) largest = fmax(largest, saliency[i]);
+    for (size_t i = 0; i < count; i++) { /* no fmax: GCC 12 for aarch64 fails to compile it at -O3 */
+        if (saliency[i] > largest) largest = saliency[i]; /* never NaN */
+    }
     for (size_t i = 0; i < count; i++) {
         if (isnan(saliency[i])) continue;
         double level = largest > 0 ? saliency[i] / largest : 1; /* squares neither overflow nor vanish */

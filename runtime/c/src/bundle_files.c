@@ -1,10 +1,6 @@
 /* The files of a bundle: they lie in it, and are what the manifest says. */
-#define _XOPEN_SOURCE 700 /* realpath */
-
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "handles.h"
 
@@ -31,45 +27,26 @@ carve_status bundle_path(scope *owner, const char *folder, const char *name, con
     return carve_ok;
 }
 
-/* The file that a path leads to, links followed; free it. */
-static char *real_path(const char *path) {
-#if defined(_WIN32)
-    return _fullpath(NULL, path, 0); /* follows no links */
-#else
-    return realpath(path, NULL);
-#endif
-}
-
-/* Refuse a link that leaves the bundle. */
-static carve_status check_stays(const char *folder, const char *path) {
-    char *root = real_path(folder), *file = real_path(path);
-    const size_t length = root ? strlen(root) : 0;
-    bool stays = root && file && strncmp(root, file, length) == 0 &&
-                 (length == 1 || strchr("/\\", file[length])); /* the root folder is "/" */
-    free(root);
-    free(file);
-    if (stays) return carve_ok;
-    return failure(CARVE_BUNDLE_ERROR,
-                   "%s is a link that leaves the bundle. Copy the file itself.", path);
-}
-
 static carve_status check_file(scope *owner, const char *folder, const cJSON *entry,
                                bool sizes_only) {
     const char *path, *expected;
     int64_t size;
     char actual[65];
-    struct stat facts;
     TRY(bundle_path(owner, folder, entry->string ? entry->string : "", &path));
     TRY(json_int(entry, "size", 0, INT64_C(1) << 53, &size));
     TRY(json_text(entry, "sha256", &expected));
-    if (stat(path, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+    int64_t actual_size = file_size(path);
+    if (actual_size < 0) {
         return failure(CARVE_BUNDLE_ERROR, "%s is missing. Copy the whole bundle.", path);
     }
-    TRY(check_stays(folder, path));
-    if ((int64_t)facts.st_size != size) {
+    if (!file_stays(folder, path)) {
+        return failure(CARVE_BUNDLE_ERROR,
+                       "%s is a link that leaves the bundle. Copy the file itself.", path);
+    }
+    if (actual_size != size) {
         return failure(CARVE_BUNDLE_ERROR,
                        "%s has %lld bytes, the manifest says %lld. Copy the bundle again.", path,
-                       (long long)facts.st_size, (long long)size);
+                       (long long)actual_size, (long long)size);
     }
     if (sizes_only) return carve_ok;
     TRY(file_sha256(path, actual));

@@ -148,7 +148,9 @@ carve_status session_open(scope *owner, const runtime *r, const char *path, bool
     if (on_provider && strcmp(r->provider.name, cpu) != 0) {
         TRY(append_provider(owner, r, session));
     }
-    ORT(CreateSession(r->env, path, session, out), CARVE_BUNDLE_ERROR, path);
+    const ORTCHAR_T *native;
+    TRY(native_path(owner, path, &native));
+    ORT(CreateSession(r->env, native, session, out), CARVE_BUNDLE_ERROR, path);
     return scope_own(owner, *out, release_session, r->api);
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <onnxruntime_c_api.h>
 
@@ -22,7 +23,7 @@ extern const carve_status carve_ok;
 
 carve_status failure(carve_code code, const char *format, ...)
 #if defined(__GNUC__)
-    __attribute__((format(printf, 2, 3)))
+    __attribute__((format(gnu_printf, 2, 3)))
 #endif
     ;
 carve_status no_memory(void);
@@ -58,6 +59,16 @@ char *scope_copy(scope *owner, const char *text);
 carve_status scope_own(scope *owner, void *thing, release_function release, const void *context);
 void scope_release(scope *owner);
 
+/* ---- files.c: paths are UTF-8 on every system ---- */
+
+/* Open a file to read its bytes; NULL and errno if it cannot be. */
+FILE *file_open(const char *path);
+/* The size of a regular file, -1 if there is none. */
+int64_t file_size(const char *path);
+/* Whether a file lies in a folder, links followed. */
+bool file_stays(const char *folder, const char *path);
+/* A path as ONNX Runtime takes it. */
+carve_status native_path(scope *owner, const char *path, const ORTCHAR_T **out);
 /* The whole of a file, with a zero byte after it. */
 carve_status read_file(scope *owner, const char *path, size_t limit, char **data, size_t *size);
 

@@ -1,5 +1,4 @@
 /* Statuses, and memory that is released all at once. */
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,26 +125,4 @@ void scope_release(scope *owner) {
         entry->release(entry->thing, entry->context);
         free(entry);
     }
-}
-
-carve_status read_file(scope *owner, const char *path, size_t limit, char **data, size_t *size) {
-    FILE *stream = fopen(path, "rb");
-    if (!stream) {
-        return failure(CARVE_BUNDLE_ERROR, "%s cannot be read (%s). Check the path.", path,
-                       strerror(errno));
-    }
-    long length = fseek(stream, 0, SEEK_END) == 0 ? ftell(stream) : -1;
-    carve_status status = carve_ok;
-    if (length < 0 || (size_t)length > limit || fseek(stream, 0, SEEK_SET) != 0) {
-        status = failure(CARVE_BUNDLE_ERROR, "%s is not a file of at most %zu bytes. Copy it again.",
-                         path, limit);
-    } else if (!(*data = scope_alloc(owner, (size_t)length + 1, 1))) {
-        status = no_memory();
-    } else if (fread(*data, 1, (size_t)length, stream) != (size_t)length) {
-        status = failure(CARVE_BUNDLE_ERROR, "%s cannot be read to its end. Copy it again.", path);
-    } else {
-        *size = (size_t)length;
-    }
-    fclose(stream);
-    return status;
 }
