@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from carve_export.questions import write_questions
 from carve_runtime import load_image
 from tests.conftest import ExportOf
-from tests.consumers.families import FAMILIES, QUESTION, family_pairs, pictures
+from tests.consumers.families import FAMILIES, family_pairs, pictures
 from tests.consumers.libcarve import Library
 from tests.consumers.test_c import c_options, compare
 
@@ -18,9 +17,7 @@ from tests.consumers.test_c import c_options, compare
 def test_every_family(family: str, library: Library, export_of: ExportOf, tmp_path: Path) -> None:
     """The pair and one image about eight pictures, and every way to save or to bound the work."""
     bundle = export_of(family, "ort").folder
-    questions = tmp_path / "questions.json"
-    write_questions(bundle, [QUESTION], questions)
-    model = library.open(bundle, prompts=str(questions).encode())
+    model = library.open(bundle)
     for pair in family_pairs(bundle, pictures(tmp_path)):
         pixels = load_image(pair.image)
         view = library.look(model, pixels, scout_pixels=pair.changes.get("scout_pixels"))

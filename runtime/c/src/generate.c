@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "handles.h"
+#include "listen.h"
 
 enum { FIRST_STEPS = 4 }; /* that there is room for; it grows with the answer */
 
@@ -64,8 +64,9 @@ static carve_status keep_attention(scope *owner, const carve_model *model, const
 }
 
 /* Decode from the prefix until the answer ends; the two caches take turns as old and new. */
-static carve_status decode(scope *owner, scope *temporary, carve_model *model, const prefix *p,
-                           const request *r, const chunk *beginning, cache caches[2], pass *out) {
+static carve_status decode(scope *owner, carve_model *model, const prefix *p, const request *r,
+                           const chunk *beginning, const listening *heard, cache caches[2],
+                           pass *out) {
     const manifest *m = &model->bundle;
     const int64_t image_start = p->filled.length - (int64_t)r->images[0]->length;
     const cache *before = &p->filled;
@@ -87,14 +88,14 @@ static carve_status decode(scope *owner, scope *temporary, carve_model *model, c
         out->probability *= probability(current.logits, m->vocab_size, *id);
         if (ends_answer(m, *id)) break;
         out->id_count++;
-        status = tell(temporary, model, r, out);
+        status = listening_tell(heard, *id);
         if (status.code != CARVE_OK || out->steps == (size_t)r->max_new_tokens) break;
         scope_release(&token);
         status = embed_token(&token, model, id, after->next_position, &in);
         before = after;
     }
     scope_release(&token);
-    return status;
+    return status.code == CARVE_OK ? listening_end(heard) : status;
 }
 
 carve_status generate(scope *owner, carve_model *model, prefix *prefix, const request *r,
@@ -102,6 +103,7 @@ carve_status generate(scope *owner, carve_model *model, prefix *prefix, const re
     const manifest *m = &model->bundle;
     cache caches[2] = {{.capacity = 0}, {.capacity = 0}};
     scope temporary = {NULL};
+    listening heard;
     chunk in;
     *out = (pass){.rows = r->lower ? m->parts[0].tapped : m->tapped_count, .probability = 1};
     out->ids = scope_alloc(owner, (size_t)r->max_new_tokens, sizeof *out->ids);
@@ -112,8 +114,9 @@ carve_status generate(scope *owner, carve_model *model, prefix *prefix, const re
         status = prefix_ready(model, r->images[0], in.count + r->max_new_tokens - 1, r->lower,
                               prefix);
     }
+    if (status.code == CARVE_OK) status = listening_open(&temporary, model, r, &heard);
     if (status.code == CARVE_OK) {
-        status = decode(owner, &temporary, model, prefix, r, &in, caches, out);
+        status = decode(owner, model, prefix, r, &in, &heard, caches, out);
     }
     cache_release(&caches[0]);
     cache_release(&caches[1]);

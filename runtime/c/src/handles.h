@@ -203,11 +203,6 @@ carve_status prefix_ready(carve_model *model, const encoded_image *image, int64_
 /* Release it; the model keeps its buffers for the next one. */
 void prefix_release(carve_model *model, prefix *used);
 
-/* ---- listen.c ---- */
-
-/* Tell the listener of the text that the last id completes. */
-carve_status tell(scope *owner, carve_model *model, const request *r, const pass *so_far);
-
 /* ---- generate.c ---- */
 
 /* Answer greedily after the prefix, or take one step of the lower half. */

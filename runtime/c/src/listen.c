@@ -1,10 +1,29 @@
 /* Text while it is generated. */
-#include "handles.h"
+#include "listen.h"
 
-carve_status tell(scope *owner, carve_model *model, const request *r, const pass *so_far) {
-    const char *text;
-    if (!r->heard.on_token) return carve_ok;
-    TRY(tokenizer_decode(owner, model->text, so_far->ids, so_far->id_count, &text));
-    if (!text || !r->heard.on_token(r->heard.context, r->stage, text)) return carve_ok;
+carve_status listening_open(scope *owner, const carve_model *model, const request *r,
+                            listening *out) {
+    *out = (listening){r, NULL};
+    return r->heard.on_token ? text_stream_open(owner, model->text, &out->stream) : carve_ok;
+}
+
+/* Pass a piece on, unless nothing is complete. */
+static carve_status pass_on(const listening *l, const char *piece) {
+    const listener *heard = &l->about->heard;
+    if (!*piece || !heard->on_token(heard->context, l->about->stage, piece)) return carve_ok;
     return failure(CARVE_CANCELLED, "on_token ended the answer.");
+}
+
+carve_status listening_tell(const listening *l, int64_t id) {
+    const char *piece;
+    if (!l->stream) return carve_ok;
+    TRY(text_stream_push(l->stream, id, &piece));
+    return pass_on(l, piece);
+}
+
+carve_status listening_end(const listening *l) {
+    const char *piece;
+    if (!l->stream) return carve_ok;
+    TRY(text_stream_end(l->stream, &piece));
+    return pass_on(l, piece);
 }
