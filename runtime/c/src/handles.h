@@ -139,7 +139,7 @@ struct carve_result {
     carve_reading reading;
 };
 
-/* ---- bundle_files.c, bundle_prompts.c ---- */
+/* ---- bundle/listed_files.c, bundle/prompts.c ---- */
 
 /* The path of a file that the manifest names, which must lie in the bundle. */
 carve_status bundle_path(scope *owner, const char *folder, const char *name, const char **path);
@@ -153,7 +153,7 @@ carve_status bundle_read_prompts(scope *owner, const cJSON *json, manifest *m);
 /* Load a bundle into zeroed memory. */
 carve_status model_open(carve_model *model, const char *folder, const carve_open_options *options);
 
-/* ---- image.c ---- */
+/* ---- passes/image.c ---- */
 
 /* Refuse a budget of pixels that the model cannot see an image in. */
 carve_status check_pixels(carve_model *model, int64_t max_pixels);
@@ -163,7 +163,7 @@ carve_status encode_image(scope *owner, carve_model *model, const picture *image
                           int64_t max_pixels, int64_t others, int64_t new_tokens,
                           encoded_image *out);
 
-/* ---- prompt.c ---- */
+/* ---- passes/prompt.c ---- */
 
 /* Refuse what does not fit into the model's context. */
 carve_status check_context(const manifest *m, int64_t prompt_length, int64_t new_tokens);
@@ -177,7 +177,7 @@ carve_status embed_prompt(scope *owner, const carve_model *model, const request 
 carve_status embed_token(scope *owner, const carve_model *model, const int64_t *id, int64_t start,
                          chunk *out);
 
-/* ---- decoder.c ---- */
+/* ---- passes/decoder.c ---- */
 
 typedef struct step {
     const float *logits;           /* vocabulary; NULL without the last part */
@@ -192,7 +192,7 @@ carve_status run_decoder(carve_model *model, const chunk *in, const cache *befor
                          size_t stop, cache *after, step *out);
 void cache_release(cache *used);
 
-/* ---- prefix.c ---- */
+/* ---- passes/prefix.c ---- */
 
 /* Run the lower half over the prompt up to and including the first image; out is empty. There is
  * room for what the bundle's own settings let follow. */
@@ -203,13 +203,13 @@ carve_status prefix_ready(carve_model *model, const encoded_image *image, int64_
 /* Release it; the model keeps its buffers for the next one. */
 void prefix_release(carve_model *model, prefix *used);
 
-/* ---- generate.c ---- */
+/* ---- passes/generate.c ---- */
 
 /* Answer greedily after the prefix, or take one step of the lower half. */
 carve_status generate(scope *owner, carve_model *model, prefix *prefix, const request *r,
                       pass *out);
 
-/* ---- settings.c ---- */
+/* ---- bundle/settings.c ---- */
 
 /* Read the manifest's default settings. */
 carve_status settings_read(scope *owner, const cJSON *json, manifest *m);
@@ -217,7 +217,7 @@ carve_status settings_check(const manifest *m, const carve_ask_options *o);
 /* Set what a carve_variant stands for. */
 carve_status settings_vary(carve_ask_options *o, int variant);
 
-/* ---- attention.c ---- */
+/* ---- method/attention.c ---- */
 
 /* The rows of the fused layers, steps * layer_count * tokens; they are the scope's. */
 carve_status chosen_rows(scope *owner, const manifest *m, const carve_ask_options *o,
@@ -225,7 +225,7 @@ carve_status chosen_rows(scope *owner, const manifest *m, const carve_ask_option
 /* Mean entropy in nats of `count` rows over the tokens. */
 double attention_entropy(const float *rows, size_t count, size_t tokens);
 
-/* ---- automatic.c ---- */
+/* ---- method/automatic.c ---- */
 
 /* Maps that are fused: steps * layers * tokens, weighted by step. */
 typedef struct maps {
@@ -241,7 +241,7 @@ carve_status automatic_divisor(scope *owner, const carve_ask_options *o, const m
 /* The share of the pixels that hold the saliency; those that are NaN do not count. */
 double automatic_share(const float *saliency, size_t count);
 
-/* ---- refine.c ---- */
+/* ---- method/refine.c ---- */
 
 /* Steps 3 to 7 of the method, by carve_refine.onnx, into the result. */
 carve_status refine(scope *temporary, const carve_view *view, const pass *question,
@@ -249,7 +249,7 @@ carve_status refine(scope *temporary, const carve_view *view, const pass *questi
 /* Leave the image as it is. */
 carve_status refine_nothing(const carve_view *view, carve_result *result);
 
-/* ---- method.c ---- */
+/* ---- method/method.c ---- */
 
 carve_status method_ask(carve_view *view, scope *temporary, const char *question,
                         const carve_ask_options *o, carve_result *result);

@@ -56,7 +56,7 @@ char *scope_copy(scope *owner, const char *text);
 carve_status scope_own(scope *owner, void *thing, release_function release, const void *context);
 void scope_release(scope *owner);
 
-/* ---- files.c: paths are UTF-8 on every system ---- */
+/* ---- bundle/files.c, bundle/sha256.c: paths are UTF-8 on every system ---- */
 
 /* Open a file to read its bytes; NULL and errno if it cannot be. */
 FILE *file_open(const char *path);
@@ -72,7 +72,7 @@ carve_status read_file(scope *owner, const char *path, size_t limit, char **data
 /* SHA-256 of a file as 64 hexadecimal digits and a zero byte. */
 carve_status file_sha256(const char *path, char digest[65]);
 
-/* ---- bundle.c: the manifest ---- */
+/* ---- bundle/bundle.c: the manifest ---- */
 
 typedef struct segment {
     const int64_t *ids; /* literal tokens, or NULL */

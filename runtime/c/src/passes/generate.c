@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "listen.h"
+#include "passes/listen.h"
 
 enum { FIRST_STEPS = 4 }; /* that there is room for; it grows with the answer */
 

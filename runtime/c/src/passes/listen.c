@@ -1,5 +1,5 @@
 /* Text while it is generated. */
-#include "listen.h"
+#include "passes/listen.h"
 
 carve_status listening_open(scope *owner, const carve_model *model, const request *r,
                             listening *out) {
