@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from carve_export.steps.filters import FILTERS
-from carve_export.steps.operators import Op, Value, collect, constant, loop, real, vector, whole
+from carve_export.steps.operators import Op, Value, choose, collect, constant, real, vector, whole
 from carve_models.image_rules import Resample
 
 _PRECISION_BITS = 32 - 8 - 2  # fixed point: 8 bits of a byte, 2 for overshoot
@@ -92,11 +92,13 @@ class _Arithmetic:
     Attributes:
         dtype: of the picture.
         weights: rounds weights, float64.
+        total: sums (n, m) weights times (m, k) inputs.
         result: rounds a sum, float64 to ``dtype``.
     """
 
     dtype: ir.DataType
     weights: Callable[[Op, Value], Value]
+    total: Callable[[Op, Value, Value], Value]
     result: Callable[[Op, Value], Value]
 
 
@@ -179,12 +181,14 @@ def _resize(
 
 
 def _turned_if(op: Op, turns: Value, picture: Value, dtype: ir.DataType) -> Value:
-    """Exchange rows and columns if ``turns``, a bool scalar: a loop of one trip or none."""
-
-    def turned(op: Op, trip: Value, going: Value, picture: Value) -> list[Value]:
-        return [op.Identity(going), op.Transpose(picture, perm=[1, 0, 2])]
-
-    return loop(op, whole(op, turns), turned, picture, dtype)
+    """Exchange rows and columns if ``turns``, a bool scalar."""
+    return choose(
+        op,
+        turns,
+        lambda op: op.Transpose(picture, perm=[1, 0, 2]),
+        lambda op: op.Identity(picture),
+        dtype,
+    )
 
 
 def _resize_rows(op: Op, picture: Value, axis: Axis, name: Resample, kind: _Arithmetic) -> Value:
@@ -208,7 +212,7 @@ def _resize_rows(op: Op, picture: Value, axis: Axis, name: Resample, kind: _Arit
         inputs = op.Add(first, op.Range(zero, width, one))
         weights = kind.weights(op, taps.weights(op, outputs, inputs))
         some = real(op, op.Gather(rows, op.Min(inputs, last_input), axis=0))
-        return kind.result(op, op.MatMul(weights, some))
+        return kind.result(op, kind.total(op, weights, some))
 
     made = collect(op, trips, make_rows, kind.dtype)  # (trips, _ROWS, m * channels)
     shape = op.Concat([-1], op.Shape(picture, start=1), axis=0)
@@ -248,5 +252,15 @@ def _byte(op: Op, total: Value) -> Value:
     return op.Cast(op.Min(op.Max(nearest, 0.0), 255.0), to=ir.DataType.UINT8)
 
 
-_BYTES = _Arithmetic(ir.DataType.UINT8, _fixed_point, _byte)
-_FLOATS = _Arithmetic(ir.DataType.FLOAT, lambda op, weights: weights, _single)
+def _product(op: Op, weights: Value, inputs: Value) -> Value:
+    return op.MatMul(weights, inputs)
+
+
+def _rounded_products(op: Op, weights: Value, inputs: Value) -> Value:
+    """Round each product before the sum, as Pillow does; a matrix product may not."""
+    products = op.Mul(op.Unsqueeze(weights, [2]), op.Unsqueeze(inputs, [0]))
+    return op.ReduceSum(products, [1], keepdims=0)
+
+
+_BYTES = _Arithmetic(ir.DataType.UINT8, _fixed_point, _product, _byte)
+_FLOATS = _Arithmetic(ir.DataType.FLOAT, lambda op, weights: weights, _rounded_products, _single)
