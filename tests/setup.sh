@@ -12,7 +12,7 @@ browser=chromium
 grep -qs '^ID=ubuntu$' /etc/os-release && browser=chromium-browser # there a snap
 packages=(
     python3 python3-venv "$browser"
-    cmake g++ gcc make pkg-config libcjson-dev libpcre2-dev libpng-dev valgrind
+    cmake g++ gcc make pkg-config libcjson-dev libpcre2-dev libpng-dev libturbojpeg0-dev valgrind
 )
 node_folders=(runtime/js tests/consumers/transformers_js)
 
@@ -42,6 +42,7 @@ is_here() {
         libcjson-dev) pkg-config --exists libcjson ;;
         libpcre2-dev) pkg-config --exists libpcre2-8 ;;
         libpng-dev) pkg-config --exists libpng ;;
+        libturbojpeg0-dev) pkg-config --exists libturbojpeg ;;
         *) "$1" --version ;;
     esac >/dev/null 2>&1
 }
