@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 from carve_runtime import load_image
 from tests.consumers import libcarve
 from tests.consumers.building import QUESTION, SANITIZERS, edited, harness, refused, run
+from tests.consumers.family_tokenizers import write_tokenizers
 from tests.consumers.libcarve import Library
 from tests.support import POCKET
 
 MUTATIONS = 10_000
 VALGRIND_MUTATIONS = 100
+TOKENIZER_MUTATIONS = 500
 
 
 def truncate(name: str) -> Any:
@@ -246,6 +249,20 @@ def test_random_damage_under_the_sanitizers(
 ) -> None:
     program = harness("mutate", onnxruntime, tmp_path, *SANITIZERS)
     assert run(program, POCKET, scratch, MUTATIONS, 1) == f"{MUTATIONS} inputs\n"
+
+
+def test_random_damage_to_other_tokenizers(onnxruntime: Path, tmp_path: Path) -> None:
+    program = harness("mutate", onnxruntime, tmp_path, *SANITIZERS)
+    for kind, path in write_tokenizers(tmp_path / "tokenizers").items():
+        document = json.loads(path.read_text())
+        folders = [
+            edited(
+                tmp_path / copy / kind, "tokenizer.json", lambda old, new=document: old.update(new)
+            )
+            for copy in ("bundles", "scratch")
+        ]
+        done = run(program, *folders, TOKENIZER_MUTATIONS, 3, "files")
+        assert done == f"{TOKENIZER_MUTATIONS} inputs\n"
 
 
 def test_random_damage_under_valgrind(onnxruntime: Path, scratch: Path, tmp_path: Path) -> None:
