@@ -83,7 +83,12 @@ def test_text_while_it_is_generated(library: Library, model: c.c_void_p, pocket:
     expected: list[tuple[str, str]] = []
     view = library.look(model, load_image(IMAGE))
     library.c.carve_result_free(library.ask(view, QUESTION, heard(library, model, 0, pieces)))
-    pocket.ask(IMAGE, QUESTION, steps="all", on_token=lambda token: expected.append(tuple(token)))
+    pocket.ask(
+        IMAGE,
+        QUESTION,
+        steps="all",
+        on_token=lambda token: expected.append((token.stage, token.text)),
+    )
     assert {stage for stage, _ in expected} == set(libcarve.STAGES)
     assert pieces == expected
     plain: list[tuple[str, str]] = []
