@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.consumers import libcarve
 from tests.consumers.building import SOURCE, run
+from tests.consumers.c import libcarve
 from tests.support import POCKET, ROOT
 
 #: Opens a bundle, with functions of its own that have the names of some in the library.

@@ -14,10 +14,10 @@ from carve_export.questions import write_questions
 from carve_models.settings import AUTO, VARIANTS, Settings
 from carve_runtime import Carve, CarveResult, load_image
 from tests.comparing import assert_close
-from tests.consumers import libcarve
 from tests.consumers.building import QUESTION, edited, refused
+from tests.consumers.c import libcarve
+from tests.consumers.c.libcarve import Library, PlainOptions, array, image_over
 from tests.consumers.cases import CHANGES, Changes, Pair, answered
-from tests.consumers.libcarve import Library, PlainOptions, array, image_over
 from tests.support import POCKET
 from tools.checks.settings_table.table import offered_settings
 

@@ -15,7 +15,7 @@ from carve_export.questions import write_questions
 from carve_runtime import Carve, CarveResult
 from carve_runtime.cli.answers import carve_fields
 from tests.consumers.building import QUESTION, edited, run
-from tests.consumers.test_c import refused_tokenizer
+from tests.consumers.c.test_c import refused_tokenizer
 from tests.support import POCKET
 
 JPEG_IS_READ = (

@@ -11,11 +11,11 @@ from typing import Any
 from carve_runtime import Carve, load_image
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.backends.providers import PROVIDERS
-from tests.consumers import libcarve
 from tests.consumers.building import QUESTION, harness, refused, run
+from tests.consumers.c import libcarve
+from tests.consumers.c.libcarve import AskOptions, Library, Reading
+from tests.consumers.c.test_c import c_options, compare
 from tests.consumers.cases import Changes, Pair, answered
-from tests.consumers.libcarve import AskOptions, Library, Reading
-from tests.consumers.test_c import c_options, compare
 from tests.support import POCKET
 
 IMAGE = POCKET / "example.jpg"

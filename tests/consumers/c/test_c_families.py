@@ -8,9 +8,9 @@ import pytest
 
 from carve_runtime import load_image
 from tests.conftest import ExportOf
+from tests.consumers.c.libcarve import Library
+from tests.consumers.c.test_c import c_options, compare
 from tests.consumers.families import FAMILIES, family_pairs, pictures
-from tests.consumers.libcarve import Library
-from tests.consumers.test_c import c_options, compare
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from carve_runtime import load_image
-from tests.consumers import libcarve
 from tests.consumers.building import QUESTION, SANITIZERS, edited, harness, refused, run
+from tests.consumers.c import libcarve
+from tests.consumers.c.libcarve import Library
 from tests.consumers.family_tokenizers import write_tokenizers
-from tests.consumers.libcarve import Library
 from tests.support import POCKET
 
 MUTATIONS = 10_000
