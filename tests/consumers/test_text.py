@@ -69,9 +69,8 @@ def table_of(path: Path, image_token: int) -> Table:
         except PromptError:
             every.append(None)
     decode = text._tokenizer.decode
-    return Table(
-        path, texts, every, [None if ids is None else decode(ids).strip() for ids in every]
-    )
+    decoded = [None if ids is None else decode(ids).strip() for ids in every]
+    return Table(path, image_token, texts, every, decoded)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +79,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
     paths["pocket"] = POCKET / "tokenizer.json"
     # Some files do not say that the image token is special.
     plain = Tokenizer.from_file(str(paths["internvl"])).token_to_id("<ref>")
+    assert plain is not None
     image_tokens = {"internvl": plain}
     return {name: table_of(path, image_tokens.get(name, NO_TOKEN)) for name, path in paths.items()}
 
@@ -274,12 +274,8 @@ def test_c_refuses_what_it_does_not_know(
     document = json.loads((POCKET / "tokenizer.json").read_text())
     edit(document)
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
-    done = subprocess.run(
-        [program, tmp_path / "tokenizer.json", "encode"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [str(program), str(tmp_path / "tokenizer.json"), str(NO_TOKEN), "encode"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     pattern = rf"This library cannot \w+ \w+ with this tokenizer: {re.escape(message)}"
     assert re.match(pattern, done.stderr), done.stderr

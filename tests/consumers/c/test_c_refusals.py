@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from carve_runtime import load_image
+from tests.conftest import Once
 from tests.consumers.building import QUESTION, SANITIZERS, edited, harness, refused, run
 from tests.consumers.c import libcarve
 from tests.consumers.c.libcarve import Library
@@ -19,7 +20,7 @@ from tests.support import POCKET
 
 MUTATIONS = 10_000
 VALGRIND_MUTATIONS = 100
-TOKENIZER_MUTATIONS = 500
+TOKENIZER_MUTATIONS = 200
 
 
 def truncate(name: str) -> Any:
@@ -244,25 +245,30 @@ def scratch(tmp_path: Path) -> Path:
     return edited(tmp_path / "scratch", "carve.json", lambda document: None)
 
 
-def test_random_damage_under_the_sanitizers(
-    onnxruntime: Path, scratch: Path, tmp_path: Path
-) -> None:
-    program = harness("mutate", onnxruntime, tmp_path, *SANITIZERS)
-    assert run(program, POCKET, scratch, MUTATIONS, 1) == f"{MUTATIONS} inputs\n"
+@pytest.fixture(scope="module")
+def sanitized(onnxruntime: Path, once: Once[Path]) -> Path:
+    """tests/consumers/c/mutate.c, which ends where the sanitizers find something."""
+
+    def build(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        return harness("mutate", onnxruntime, folder, *SANITIZERS)
+
+    return once("mutate-harness", build)
 
 
-def test_random_damage_to_other_tokenizers(onnxruntime: Path, tmp_path: Path) -> None:
-    program = harness("mutate", onnxruntime, tmp_path, *SANITIZERS)
-    for kind, path in write_tokenizers(tmp_path / "tokenizers").items():
-        document = json.loads(path.read_text())
-        folders = [
-            edited(
-                tmp_path / copy / kind, "tokenizer.json", lambda old, new=document: old.update(new)
-            )
-            for copy in ("bundles", "scratch")
-        ]
-        done = run(program, *folders, TOKENIZER_MUTATIONS, 3, "files")
-        assert done == f"{TOKENIZER_MUTATIONS} inputs\n"
+def test_random_damage_under_the_sanitizers(sanitized: Path, scratch: Path) -> None:
+    assert run(sanitized, POCKET, scratch, MUTATIONS, 1) == f"{MUTATIONS} inputs\n"
+
+
+@pytest.mark.parametrize("kind", ["llava", "qwen2", "smollm2"])
+def test_random_damage_to_other_tokenizers(kind: str, sanitized: Path, tmp_path: Path) -> None:
+    document = json.loads(write_tokenizers(tmp_path)[kind].read_text())
+    folders = [
+        edited(tmp_path / name, "tokenizer.json", lambda pockets: pockets.update(document))
+        for name in ("bundle", "scratch")
+    ]
+    printed = run(sanitized, *folders, TOKENIZER_MUTATIONS, 3, "files")
+    assert printed == f"{TOKENIZER_MUTATIONS} inputs\n"
 
 
 def test_random_damage_under_valgrind(onnxruntime: Path, scratch: Path, tmp_path: Path) -> None:

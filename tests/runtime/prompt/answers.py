@@ -60,7 +60,8 @@ def _written(
     def number(token: int | str | None) -> int:
         if token is None:
             return _UNKNOWN
-        index: int = tokenizer.token_to_id(spelling.get(token, str(token)))
+        index = tokenizer.token_to_id(spelling.get(token, str(token)))
+        assert index is not None, token
         return index
 
     rows = [Answer(row["name"], [*map(number, row["tokens"])], row["pieces"]) for row in _TABLE]

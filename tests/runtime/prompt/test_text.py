@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -128,8 +129,10 @@ def test_llama_like_tokenizers(scheme: str, special: bool, tmp_path: Path) -> No
 def pieces_of(text: Text, ids: list[int]) -> list[str]:
     """Return what each id completes, and what is left at the end."""
     heard: list[str] = []
-    streamer, pieces = text.streamer(heard.append), []
-    for step in [*(partial(streamer.push, token) for token in ids), streamer.end]:
+    streamer = text.streamer(heard.append)
+    pieces = []
+    steps: list[Callable[[], None]] = [partial(streamer.push, token) for token in ids]
+    for step in [*steps, streamer.end]:
         heard.clear()
         step()
         pieces.append("".join(heard))
