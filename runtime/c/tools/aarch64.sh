@@ -21,4 +21,20 @@ cmake -S "$source_folder" -B "$folder/build" -DONNXRUNTIME_ROOT="$folder/onnxrun
 cmake --build "$folder/build"
 cmake --install "$folder/build"
 file -b "$folder/prefix/lib/libcarve.so.0.1.0" "$folder/build/carve_answer" | cut -d, -f 1,2
-qemu-aarch64-static -L "$sysroot" "$folder/build/carve_answer" --json "$bundle" "$picture" "$question"
+
+# qemu takes files from the sysroot first. ONNX Runtime reads the processor's description when it is loaded, and
+# crashes on that of an x86 machine; this is a Cortex-A72's.
+mkdir -p "$sysroot/proc"
+for ((number = 0; number < $(getconf _NPROCESSORS_CONF); number++)); do
+    cat <<CPU
+processor	: $number
+Features	: fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid
+CPU implementer	: 0x41
+CPU architecture: 8
+CPU variant	: 0x0
+CPU part	: 0xd08
+CPU revision	: 3
+
+CPU
+done >"$sysroot/proc/cpuinfo"
+qemu-aarch64-static -cpu cortex-a72 -L "$sysroot" "$folder/build/carve_answer" --json "$bundle" "$picture" "$question"
