@@ -37,7 +37,7 @@ CHANGES: list[Changes] = [
     {"early_exit": True},
     {"early_exit": True, "layers": [1, 0], "final_prompt": "refined"},
     {"adaptive": True, "sure_probability": 0.05},
-    {"adaptive": True, "sure_probability": 0.05, "focused_entropy": 9.0},
+    {"adaptive": True, "sure_probability": 0.05, "focused_entropy": 1.0},
 ]
 
 #: Asked of a bundle whose model does not see the whole image.
