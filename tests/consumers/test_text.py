@@ -17,8 +17,8 @@ from tokenizers import Tokenizer
 from carve_runtime import PromptError
 from carve_runtime.prompt.text import Text
 from tests.conftest import Once
-from tests.consumers import libcarve
 from tests.consumers.building import SANITIZERS, harness
+from tests.consumers.c import libcarve
 from tests.consumers.family_tokenizers import UNKNOWN, write_tokenizers
 from tests.consumers.node import node_tests
 from tests.consumers.texts import INVALID, mixed_texts

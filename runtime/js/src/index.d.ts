@@ -34,6 +34,7 @@ export interface Settings {
   contrast: "on" | "off" | "auto";
   geometry: "input" | "released";
   finalPrompt: "pair" | "refined";
+  resizeRefined: "by_size" | "twice" | "once";
   /** A number above 0, at most 1. */
   maskTopP: number | "auto";
   /** A whole number of at least 1. */
@@ -46,6 +47,16 @@ export interface Settings {
   maxNewTokens: number;
   /** A whole number from 1 to 268435456. */
   maxRefinedPixels: number | null;
+  /** A whole number from 1 to 268435456. */
+  scoutPixels: number | null;
+  /** A whole number from 1 to 268435456. */
+  finalPixels: number | null;
+  /** A number from 0 to 1. */
+  sureProbability: number | null;
+  /** A number of at least 0. */
+  focusedEntropy: number | null;
+  earlyExit: boolean;
+  adaptive: boolean;
   // settings: end
 }
 
