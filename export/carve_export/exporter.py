@@ -274,7 +274,7 @@ def _trace(
     trace_graph(decoder, folder, opset=manifest.opset)
     split_decoder(folder, spec, manifest.dtype)
     on_stage("write the steps around the model")
-    write_step_graphs(folder, manifest.image)
+    write_step_graphs(folder, manifest.image, spec.positions)
 
 
 def _complete(manifest: Manifest, folder: Path) -> Manifest:

@@ -79,7 +79,7 @@ def cropping_bundle(folder: Path) -> Path:
     rule = msgspec.structs.replace(
         rule, resize_to=None, resize_shortest_edge=rule.size[0], crop=rule.size
     )
-    write_step_graphs(folder, rule)
+    write_step_graphs(folder, rule, manifest.decoder.positions)
     name = graph_file(PREPROCESS)
     entry = FileEntry(size=(folder / name).stat().st_size, sha256=sha256(folder / name))
     files = {**manifest.files, name: entry}

@@ -56,6 +56,11 @@ class FixedImage(BaseImageRule, frozen=True, kw_only=True, tag="fixed"):
         """(rows, columns) of image tokens."""
         return self.grid
 
+    @property
+    def least_pixels(self) -> int:
+        """0: there is only one size."""
+        return 0
+
     def within(self, pixels: int) -> FixedImage:
         """Raise :class:`~carve_models.errors.SettingsError`: there is only one size."""
         raise single_size_error(pixels, self.size)

@@ -62,6 +62,11 @@ class BaseImageRule(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind")
         """(rows, columns) of every image's attention map, or ``None`` if images differ."""
         return None
 
+    @property
+    @abstractmethod
+    def least_pixels(self) -> int:
+        """The smallest budget that :meth:`within` takes, in pixels; 0 if it takes none."""
+
     @abstractmethod
     def within(self, pixels: int) -> BaseImageRule:
         """Return the rule for images of at most ``pixels`` pixels.

@@ -13,12 +13,14 @@ carve_status encode_image(scope *owner, const carve_model *model, const uint8_t 
     const int64_t shape[] = {height, width, 3};
     int64_t window_shape[] = {COUNT(out->window)};
     int64_t features_shape[] = {1, image_tokens(&model->bundle), model->bundle.hidden_size};
-    OrtValue *image, *preprocessed[OUTPUTS], *encoded;
+    const int64_t own_limit = 0;
+    OrtValue *image, *max_pixels, *preprocessed[OUTPUTS], *encoded;
     const void *data;
     TRY(tensor_over(owner, ort, U8, pixels, shape, COUNT(shape), &image));
-    const feed image_feed = {NAME_IMAGE, image};
-    TRY(session_run(owner, ort, model->sessions[GRAPH_PREPROCESS], NAME_PREPROCESS, &image_feed, 1,
-                    &prepared, preprocessed));
+    TRY(tensor_over(owner, ort, I64, &own_limit, NULL, 0, &max_pixels));
+    const feed feeds[] = {{NAME_IMAGE, image}, {NAME_MAX_PIXELS, max_pixels}};
+    TRY(session_run(owner, ort, model->sessions[GRAPH_PREPROCESS], NAME_PREPROCESS, feeds,
+                    COUNT(feeds), &prepared, preprocessed));
     TRY(tensor_read(ort, preprocessed[WINDOW], NAME_WINDOW, F64, window_shape, 1, &data));
     memcpy(out->window, data, sizeof out->window);
     const feed pixel_feed = {NAME_PIXEL_VALUES, preprocessed[PIXEL_VALUES]};

@@ -34,7 +34,9 @@ export class Model {
   /** Return `features` (tokens * hidden) of an RGB image, and the `window` that they cover. */
   async encodeImage({ data, width, height }) {
     const image = this.graphs.tensor("uint8", data, [height, width, 3]);
-    const inputs = await this.graphs.run("preprocess", { [format.IMAGE]: image });
+    const ownLimit = this.graphs.tensor("int64", BigInt64Array.of(0n), []);
+    const feeds = { [format.IMAGE]: image, [format.MAX_PIXELS]: ownLimit };
+    const inputs = await this.graphs.run("preprocess", feeds);
     const pixels = inputs[format.PIXEL_VALUES];
     const outputs = await this.graphs.run("vision", { [format.PIXEL_VALUES]: pixels });
     const { data: features } = outputs[format.IMAGE_FEATURES];

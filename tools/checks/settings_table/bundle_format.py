@@ -46,7 +46,7 @@ def format_names() -> dict[str, str]:
         "PAST_PREFIX": names.past_names([0])[0].split(".")[0],
         "PRESENT_PREFIX": names.present_names([0])[0].split(".")[0],
     }
-    graphs = (preprocess_interface(_IMAGE.size), refine_interface())
+    graphs = (preprocess_interface(_IMAGE, "sequential"), refine_interface())
     tensors = [tensor.name for graph in graphs for tensor in (*graph.inputs, *graph.outputs)]
     return {
         **{constant: getattr(names, constant) for constant in _NAMES},
