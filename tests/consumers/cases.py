@@ -85,19 +85,3 @@ def cropping_bundle(folder: Path) -> Path:
     files = {**manifest.files, name: entry}
     write_manifest(folder, replace(manifest, image=rule, files=files))
     return folder
-
-
-def random_texts(count: int) -> list[str]:
-    """Return texts of many scripts, spaces and parts of words that merge."""
-    random = np.random.default_rng(0)
-    pools = [range(1, 0x80), range(0x80, 0x250), range(0x2000, 0x2070), range(0x1F600, 0x1F640)]
-    words = ["What", " word", "'s", " 'll", "  ", "\n\n", "42", "</s>", "<image>", "é", "東京"]
-    texts = []
-    for _ in range(count):
-        parts = random.choice(words, random.integers(0, 5)).tolist()
-        pool = pools[random.integers(len(pools))]
-        parts += [chr(random.choice(pool)) for _ in range(random.integers(0, 8))]
-        parts += [chr(random.integers(0x250, 0xD800)) for _ in range(random.integers(0, 4))]
-        random.shuffle(parts)
-        texts.append("".join(parts))
-    return texts

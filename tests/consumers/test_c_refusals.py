@@ -11,7 +11,7 @@ import pytest
 
 from carve_runtime import load_image
 from tests.consumers import libcarve
-from tests.consumers.building import QUESTION, edited, harness, refused, run
+from tests.consumers.building import QUESTION, SANITIZERS, edited, harness, refused, run
 from tests.consumers.libcarve import Library
 from tests.support import POCKET
 
@@ -176,8 +176,7 @@ def scratch(tmp_path: Path) -> Path:
 def test_random_damage_under_the_sanitizers(
     onnxruntime: Path, scratch: Path, tmp_path: Path
 ) -> None:
-    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    program = harness("mutate", onnxruntime, tmp_path, *flags)
+    program = harness("mutate", onnxruntime, tmp_path, *SANITIZERS)
     assert run(program, POCKET, scratch, MUTATIONS, 1) == f"{MUTATIONS} inputs\n"
 
 

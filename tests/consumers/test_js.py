@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 
 from carve_models.manifest import read_manifest
-from carve_runtime import Carve, load_image
-from tests.consumers.cases import Pair, random_texts
+from carve_runtime import load_image
+from tests.consumers.cases import Pair
 from tests.consumers.node import node, node_tests
 from tests.support import POCKET, ROOT
 from tools.checks.settings_table.javascript import camel
 
 SOURCE = ROOT / "runtime" / "js"
 TESTS = Path(__file__).parent / "js"
-TEXTS = 500
 
 
 def written(folder: Path, index: int, pair: Pair) -> dict[str, Any]:
@@ -59,16 +58,13 @@ def folder(
     changed_pairs: list[Pair],
     cropped_pairs: list[Pair],
     half_pairs: list[Pair],
-    pocket: Carve,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
     asked = [*pairs, *changed_pairs, *cropped_pairs, *half_pairs]
-    encode = pocket._model.text.encode
     document = {
         "bundle": str(POCKET),
         "pairs": [written(folder, i, pair) for i, pair in enumerate(asked)],
-        "texts": [{"text": text, "ids": encode(text).tolist()} for text in random_texts(TEXTS)],
     }
     (folder / "pairs.json").write_text(json.dumps(document))
     return folder

@@ -163,7 +163,7 @@ typedef struct carve_image {
 /* What a result holds. A plain result has answer and ids only, the rest is NULL or 0. */
 typedef struct carve_reading {
     size_t struct_size;
-    const char *answer;       /* UTF-8, up to a zero; NULL if the ids cannot be decoded here */
+    const char *answer;       /* UTF-8; NULL if the ids cannot be decoded here */
     const char *plain_answer; /* the same, without CARVE */
     const int64_t *ids;       /* of the answer */
     size_t id_count;

@@ -13,9 +13,6 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* What Python's str.strip() removes, of ASCII. */
-#define WHITE_SPACE " \t\n\v\f\r\x1c\x1d\x1e\x1f"
-
 /* ---- status.c: statuses, and memory that is released all at once ---- */
 
 extern const carve_status carve_ok;
@@ -99,7 +96,7 @@ carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, ma
 int64_t image_tokens(const manifest *m);
 bool segment_is_image(const segment *s);
 
-/* ---- tokenizer.c ---- */
+/* ---- text/tokenizer.c; text/tokenizer.h has answers piece by piece ---- */
 
 typedef struct tokenizer tokenizer;
 

@@ -3,14 +3,13 @@
 #include <string.h>
 
 #include "handles.h"
-
-static bool is_blank(const char *text) { return strspn(text, WHITE_SPACE) == strlen(text); }
+#include "text/tokenizer.h"
 
 /* What every pass sends: the question, a space and the suffix, if there is one. */
 static carve_status question_text(scope *owner, const manifest *m, const char *question,
                                 const char **out) {
     if (!question) return missing("The question");
-    if (is_blank(question)) {
+    if (text_is_blank(question)) {
         return failure(CARVE_PROMPT_ERROR, "The question is empty. Ask about the image.");
     }
     size_t size = strlen(question) + strlen(m->suffix) + 2;

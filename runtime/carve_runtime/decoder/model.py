@@ -244,11 +244,11 @@ class Model(Embedder):
         *,
         deferred: bool = False,
     ) -> Generation:
-        on_id, on_token = None, request.on_token
+        streamer, on_token = None, request.on_token
         if on_token is not None:
-            on_id = self.text.streamer(lambda text: on_token(Token(stage, text)))
+            streamer = self.text.streamer(lambda text: on_token(Token(stage, text)))
         eos = self.manifest.decoder.eos_token_ids
-        return Generation(image.map_tokens, limit, eos, on_id, deferred=deferred)
+        return Generation(image.map_tokens, limit, eos, streamer, deferred=deferred)
 
 
 def _take_all(passes: Sequence[Generation], steps: Sequence[Step]) -> list[bool]:

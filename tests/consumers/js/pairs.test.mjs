@@ -1,11 +1,9 @@
 // Python's answers to the pairs, from Node.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { loadFolder } from "../../../runtime/js/src/node.js";
-import { bundle, bytes, compareMasks, compareSaliency, pairs, texts } from "./python_results.mjs";
+import { bundle, bytes, compareMasks, compareSaliency, pairs } from "./python_results.mjs";
 
 const models = new Map(); // by bundle
 before(async () => {
@@ -63,10 +61,4 @@ test("RGBA is RGB where it is opaque, and calls may overlap", async () => {
   ]);
   compare(result, pair);
   assert.equal(plain.answer, pair.plain_answer);
-});
-
-test("text has Python's ids", async () => {
-  const { Text } = await import("../../../runtime/js/src/text.js");
-  const text = new Text(JSON.parse(readFileSync(join(bundle, "tokenizer.json"))), []);
-  for (const { text: sent, ids } of texts) assert.deepEqual(text.encode(sent), ids, sent);
 });

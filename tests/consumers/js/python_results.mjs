@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 const folder = process.env.CARVE_PAIRS;
 assert.ok(folder, "set CARVE_PAIRS to the folder that tests/consumers/test_js.py writes");
-export const { bundle, pairs, texts } = JSON.parse(readFileSync(join(folder, "pairs.json")));
+export const { bundle, pairs } = JSON.parse(readFileSync(join(folder, "pairs.json")));
 
 export const bytes = (name) => new Uint8Array(readFileSync(join(folder, name)));
 export const floats = (name) => new Float64Array(bytes(name).buffer);
