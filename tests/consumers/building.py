@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from carve_runtime.bundle import sha256
+from tests.consumers.c.libcarve import LibcarveError
 from tests.consumers.cases import copied_pocket
-from tests.consumers.libcarve import LibcarveError
 from tests.support import ROOT
 
 SOURCE = ROOT / "runtime" / "c"

@@ -22,6 +22,9 @@ from tests.consumers.texts import SCRIPTS
 from tests.support import ROOT
 
 VOCABULARY = 1200
+EMPTY_LINES = 2000  # often enough to become a token
+#: The kind that has characters without tokens. No family's is; JavaScript does it otherwise.
+UNKNOWN = "unknown"
 _SPACE_SIGN = "▁"
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 _OTHERS = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -32,7 +35,8 @@ _LLAMA_3 = _CONTRACTIONS + r"\p{N}{1,3}" + _OTHERS
 def _trained(splitter: Any, alphabet: Sequence[str]) -> Any:
     """Return the "model" of a tokenizer.json, trained on the repository's pages."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    lines = [line for page in pages for line in page.read_text().splitlines()]
+    # Empty lines are one token in the families' vocabularies.
+    texts = [*(page.read_text() for page in pages), *["\n\n"] * EMPTY_LINES]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = splitter
     trainer = trainers.BpeTrainer(
@@ -41,14 +45,19 @@ def _trained(splitter: Any, alphabet: Sequence[str]) -> Any:
         initial_alphabet=list(alphabet),
         show_progress=False,
     )
-    tokenizer.train_from_iterator([*lines, *SCRIPTS * 8], trainer)
+    tokenizer.train_from_iterator([*texts, *SCRIPTS * 8], trainer)
     return json.loads(tokenizer.to_str())["model"]
 
 
-def _llama(*, metaspace: bool) -> Tokenizer:
-    """Return LLaVA-1.5's: BPE that falls back to bytes; ``metaspace``: as transformers 5 has it."""
+def _llama(*, metaspace: bool, lacking: int = 0) -> Tokenizer:
+    """Return LLaVA-1.5's: BPE that falls back to bytes.
+
+    Args:
+        metaspace: as transformers 5 writes it.
+        lacking: so many bytes have no token.
+    """
     model = _trained(pre_tokenizers.Metaspace(prepend_scheme="always"), [])
-    first = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(0x100))]
+    first = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(0x100 - lacking))]
     vocabulary = {token: index for index, token in enumerate([*first, *model["vocab"]])}
     merges = [tuple(merge) for merge in model["merges"]]
     tokenizer = Tokenizer(
@@ -83,16 +92,16 @@ def _byte_level(
     """Return a tokenizer over bytes.
 
     Args:
-        splitter: the step before bytes, or None where ByteLevel splits.
+        splitter: the step before ByteLevel, which splits by GPT-2's expression behind digits.
         special: special tokens.
         plain: added tokens that are text.
         lacking: so many bytes have no token, unless the corpus has them.
         nfc: characters are composed.
         whole_words: a word of the vocabulary is not merged.
     """
-    spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=splitter is None)
-    steps = [splitter, spelled] if splitter else [spelled]
-    before = pre_tokenizers.Sequence(steps)
+    splits = isinstance(splitter, pre_tokenizers.Digits)
+    spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=splits)
+    before = pre_tokenizers.Sequence([splitter, spelled])
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     model = _trained(before, alphabet[: len(alphabet) - lacking])
     merges = [tuple(merge) for merge in model["merges"]]
@@ -116,6 +125,7 @@ def write_tokenizers(folder: Path) -> dict[str, Path]:
     kinds = {
         "llava": _llama(metaspace=False),
         "llava-transformers-5": _llama(metaspace=True),
+        UNKNOWN: _llama(metaspace=True, lacking=100),
         "qwen2": _byte_level(
             _split(_QWEN2), [*chat, "<|vision_start|>", "<|image_pad|>"], tools, nfc=True
         ),

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from carve_runtime import PromptError
 from carve_runtime.prompt.text import Text
 from tests.conftest import Once
-from tests.consumers import libcarve
 from tests.consumers.building import SANITIZERS, harness
-from tests.consumers.family_tokenizers import write_tokenizers
+from tests.consumers.c import libcarve
+from tests.consumers.family_tokenizers import UNKNOWN, write_tokenizers
 from tests.consumers.node import node_tests
 from tests.consumers.texts import INVALID, mixed_texts
 from tests.runtime.prompt.answers import Answer, write_answers
@@ -26,7 +27,17 @@ from tests.support import POCKET, ROOT
 
 TEXTS = 2000
 LISTS = 500  # of random ids
-KINDS = ["llava", "llava-transformers-5", "qwen2", "internvl", "smollm2", "llama-3", "pocket"]
+NO_TOKEN = -1
+KINDS = [
+    "llava",
+    "llava-transformers-5",
+    UNKNOWN,
+    "qwen2",
+    "internvl",
+    "smollm2",
+    "llama-3",
+    "pocket",
+]
 
 
 @dataclass(frozen=True)
@@ -35,19 +46,22 @@ class Table:
 
     Attributes:
         path: its file.
+        image_token: an added token that is no text, or -1.
         texts: what is encoded.
         ids: of each text; None where it is refused.
         decoded: what ``tokenizers`` makes of the ids, stripped.
     """
 
     path: Path
+    image_token: int
     texts: list[str]
     ids: list[list[int] | None]
     decoded: list[str | None]
 
 
-def table_of(path: Path) -> Table:
-    text, texts = Text(path), mixed_texts(TEXTS)
+def table_of(path: Path, image_token: int) -> Table:
+    control = [] if image_token == NO_TOKEN else [image_token]
+    text, texts = Text(path, control), mixed_texts(TEXTS)
     every: list[list[int] | None] = []
     for each in texts:
         try:
@@ -64,7 +78,10 @@ def table_of(path: Path) -> Table:
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
     paths = write_tokenizers(tmp_path_factory.mktemp("tokenizers"))
     paths["pocket"] = POCKET / "tokenizer.json"
-    return {name: table_of(path) for name, path in paths.items()}
+    # Some files do not say that the image token is special.
+    plain = Tokenizer.from_file(str(paths["internvl"])).token_to_id("<ref>")
+    image_tokens = {"internvl": plain}
+    return {name: table_of(path, image_tokens.get(name, NO_TOKEN)) for name, path in paths.items()}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +97,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, list[Answer]
     return written
 
 
-Run = Callable[[Path, str, Sequence[bytes]], bytes]
+Run = Callable[..., bytes]
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +113,11 @@ def program(onnxruntime: Path, once: Once[Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def run(program: Path) -> Run:
-    def run_program(tokenizer: Path, mode: str, given: Sequence[bytes]) -> bytes:
+    def run_program(
+        tokenizer: Path, mode: str, given: Sequence[bytes], image_token: int = NO_TOKEN
+    ) -> bytes:
         done = subprocess.run(
-            [program, tokenizer, mode],
+            [program, tokenizer, str(image_token), mode],
             input=b"".join(each + b"\0" for each in given),
             capture_output=True,
             check=False,
@@ -137,7 +156,7 @@ def test_c_has_the_ids_and_the_text_of_tokenizers(
 ) -> None:
     table = tables[kind]
     given = [text.encode() for text in table.texts]
-    lines = run(table.path, "encode", given).decode().splitlines()
+    lines = run(table.path, "encode", given, table.image_token).decode().splitlines()
     for text, ids, line in zip(table.texts, table.ids, lines, strict=True):
         expected = f"error {libcarve.PROMPT}" if ids is None else " ".join(map(str, ids))
         assert line == expected, repr(text)
@@ -173,6 +192,7 @@ def test_bytes_that_are_no_text_are_refused(tables: dict[str, Table], run: Run) 
 def test_javascript_has_the_ids_and_the_text_of_tokenizers(
     tables: dict[str, Table], answers: dict[Path, list[Answer]], tmp_path: Path
 ) -> None:
+    tables = {name: table for name, table in tables.items() if name != UNKNOWN}
     document = {
         "tables": [
             vars(table) | {"name": name, "path": str(table.path)} for name, table in tables.items()
@@ -215,8 +235,11 @@ def split(**changes: Any) -> dict[str, Any]:
     [
         (changed(model={"type": "Unigram"}), "its model is Unigram, not BPE"),
         (changed(model={"dropout": 0.1}), "its BPE has dropout"),
-        (changed(model={"end_of_word_suffix": "</w>"}), "its BPE has a end_of_word_suffix"),
-        (changed(model={"unk_token": "<none>"}), "unk_token is not in its vocabulary"),
+        (
+            changed(model={"end_of_word_suffix": "</w>"}),
+            "its BPE has the option end_of_word_suffix",
+        ),
+        (changed(model={"unk_token": "<none>"}), "its BPE's unk_token is not in its vocabulary"),
         (changed(normalizer={"type": "Lowercase"}), "its normalizer Lowercase is not one"),
         (
             changed(normalizer={"type": "Sequence", "normalizers": [{"type": "NFKC"}]}),

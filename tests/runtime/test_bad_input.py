@@ -23,6 +23,7 @@ from carve_runtime import (
     SchemaError,
     SettingsError,
 )
+from carve_runtime.bundle import open_bundle
 from tests.conftest import ExportOf
 from tests.support import POCKET, SCENES
 
@@ -178,6 +179,10 @@ BAD_MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         r"is pixel_values: float16.*expected pixel_values: float32",
     ),
     "no outputs": (lambda m: m["graphs"]["embed_tokens"].update(outputs=[]), r"is nothing, expect"),
+    "an output too few": (
+        lambda m: m["graphs"]["preprocess"]["outputs"].pop(),
+        r"of the manifest's preprocess is nothing, expected least_pixels: int64\(\)",
+    ),
     "no end": (lambda m: m["decoder"].update(eos_token_ids=[]), r"no end-of-sequence id"),
     "no image first": (lambda m: m["prompts"]["single"].reverse(), r"do not start alike, with"),
 }
@@ -188,6 +193,27 @@ def test_a_malformed_manifest(bundle: Path, name: str) -> None:
     change, message = BAD_MANIFESTS[name]
     change_manifest(bundle, change)
     refused(bundle, BundleError, message)
+
+
+def without_preprocess(manifest: dict[str, Any]) -> None:
+    manifest["graphs"].pop("preprocess")
+
+
+def with_fixed_preprocess(manifest: dict[str, Any]) -> None:
+    """Describe the graph of earlier bundles: no budget, nothing of the prompt."""
+    graph = manifest["graphs"]["preprocess"]
+    graph["inputs"] = [tensor for tensor in graph["inputs"] if tensor["name"] == "image"]
+    seen = ("pixel_values", "window")
+    graph["outputs"] = [tensor for tensor in graph["outputs"] if tensor["name"] in seen]
+
+
+@pytest.mark.parametrize("made_before", [without_preprocess, with_fixed_preprocess])
+def test_a_bundle_made_before_opens(
+    bundle: Path, made_before: Callable[[dict[str, Any]], None]
+) -> None:
+    """The runtime does not run ``preprocess.onnx``; programs that do say so themselves."""
+    change_manifest(bundle, made_before)
+    assert open_bundle(bundle).manifest.family == "llava"
 
 
 def test_another_schema(bundle: Path) -> None:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from carve_export.steps.operators import Op, Value, constant, real, scalars, vector
 from carve_models.image_rules import ImageRule
-from carve_runtime.images.model_input import FEATURE
+from carve_runtime.images.model_input import FEATURE, levels
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def features_only(op: Op, count: Value) -> Value:
 
 
 def normalize(op: Op, pixels: Value, rule: ImageRule, channel_axis: int) -> Value:
-    """Return float32 of bytes: rescaled, then mean and deviation of each channel.
+    """Return float32 of bytes, looked up: see :func:`carve_runtime.images.model_input.levels`.
 
     Args:
         op: the operators.
@@ -65,10 +65,7 @@ def normalize(op: Op, pixels: Value, rule: ImageRule, channel_axis: int) -> Valu
         rule: the bundle's.
         channel_axis: the axis of red, green and blue, counted from the last one: -1, -2, ..
     """
-    values = op.Cast(op.Mul(real(op, pixels), rule.rescale_factor), to=ir.DataType.FLOAT)
-    if rule.mean is None or rule.std is None:
-        return values
-    shape = (3, *[1] * (-1 - channel_axis))
-    mean, std = (np.reshape(numbers, shape) for numbers in (rule.mean, rule.std))
-    values = op.Sub(values, constant(op, mean.tolist(), np.float32))
-    return op.Div(values, constant(op, std.tolist(), np.float32))
+    table = levels(rule)
+    starts = np.arange(3).reshape(3, *[1] * (-1 - channel_axis)) * len(table)
+    places = op.Add(op.Cast(pixels, to=ir.DataType.INT32), constant(op, starts.tolist(), np.int32))
+    return op.Gather(constant(op, table.T.ravel().tolist(), np.float32), places, axis=0)

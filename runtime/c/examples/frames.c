@@ -1,42 +1,128 @@
 /*
- * frames BUNDLE QUESTION < frames.ppm: ask the same question about every frame of a stream of PPM
- * pictures, as a camera gives them, for instance
+ * frames BUNDLE QUESTION [SOURCE]: ask the same question about one picture after the other.
  *
- *     ffmpeg -i /dev/video0 -r 1 -f image2pipe -c:v ppm - | frames bundle "Is there a dog?"
+ *   SOURCE a camera    /dev/video0: the frame that it takes when the last answer is there, for ever
+ *   SOURCE a folder    its pictures by name
+ *   no SOURCE          PPM pictures on standard input, for instance
+ *                      ffmpeg -i rtsp://... -r 1 -f image2pipe -c:v ppm - | frames bundle "A dog?"
  */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "camera.h"
 #include "picture.h"
 
-static carve_status answer_frame(carve_model *model, const carve_image *frame,
-                                 const char *question, int number) {
+typedef struct asker {
+    carve_model *model;
+    const char *question;
+} asker;
+
+/* Print the frame's name, the answer and the box; 0, or -1 and a word on stderr. */
+static int ask(const asker *who, const carve_image *frame, const char *name) {
     carve_view *view = NULL;
     carve_result *result = NULL;
     carve_reading r = {sizeof r};
-    carve_status status = carve_look(model, frame, &view);
-    if (status.code == CARVE_OK) status = carve_ask(view, question, NULL, &result);
+    carve_status status = carve_look(who->model, frame, &view);
+    if (status.code == CARVE_OK) status = carve_ask(view, who->question, NULL, &result);
     if (status.code == CARVE_OK) status = carve_read(result, &r);
     if (status.code == CARVE_OK) {
-        printf("%d\t%s\t%d,%d,%d,%d\n", number, r.answer, (int)r.box[0], (int)r.box[1],
-               (int)r.box[2], (int)r.box[3]);
+        printf("%s\t%s\t%d,%d,%d,%d\n", name, r.answer ? r.answer : "", (int)r.box[0],
+               (int)r.box[1], (int)r.box[2], (int)r.box[3]);
         fflush(stdout);
+    } else {
+        fprintf(stderr, "%s: error %d: %s\n", name, (int)status.code, status.message);
     }
     carve_result_free(result);
     carve_view_free(view);
-    return status;
+    return status.code == CARVE_OK ? 0 : -1;
+}
+
+static int ask_stream(const asker *who) {
+    carve_image frame;
+    char name[24];
+    int failed = 0;
+    for (int number = 0; !failed && read_ppm(stdin, &frame) == 0; number++) {
+        snprintf(name, sizeof name, "%d", number);
+        failed = ask(who, &frame, name);
+        free((void *)frame.pixels);
+    }
+    return failed;
+}
+
+static int ask_camera(const asker *who, const char *path) {
+    camera *opened = camera_open(path);
+    carve_image frame;
+    char name[24];
+    int failed = opened ? 0 : -1;
+    for (int number = 0; !failed; number++) {
+        snprintf(name, sizeof name, "%d", number);
+        failed = camera_next(opened, &frame);
+        if (!failed) failed = ask(who, &frame, name);
+    }
+    camera_close(opened);
+    return failed;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* The names of a folder's files, sorted, NULL behind the last; hidden ones are left out. */
+static char **list(const char *folder) {
+    char **names = calloc(1, sizeof *names);
+    size_t count = 0;
+    struct dirent *entry;
+    DIR *opened = opendir(folder);
+    while (opened && names && (entry = readdir(opened))) {
+        if (*entry->d_name == '.') continue;
+        char **longer = realloc(names, (count + 2) * sizeof *names);
+        char *name = malloc(strlen(entry->d_name) + 1);
+        if (!longer || !name) break;
+        names = longer;
+        names[count++] = strcpy(name, entry->d_name);
+        names[count] = NULL;
+    }
+    if (opened) closedir(opened);
+    if (names) qsort(names, count, sizeof *names, by_name);
+    return names;
+}
+
+static int ask_folder(const asker *who, const char *folder) {
+    char **names = list(folder);
+    char path[4096];
+    carve_image frame;
+    int failed = names ? 0 : -1;
+    for (char **name = names; name && *name; name++) {
+        snprintf(path, sizeof path, "%s/%s", folder, *name);
+        if (!failed) failed = read_picture(path, &frame);
+        if (!failed) {
+            failed = ask(who, &frame, *name);
+            free((void *)frame.pixels);
+        }
+        free(*name);
+    }
+    free(names);
+    return failed;
 }
 
 int main(int argc, char **argv) {
-    carve_model *model = NULL;
-    carve_image frame;
-    if (argc != 3) {
-        fprintf(stderr, "usage: %s BUNDLE QUESTION < frames.ppm\n", argv[0]);
+    asker who = {NULL, argc > 2 ? argv[2] : NULL};
+    struct stat facts;
+    if (argc < 3 || argc > 4) {
+        fprintf(stderr, "usage: %s BUNDLE QUESTION [CAMERA | FOLDER] [< frames.ppm]\n", argv[0]);
         return 2;
     }
-    carve_status status = carve_open(argv[1], NULL, &model);
-    for (int number = 0; status.code == CARVE_OK && read_ppm(stdin, &frame) == 0; number++) {
-        status = answer_frame(model, &frame, argv[2], number);
-        free((void *)frame.pixels);
+    carve_status status = carve_open(argv[1], NULL, &who.model);
+    int failed = status.code != CARVE_OK;
+    if (failed) {
+        fprintf(stderr, "error %d: %s\n", (int)status.code, status.message);
+    } else if (argc == 3) {
+        failed = ask_stream(&who);
+    } else if (stat(argv[3], &facts) == 0 && S_ISDIR(facts.st_mode)) {
+        failed = ask_folder(&who, argv[3]);
+    } else {
+        failed = ask_camera(&who, argv[3]);
     }
-    if (status.code != CARVE_OK) fprintf(stderr, "error %d: %s\n", (int)status.code, status.message);
-    carve_model_free(model);
-    return status.code != CARVE_OK;
+    carve_model_free(who.model);
+    return failed != 0;
 }

@@ -17,10 +17,10 @@ export class Text {
   constructor(document, controlIds) {
     try {
       const added = document.added_tokens ?? [];
-      this.#encoder = new Tokenizer(questionTokenizer(document), CONFIG);
-      this.#bytes = tokenDecoder(document.decoder);
       const special = added.filter((token) => token.special).map((token) => token.id);
       this.#silent = new Set([...special, ...controlIds]);
+      this.#encoder = new Tokenizer(questionTokenizer(document, this.#silent), CONFIG);
+      this.#bytes = tokenDecoder(document.decoder);
       const unknown = document.model?.unk_token;
       const unknownId = added.find((token) => token.content === unknown)?.id;
       this.#special = new Set([...this.#silent].filter((id) => id !== unknownId));

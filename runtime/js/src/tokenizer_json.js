@@ -10,15 +10,15 @@ const SPACE_SIGN = "\u2581";
 const GPT2 =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/** Return what encodes a question as tokenizers does, with special tokens as plain characters. */
-export function questionTokenizer(document) {
+/** Return what encodes a question as tokenizers does; tokens of the ids `silent` are characters. */
+export function questionTokenizer(document, silent) {
   const { added_tokens: added, pre_tokenizer: splitter, model } = document;
   const steps = splitter ? parts(splitter).flatMap((part) => STEPS[part.type]?.(part) ?? part) : [];
   if (splitter) steps.push(...withoutUnknown(model));
   return {
     ...document,
     // "</s>" in a question is five characters: the encoder knows no special token.
-    added_tokens: (added ?? []).filter((token) => !token.special),
+    added_tokens: (added ?? []).filter((token) => !silent.has(token.id)),
     pre_tokenizer: splitter ? { type: "Sequence", pretokenizers: steps } : null,
     post_processor: null,
   };

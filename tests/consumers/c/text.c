@@ -1,5 +1,5 @@
 /*
- * text TOKENIZER encode|decode: of each zero-ended text of standard input, write a line of ids, or
+ * text TOKENIZER IMAGE_TOKEN encode|decode: of each zero-ended text of standard input, write a line of ids, or
  * the number of the error; of each zero-ended list of ids, write the piece of each id, the piece of
  * the end, and the whole text, each with a zero behind it.
  */
@@ -55,18 +55,19 @@ static void decode(scope *owner, const tokenizer *t, char *list) {
 int main(int argc, char **argv) {
     static char line[LONGEST_LINE];
     scope memory = {NULL};
-    manifest m = {.image_token = -1};
+    manifest m = {0};
     tokenizer *t;
     size_t length = 0;
-    if (argc != 3) return 2;
+    if (argc != 4) return 2;
     m.tokenizer = argv[1];
+    m.image_token = strtoll(argv[2], NULL, 10);
     require(tokenizer_open(&memory, &m, NULL, &t));
     for (int byte; (byte = getchar()) != EOF;) {
         if (length == sizeof line) return 2;
         line[length++] = (char)byte;
         if (byte) continue;
         scope each = {NULL};
-        if (strcmp(argv[2], "encode") == 0) {
+        if (strcmp(argv[3], "encode") == 0) {
             encode(&each, t, line);
         } else {
             decode(&each, t, line);

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { Text } from "../../../runtime/js/src/text.js";
 
 const { tables, tokens, answers } = JSON.parse(readFileSync(process.env.CARVE_TEXTS));
-const open = (path) => new Text(JSON.parse(readFileSync(path)), []);
+const open = (path, control = []) => new Text(JSON.parse(readFileSync(path)), control);
 
 /** What each id completes, and what is left at the end; joined it is what decode returns. */
 function pieces(text, ids) {
@@ -16,9 +16,9 @@ function pieces(text, ids) {
   return parts;
 }
 
-for (const { name, path, texts, ids, decoded } of tables) {
+for (const { name, path, image_token: image, texts, ids, decoded } of tables) {
   test(`${name}: ids`, () => {
-    const text = open(path);
+    const text = open(path, [image]);
     texts.forEach((each, index) => {
       if (ids[index]) assert.deepEqual(text.encode(each), ids[index], JSON.stringify(each));
       else assert.throws(() => text.encode(each), { code: "prompt" }, JSON.stringify(each));
@@ -26,7 +26,7 @@ for (const { name, path, texts, ids, decoded } of tables) {
   });
 
   test(`${name}: text`, () => {
-    const text = open(path);
+    const text = open(path, [image]);
     ids.forEach((each, index) => {
       if (each) assert.equal(pieces(text, each).join(""), decoded[index]);
     });

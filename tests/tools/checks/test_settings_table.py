@@ -32,5 +32,5 @@ def test_the_settings_are_read_from_the_declarations() -> None:
     ):
         assert number in numbers
     assert offered_flags() == {"early_exit": False, "adaptive": False}
-    names = {each.name for each in (*choices, *numbers)} | {"layers", *offered_flags()}
-    assert names == {field.name for field in fields(Settings)}
+    names = {choice.name for choice in choices} | {number.name for number in numbers}
+    assert names | {"layers", *offered_flags()} == {field.name for field in fields(Settings)}

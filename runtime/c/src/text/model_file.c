@@ -88,7 +88,7 @@ carve_status read_bpe(scope *owner, const cJSON *json, bpe *out) {
     static const char *const refused[] = {"continuing_subword_prefix", "end_of_word_suffix"};
     for (size_t i = 0; i < COUNT(refused); i++) {
         if (is_empty(json, refused[i])) continue;
-        return failure(CARVE_UNSUPPORTED, "its BPE has a %s", refused[i]);
+        return failure(CARVE_UNSUPPORTED, "its BPE has the option %s", refused[i]);
     }
     if (json_optional(json, "dropout")) {
         return failure(CARVE_UNSUPPORTED, "its BPE has dropout");

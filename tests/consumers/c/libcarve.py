@@ -8,9 +8,18 @@ from typing import Any
 
 import numpy as np
 
-FUNCTIONS = ("open", "defaults", "look", "ask", "plain", "read")
-AUTO = -1.0
-OK, INVALID, BUNDLE, IMAGE, PROMPT, SETTINGS, PROVIDER, RUN, UNSUPPORTED, MEMORY = range(10)
+FUNCTIONS = (
+    *("open", "defaults", "set_variant", "look", "look_with", "ask", "plain", "plain_with"),
+    *("cancel", "read"),
+)
+AUTO = NONE = -1.0
+OK, INVALID, BUNDLE, IMAGE, PROMPT, SETTINGS, PROVIDER, RUN, UNSUPPORTED, MEMORY, CANCELLED = range(
+    11
+)
+
+#: ``carve_token_function``; stages are those of ``STAGES``.
+TokenFunction = c.CFUNCTYPE(c.c_int32, c.c_void_p, c.c_int, c.c_char_p)
+STAGES = ("question", "general", "final")
 
 
 class Status(c.Structure):
@@ -39,7 +48,20 @@ class AskOptions(c.Structure):
         ("max_new_tokens", c.c_int32),
         ("max_refined_pixels", c.c_int64),
         ("contrast", c.c_int),
+        ("scout_pixels", c.c_int64),
+        ("final_pixels", c.c_int64),
+        ("sure_probability", c.c_double),
+        ("focused_entropy", c.c_double),
+        ("resize_refined", c.c_int),
+        ("early_exit", c.c_int32),
+        ("adaptive", c.c_int32),
+        ("on_token", TokenFunction),
+        ("on_token_context", c.c_void_p),
     ]
+
+
+class LookOptions(c.Structure):
+    _fields_ = [("struct_size", c.c_size_t), ("scout_pixels", c.c_int64)]
 
 
 class Image(c.Structure):
@@ -48,6 +70,16 @@ class Image(c.Structure):
         ("width", c.c_int32),
         ("height", c.c_int32),
         ("row_bytes", c.c_size_t),
+    ]
+
+
+class PlainOptions(c.Structure):
+    _fields_ = [
+        ("struct_size", c.c_size_t),
+        ("max_new_tokens", c.c_int32),
+        ("on_token", TokenFunction),
+        ("on_token_context", c.c_void_p),
+        ("refined", c.POINTER(Image)),
     ]
 
 
@@ -69,7 +101,19 @@ class Reading(c.Structure):
         ("refined_width", c.c_int32),
         ("refined_height", c.c_int32),
         ("refined_limited", c.c_int32),
+        ("plain_probability", c.c_double),
+        ("entropy", c.c_double),
+        ("skipped", c.c_char_p),
+        ("rows", c.c_int32),
+        ("columns", c.c_int32),
+        ("vision_runs", c.c_int64),
+        ("decoder_tokens", c.c_int64),
+        ("layer_tokens", c.c_int64),
     ]
+
+
+#: Sizes of the structures in their first version, which programs may have been compiled with.
+FIRST_ASK_OPTIONS, FIRST_READING = AskOptions.scout_pixels.offset, Reading.plain_probability.offset
 
 
 class LibcarveError(Exception):
@@ -111,12 +155,16 @@ class Library:
         given = OpenOptions(c.sizeof(OpenOptions), **options)
         return self.create("open", str(folder).encode(), c.byref(given))
 
-    def look(self, model: c.c_void_p, picture: Any, **changes: Any) -> c.c_void_p:
-        height, width, _ = picture.shape
-        image = Image(picture.ctypes.data, width, height, picture.strides[0])
+    def look(
+        self, model: c.c_void_p, picture: Any, scout_pixels: int | None = None, **changes: Any
+    ) -> c.c_void_p:
+        image = image_over(picture)
         for name, value in changes.items():
             setattr(image, name, value)
-        return self.create("look", model, c.byref(image))
+        if scout_pixels is None:
+            return self.create("look", model, c.byref(image))
+        options = LookOptions(c.sizeof(LookOptions), scout_pixels)
+        return self.create("look_with", model, c.byref(image), c.byref(options))
 
     def options(self, model: c.c_void_p, **changes: Any) -> AskOptions:
         options = AskOptions(c.sizeof(AskOptions))
@@ -133,6 +181,12 @@ class Library:
         reading = Reading(c.sizeof(Reading))
         self.call("read", result, c.byref(reading))
         return reading
+
+
+def image_over(picture: Any) -> Image:
+    """Return an (H, W, 3) uint8 array as C has it."""
+    height, width, _ = picture.shape
+    return Image(picture.ctypes.data, width, height, picture.strides[0])
 
 
 def array(pointer: Any, *shape: int) -> Any:

@@ -45,7 +45,7 @@ carve_status file_sha256(const char *path, char digest[65]) {
     uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     unsigned char buffer[1 << 14];
-    FILE *stream = fopen(path, "rb");
+    FILE *stream = file_open(path);
     if (!stream) return failure(CARVE_BUNDLE_ERROR, "%s cannot be read. Copy it again.", path);
     uint64_t total = 0;
     size_t got, rest = 0;

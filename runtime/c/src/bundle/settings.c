@@ -47,16 +47,19 @@ static carve_status read_whole(const cJSON *defaults, const char *key, int64_t l
     return carve_ok;
 }
 
-/* The refined image has at most as many pixels as either limit allows. */
-static carve_status read_refined_limit(const cJSON *defaults, int64_t *out) {
-    static const char *const keys[] = {"max_refined_pixels", "final_pixels"};
-    for (size_t i = 0; i < COUNT(keys); i++) {
-        int64_t limit;
-        if (!json_optional(defaults, keys[i])) continue;
-        TRY(json_int(defaults, keys[i], 1, INT64_C(1) << 53, &limit));
-        if (!*out || limit < *out) *out = limit;
-    }
-    return carve_ok;
+static carve_status read_optional(const cJSON *defaults, const char *key, int64_t low, int64_t *out) {
+    *out = 0;
+    if (!json_optional(defaults, key)) return carve_ok;
+    return json_int(defaults, key, low, INT64_C(1) << 53, out);
+}
+
+static carve_status read_flag(const cJSON *defaults, const char *key, int32_t fallback,
+                              int32_t *out) {
+    const cJSON *item = json_optional(defaults, key);
+    *out = item ? cJSON_IsTrue(item) : fallback;
+    if (!item || cJSON_IsBool(item)) return carve_ok;
+    return failure(CARVE_BUNDLE_ERROR, "The default %s is neither true nor false. Export again.",
+                   key);
 }
 
 carve_status settings_read(scope *owner, const cJSON *json, manifest *m) {
@@ -65,10 +68,6 @@ carve_status settings_read(scope *owner, const cJSON *json, manifest *m) {
     int choice;
     o->struct_size = sizeof *o;
     TRY(json_object(json, "defaults", &defaults));
-    if (cJSON_IsTrue(json_optional(defaults, "adaptive"))) {
-        return failure(CARVE_UNSUPPORTED, "The bundle's default is adaptive. Export it without, or "
-                                          "use the Python runtime.");
-    }
     TRY(json_layers(owner, defaults, "layers", m->layers, &o->layers, &o->layer_count));
 #define READ_CHOICE(name, fallback, ...)                                                           \
     TRY(read_choice(defaults, #name, name##_values, COUNT(name##_values), fallback, &choice));     \
@@ -77,13 +76,23 @@ carve_status settings_read(scope *owner, const cJSON *json, manifest *m) {
     TRY(read_real(defaults, #name, automatic, fallback, &o->name));
 #define READ_WHOLE(name, fallback, low, words)                                                     \
     TRY(read_whole(defaults, #name, low, fallback, &o->name));
+#define READ_OPTIONAL_REAL(name, low, high, words)                                                 \
+    TRY(read_real(defaults, #name, false, CARVE_NONE, &o->name));
+#define READ_OPTIONAL(name, low, words) TRY(read_optional(defaults, #name, low, &o->name));
+#define READ_FLAG(name, fallback) TRY(read_flag(defaults, #name, fallback, &o->name));
     CHOICE_SETTINGS(READ_CHOICE)
     REAL_SETTINGS(READ_REAL)
+    OPTIONAL_REAL_SETTINGS(READ_OPTIONAL_REAL)
     WHOLE_SETTINGS(READ_WHOLE)
+    OPTIONAL_SETTINGS(READ_OPTIONAL)
+    FLAG_SETTINGS(READ_FLAG)
 #undef READ_CHOICE
 #undef READ_REAL
+#undef READ_OPTIONAL_REAL
 #undef READ_WHOLE
-    return read_refined_limit(defaults, &o->max_refined_pixels);
+#undef READ_OPTIONAL
+#undef READ_FLAG
+    return carve_ok;
 }
 
 /* ---- one question's settings ---- */
@@ -127,8 +136,53 @@ static carve_status check_whole(const char *name, int64_t value, int64_t low, bo
     return refuse(name, (double)value, accepted, optional ? ", or 0" : "");
 }
 
+static carve_status check_optional_real(const char *name, double value, double low, double high,
+                                        const char *accepted) {
+    if (value == CARVE_NONE || (value >= low && value <= high)) return carve_ok;
+    return refuse(name, value, accepted, ", or CARVE_NONE");
+}
+
+static carve_status check_flag(const char *name, int32_t value) {
+    return value == 0 || value == 1 ? carve_ok : refuse(name, value, "0 or 1", "");
+}
+
+/* Refuse an early exit that the bundle or the other settings do not allow. */
+static carve_status check_exit(const manifest *m, const carve_ask_options *o) {
+    if (o->steps != CARVE_STEPS_FIRST || o->adaptive) {
+        return failure(CARVE_SETTINGS_ERROR,
+                       "early_exit sees the first step only and gives no plain answer. Ask with "
+                       "steps first and without adaptive, or without early_exit.");
+    }
+    if (m->part_count == 1) {
+        return failure(CARVE_SETTINGS_ERROR,
+                       "early_exit needs a decoder in two halves, which this bundle does not have. "
+                       "Export the checkpoint with default layers that end below the last one.");
+    }
+    for (size_t i = 0; i < o->layer_count; i++) {
+        if (o->layers[i] < m->parts[0].stop) continue;
+        return failure(CARVE_SETTINGS_ERROR,
+                       "early_exit stops below layer %d, and layers has %d. Choose lower layers, or "
+                       "ask without early_exit.",
+                       (int)m->parts[0].stop, (int)o->layers[i]);
+    }
+    return carve_ok;
+}
+
+static carve_status check_modes(const manifest *m, const carve_ask_options *o) {
+    if (o->resize_refined == CARVE_RESIZE_ONCE) {
+        return failure(CARVE_SETTINGS_ERROR,
+                       "resize_refined is once, and this library always makes the refined image and "
+                       "resizes it again. Give CARVE_RESIZE_TWICE, or use the Python runtime.");
+    }
+    if (o->early_exit) TRY(check_exit(m, o));
+    if (!o->adaptive || (o->sure_probability != CARVE_NONE && o->focused_entropy != CARVE_NONE)) {
+        return carve_ok;
+    }
+    return failure(CARVE_SETTINGS_ERROR, "adaptive has no thresholds in this bundle. Give "
+                                         "sure_probability and focused_entropy.");
+}
+
 carve_status settings_check(const manifest *m, const carve_ask_options *o) {
-    TRY(check_struct_size("carve_ask_options", o->struct_size, sizeof *o));
     TRY(check_layers(m, o));
 #define CHECK_CHOICE(name, fallback, ...)                                                          \
     TRY(check_choice(#name, (int)o->name, COUNT(name##_values)));
@@ -137,13 +191,37 @@ carve_status settings_check(const manifest *m, const carve_ask_options *o) {
 #define CHECK_WHOLE(name, fallback, low, accepted)                                                 \
     TRY(check_whole(#name, o->name, low, false, accepted));
 #define CHECK_OPTIONAL(name, low, accepted) TRY(check_whole(#name, o->name, low, true, accepted));
+#define CHECK_OPTIONAL_REAL(name, low, high, accepted)                                             \
+    TRY(check_optional_real(#name, o->name, low, high, accepted));
+#define CHECK_FLAG(name, fallback) TRY(check_flag(#name, o->name));
     CHOICE_SETTINGS(CHECK_CHOICE)
     REAL_SETTINGS(CHECK_REAL)
+    OPTIONAL_REAL_SETTINGS(CHECK_OPTIONAL_REAL)
     WHOLE_SETTINGS(CHECK_WHOLE)
     OPTIONAL_SETTINGS(CHECK_OPTIONAL)
+    FLAG_SETTINGS(CHECK_FLAG)
 #undef CHECK_CHOICE
 #undef CHECK_REAL
+#undef CHECK_OPTIONAL_REAL
 #undef CHECK_WHOLE
 #undef CHECK_OPTIONAL
+#undef CHECK_FLAG
+    return check_modes(m, o);
+}
+
+/* ---- variants ---- */
+
+carve_status settings_vary(carve_ask_options *o, int variant) {
+    static const struct {
+        carve_steps steps;
+        carve_strategy strategy;
+    } variants[] = {
+#define VARIANT(steps, strategy) {steps, strategy},
+        VARIANT_SETTINGS(VARIANT)
+#undef VARIANT
+    };
+    TRY(check_choice("variant", variant, COUNT(variants)));
+    o->steps = variants[variant].steps;
+    o->strategy = variants[variant].strategy;
     return carve_ok;
 }

@@ -32,37 +32,39 @@ static double noise(const float *map, double shared, size_t count) {
     return fmax(covariance(map, map, count) * (1 - shared) / level, FLT_EPSILON * level);
 }
 
-carve_status automatic_divisor(scope *owner, const manifest *m, const carve_ask_options *o,
-                               const pass *question, const pass *general,
-                               const double *step_weights, size_t steps,
-                               const double *layer_weights, pass *divisor, double *added) {
-    const size_t tokens = (size_t)image_tokens(m), maps = steps * m->tapped_count;
+carve_status automatic_divisor(scope *owner, const carve_ask_options *o, const maps *fused,
+                               const float **divisor, double *added) {
+    const size_t tokens = fused->tokens, count = fused->steps * fused->layers;
     const bool automatic = o->regularizer == CARVE_AUTO;
-    double explained = 0, fused = 0;
-    float *by = scope_alloc(owner, maps * tokens, sizeof *by);
+    double explained = 0, weighted = 0;
+    float *by = scope_rows(owner, count, tokens, sizeof *by);
     if (!by) return no_memory();
-    *divisor = (pass){NULL, 0, by, steps};
+    *divisor = by;
     *added = automatic ? 0 : o->regularizer;
-    for (size_t i = 0; i < maps * tokens; i++) by[i] = 1;
-    for (size_t map = 0; general && map < maps; map++) {
-        if (!step_weights[map / m->tapped_count] || !layer_weights[map % m->tapped_count]) continue;
-        const float *asked = question->attention + map * tokens;
-        const float *described = general->attention + map * tokens;
+    for (size_t i = 0; i < count * tokens; i++) by[i] = 1;
+    for (size_t map = 0; fused->general && map < count; map++) {
+        if (!fused->step_weights[map / fused->layers]) continue;
+        const float *asked = fused->question + map * tokens;
+        const float *described = fused->general + map * tokens;
         double shared = shared_variance(asked, described, tokens);
         float lambda = automatic ? (float)noise(described, shared, tokens) : 0;
         for (size_t i = 0; i < tokens; i++) by[map * tokens + i] = described[i] + lambda;
         explained += shared;
-        fused++;
+        weighted++;
     }
-    if (general && (o->contrast == CARVE_CONTRAST_ON || explained / fused > 0.5)) return carve_ok;
-    for (size_t i = 0; i < maps * tokens; i++) by[i] = 1;
+    if (fused->general && (o->contrast == CARVE_CONTRAST_ON || explained / weighted > 0.5)) {
+        return carve_ok;
+    }
+    for (size_t i = 0; i < count * tokens; i++) by[i] = 1;
     *added = 0;
     return carve_ok;
 }
 
 double automatic_share(const float *saliency, size_t count) {
     double largest = 0, sum = 0, squares = 0, pixels = 0;
-    for (size_t i = 0; i < count; i++) largest = fmax(largest, saliency[i]);
+    for (size_t i = 0; i < count; i++) { /* no fmax: GCC 12 for aarch64 fails to compile it at -O3 */
+        if (saliency[i] > largest) largest = saliency[i]; /* never NaN */
+    }
     for (size_t i = 0; i < count; i++) {
         if (isnan(saliency[i])) continue;
         double level = largest > 0 ? saliency[i] / largest : 1; /* squares neither overflow nor vanish */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 
 from carve_runtime import load_image
-from tests.consumers import libcarve
 from tests.consumers.building import QUESTION, SANITIZERS, edited, harness, refused, run
-from tests.consumers.libcarve import Library
+from tests.consumers.c import libcarve
+from tests.consumers.c.libcarve import Library
+from tests.consumers.family_tokenizers import write_tokenizers
 from tests.support import POCKET
 
 MUTATIONS = 10_000
 VALGRIND_MUTATIONS = 100
+TOKENIZER_MUTATIONS = 500
 
 
 def truncate(name: str) -> Any:
@@ -55,26 +58,40 @@ def test_damaged_bundles(damage: Any, message: str, library: Library, tmp_path: 
         library.open(folder)
 
 
+def forget(output: str) -> Any:
+    """Let ``preprocess.onnx`` not give an output, as the manifest has it."""
+
+    def edit(manifest: dict[str, Any]) -> None:
+        graph = manifest["graphs"]["preprocess"]
+        graph["outputs"] = [each for each in graph["outputs"] if each["name"] != output]
+
+    return edit
+
+
 @pytest.mark.parametrize(
     ("edit", "code", "message"),
     [
         (lambda m: m.update(schema_version=9), libcarve.UNSUPPORTED, "schema version 9"),
         (lambda m: m["graphs"].pop("preprocess"), libcarve.UNSUPPORTED, "no graph preprocess"),
-        (lambda m: m["image"].update(kind="tiled"), libcarve.UNSUPPORTED, "of the kind 'tiled'"),
+        (forget("image_ids"), libcarve.UNSUPPORTED, "Export the checkpoint again"),
+        (forget("pixel_values"), libcarve.BUNDLE, "preprocess does not give pixel_values"),
         (lambda m: m.update(dtype="bfloat16"), libcarve.UNSUPPORTED, "computes in 'bfloat16'"),
+        (lambda m: m.update(dtype="float16"), libcarve.BUNDLE, "other inputs"),
+        (lambda m: m["decoder"].update(positions="mrope"), libcarve.BUNDLE, "other inputs"),
+        (lambda m: m["decoder"].update(positions="free"), libcarve.UNSUPPORTED, "are 'free'"),
+        (lambda m: m["decoder"].update(deepstack_layers=1), libcarve.BUNDLE, "other inputs"),
+        (lambda m: m["decoder"].update(deepstack_layers=3), libcarve.BUNDLE, "cannot be split"),
+        (lambda m: m["decoder"].update(exit_layers=4), libcarve.BUNDLE, "exit_layers"),
+        (lambda m: m["decoder"].update(exit_layers=3), libcarve.BUNDLE, "other inputs"),
+        (lambda m: m["decoder"].update(tapped_layers=[1, 0]), libcarve.BUNDLE, "in order"),
         (
-            lambda m: m.update(dtype="float16"),
+            lambda m: m["graphs"].pop("decoder_upper"),
             libcarve.UNSUPPORTED,
-            "inputs that this library does not feed",
+            "no graph decoder_upper",
         ),
-        (lambda m: m["image"].pop("grid"), libcarve.BUNDLE, "grid"),
-        (lambda m: m["defaults"].update(adaptive=True), libcarve.UNSUPPORTED, "adaptive"),
+        (lambda m: m["defaults"].update(adaptive=1), libcarve.BUNDLE, "neither true nor false"),
         (lambda m: m["defaults"].update(mask_top_p="some"), libcarve.BUNDLE, "mask_top_p"),
-        (
-            lambda m: m["graphs"]["decoder_model_merged"]["inputs"].pop(),
-            libcarve.UNSUPPORTED,
-            "inputs that this library does not feed",
-        ),
+        (lambda m: m["graphs"]["decoder_lower"]["inputs"].pop(), libcarve.BUNDLE, "other inputs"),
         (
             lambda m: m["graphs"]["embed_tokens"].update(file="../embed_tokens.onnx"),
             libcarve.BUNDLE,
@@ -89,6 +106,35 @@ def test_unusable_manifests(
     folder = edited(tmp_path / "bundle", "carve.json", edit)
     with refused(code, message):
         library.look(library.open(folder), load_image(POCKET / "example.jpg"))
+
+
+def test_links(library: Library, tmp_path: Path) -> None:
+    """One that leaves the bundle is refused, one within it is not."""
+    folder = edited(tmp_path / "bundle", "carve.json", lambda document: None)
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.rename(folder / "other.json")
+    tokenizer.symlink_to("other.json")
+    library.c.carve_model_free(library.open(folder))
+    (folder / "other.json").rename(tmp_path / "bundle-other.json")
+    tokenizer.unlink()
+    tokenizer.symlink_to(tmp_path / "bundle-other.json")
+    with refused(libcarve.BUNDLE, "is a link that leaves the bundle"):
+        library.open(folder)
+
+
+@pytest.mark.parametrize("shift", range(3))
+def test_messages_end_with_a_whole_character(shift: int, library: Library, tmp_path: Path) -> None:
+    """Names are cut at a number of bytes, and may be no text at all."""
+    name = "x" * shift + "東" * 200
+    folder = edited(
+        tmp_path / "bundle", "carve.json", lambda m: m["files"].update({f"../{name}": {}})
+    )
+    with pytest.raises(libcarve.LibcarveError) as failure:
+        library.open(folder)
+    assert "東" in str(failure.value)
+    assert "\ufffd" not in str(failure.value)
+    with refused(libcarve.PROVIDER, "no Mine"):
+        library.open(POCKET, provider=b"Mine" + b"\xff\xe6\x9d")
 
 
 def test_providers(library: Library) -> None:
@@ -119,6 +165,18 @@ def test_wrong_arguments(library: Library, model: c.c_void_p, view: c.c_void_p) 
         library.look(model, np.zeros((2, 600, 3), np.uint8))
     with refused(libcarve.IMAGE, "row_bytes is 89"):
         library.look(model, pixels, row_bytes=89)
+    with refused(libcarve.SETTINGS, "scout_pixels is -1"):
+        library.look(model, pixels, scout_pixels=-1)
+    with refused(libcarve.SETTINGS, "this model sees every image at one size"):
+        library.look(model, pixels, scout_pixels=10**6)
+    with refused(libcarve.INVALID, "The model is NULL"):
+        library.call("cancel", None, 1)
+    with refused(libcarve.INVALID, "cancelled is 2"):
+        library.call("cancel", model, 2)
+    with refused(libcarve.INVALID, "The options' address is NULL"):
+        library.call("set_variant", None, 0)
+    with refused(libcarve.SETTINGS, "variant is 4"):
+        library.call("set_variant", c.byref(library.options(model)), 4)
     with refused(libcarve.INVALID, "The view is NULL"):
         library.ask(c.c_void_p(), QUESTION)
     with refused(libcarve.INVALID, "The question is NULL"):
@@ -151,6 +209,18 @@ def test_wrong_arguments(library: Library, model: c.c_void_p, view: c.c_void_p) 
         ({"contrast": 3}, libcarve.SETTINGS, "contrast is 3"),
         ({"outlier_percent": libcarve.AUTO}, libcarve.SETTINGS, "outlier_percent is -1"),
         ({"max_refined_pixels": -1}, libcarve.SETTINGS, "max_refined_pixels is -1"),
+        ({"scout_pixels": -1}, libcarve.SETTINGS, "scout_pixels is -1"),
+        ({"scout_pixels": 9}, libcarve.SETTINGS, "the image was looked at with 0"),
+        ({"final_pixels": 9}, libcarve.SETTINGS, "this model sees every image at one size"),
+        ({"sure_probability": 1.1}, libcarve.SETTINGS, "sure_probability is 1.1"),
+        ({"focused_entropy": -2.0}, libcarve.SETTINGS, "focused_entropy is -2"),
+        ({"resize_refined": 2}, libcarve.SETTINGS, "resize_refined is once"),
+        ({"resize_refined": 3}, libcarve.SETTINGS, "resize_refined is 3"),
+        ({"early_exit": 2}, libcarve.SETTINGS, "early_exit is 2"),
+        ({"early_exit": 1, "steps": 1}, libcarve.SETTINGS, "sees the first step only"),
+        ({"early_exit": 1, "adaptive": 1}, libcarve.SETTINGS, "without adaptive"),
+        ({"early_exit": 1, "layers": 3}, libcarve.SETTINGS, "stops below layer 2"),
+        ({"adaptive": 1, "sure_probability": -1.0}, libcarve.SETTINGS, "no thresholds"),
     ],
 )
 def test_wrong_settings(
@@ -162,8 +232,9 @@ def test_wrong_settings(
     view: c.c_void_p,
 ) -> None:
     options = library.options(model)
+    layer = c.c_int32(changes.get("layers", 0))
     for name, value in changes.items():
-        setattr(options, name, value)
+        setattr(options, name, c.pointer(layer) if name == "layers" else value)
     with refused(code, message):
         library.ask(view, QUESTION, options)
 
@@ -178,6 +249,20 @@ def test_random_damage_under_the_sanitizers(
 ) -> None:
     program = harness("mutate", onnxruntime, tmp_path, *SANITIZERS)
     assert run(program, POCKET, scratch, MUTATIONS, 1) == f"{MUTATIONS} inputs\n"
+
+
+def test_random_damage_to_other_tokenizers(onnxruntime: Path, tmp_path: Path) -> None:
+    program = harness("mutate", onnxruntime, tmp_path, *SANITIZERS)
+    for kind, path in write_tokenizers(tmp_path / "tokenizers").items():
+        document = json.loads(path.read_text())
+        folders = [
+            edited(
+                tmp_path / copy / kind, "tokenizer.json", lambda old, new=document: old.update(new)
+            )
+            for copy in ("bundles", "scratch")
+        ]
+        done = run(program, *folders, TOKENIZER_MUTATIONS, 3, "files")
+        assert done == f"{TOKENIZER_MUTATIONS} inputs\n"
 
 
 def test_random_damage_under_valgrind(onnxruntime: Path, scratch: Path, tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Build libcarve and carve_answer for 64-bit Windows with mingw-w64, and ask the default bundle under wine where
+# that is installed. Usage: windows.sh FOLDER
+# ONNX Runtime is that of the wheel for win_amd64; the other libraries are built from Debian's sources.
+. "$(dirname "$0")/cross.sh"
+require gcc-mingw-w64-x86-64 x86_64-w64-mingw32-gcc
+require cmake cmake
+require pkg-config pkg-config
+
+onnxruntime win_amd64
+fetch deb-src amd64 cjson pcre2 libpng1.6 zlib libjpeg-turbo
+prefix=$folder/prefix
+cross=(
+    -DCMAKE_SYSTEM_NAME=Windows -DCMAKE_SYSTEM_PROCESSOR=x86_64 -DCMAKE_C_COMPILER=x86_64-w64-mingw32-gcc
+    -DCMAKE_RC_COMPILER=x86_64-w64-mingw32-windres -DCMAKE_FIND_ROOT_PATH="$prefix"
+    -DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY -DCMAKE_FIND_ROOT_PATH_MODE_LIBRARY=ONLY
+    -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_BUILD_TYPE=Release
+)
+
+library() { # NAME OPTION...: build one of the sources, statically, and install it
+    local name=$1 sources=$folder/sources/$1
+    shift
+    mkdir -p "$sources"
+    tar -xf "$folder"/packages/"$name"_*.orig.tar.* -C "$sources" --strip-components 1
+    cmake -S "$sources" -B "$folder/build-$name" "${cross[@]}" -DBUILD_SHARED_LIBS=OFF "$@"
+    cmake --build "$folder/build-$name"
+    cmake --install "$folder/build-$name"
+}
+
+library cjson -DENABLE_CJSON_TEST=OFF -DCMAKE_C_FLAGS=-DCJSON_HIDE_SYMBOLS
+library pcre2 -DPCRE2_BUILD_TESTS=OFF -DPCRE2_BUILD_PCRE2GREP=OFF
+library zlib
+library libpng1.6 -DPNG_SHARED=OFF -DPNG_TESTS=OFF
+library libjpeg-turbo -DENABLE_SHARED=OFF -DWITH_SIMD=OFF
+
+export PKG_CONFIG_LIBDIR=$prefix/lib/pkgconfig
+cmake -S "$source_folder" -B "$folder/build" "${cross[@]}" -DCMAKE_FIND_ROOT_PATH="$prefix;$folder/onnxruntime" \
+    -DONNXRUNTIME_ROOT="$folder/onnxruntime" -DCMAKE_C_FLAGS=-Werror -DCARVE_INSTALL_ONNXRUNTIME=ON
+cmake --build "$folder/build"
+cmake --install "$folder/build"
+cp "$folder/build/carve_answer.exe" "$prefix/bin"
+ls "$prefix/bin"
+if command -v wine64 >/dev/null; then
+    WINEPREFIX=$folder/wine WINEDEBUG=-all wine64 "$prefix/bin/carve_answer.exe" --json "$bundle" "$picture" "$question"
+fi
