@@ -78,7 +78,7 @@ class Connection {
     else call.resolve(value);
   }
 
-  #fail({ message }) {
+  #fail({ message = "The worker cannot be started. Check its address." }) {
     for (const call of this.#calls.values()) call.reject(errorOf({ message }));
   }
 }
