@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { readManifest } from "../../../runtime/js/src/bundle/bundle.js";
-import { CarveError } from "../../../runtime/js/src/index.js";
+import { Carve, CarveError } from "../../../runtime/js/src/index.js";
 import { folder, loadFolder } from "../../../runtime/js/src/node.js";
 import { defaultSettings } from "../../../runtime/js/src/settings.js";
 import { remote } from "../../../runtime/js/src/web.js";
@@ -170,12 +170,22 @@ test("hundreds of damaged manifests: a CarveError, or an answer", async () => {
   );
 });
 
-test("a manifest that is not JSON", async () => {
-  const source = { read: async () => new TextEncoder().encode("{") };
-  const { Carve } = await import("../../../runtime/js/src/index.js");
+test("a manifest that is not JSON, or all brackets", async () => {
   const options = { ort: { InferenceSession: {} }, cpu: "cpu" };
-  await assert.rejects(Carve.load(source, options), refused("bundle", /not JSON/));
-  await assert.rejects(Carve.load(source), refused("settings", /Pass ort/));
+  const deep = `{"schema_version": ${"[".repeat(1e5)}${"]".repeat(1e5)}}`;
+  for (const [text, message] of [
+    ["{", /not JSON/],
+    ["null", /schema version/],
+    [deep, /nested too deeply/],
+  ]) {
+    const source = { read: async () => new TextEncoder().encode(text) };
+    await assert.rejects(Carve.load(source, options), (error) => {
+      assert.ok(error instanceof CarveError, String(error));
+      assert.match(error.message, message);
+      return true;
+    });
+    await assert.rejects(Carve.load(source), refused("settings", /Pass ort/));
+  }
 });
 
 test("an address where nothing is, and connections that break", async () => {

@@ -2,7 +2,7 @@
 import { Validator } from "@cfworker/json-schema";
 
 import * as format from "../bundle_format.js";
-import { ensure } from "../errors.js";
+import { CarveError, ensure } from "../errors.js";
 import { MANIFEST_SCHEMA } from "./manifest_schema.js";
 
 const AGAIN = "Export the checkpoint again.";
@@ -16,6 +16,7 @@ const MOST_DEPTH = 32; // twice what any manifest has: the validator calls itsel
  * Throws a CarveError: "unsupported" for another schema version, "bundle" for what is malformed.
  */
 export function checkedManifest(document) {
+  demand(depthOf(document, MOST_DEPTH) > 0, "nested too deeply");
   const version = document?.schema_version;
   ensure(
     version === format.SCHEMA_VERSION,
@@ -23,7 +24,6 @@ export function checkedManifest(document) {
     `The manifest has schema version ${describe(version)}, this library reads ` +
       `${format.SCHEMA_VERSION}. Upgrade it, or export the checkpoint again.`,
   );
-  demand(depthOf(document, MOST_DEPTH) > 0, "nested too deeply");
   const { valid, errors } = SHAPE.validate(document);
   demand(valid, () => deepest(errors));
   for (const name of pathsOf(document)) {
@@ -37,12 +37,9 @@ export function checkedManifest(document) {
 }
 
 function demand(holds, what) {
-  if (!holds)
-    ensure(
-      false,
-      "bundle",
-      `carve.json is malformed: ${what instanceof Function ? what() : what}. ${AGAIN}`,
-    );
+  if (holds) return;
+  const mistake = what instanceof Function ? what() : what;
+  throw new CarveError("bundle", `carve.json is malformed: ${mistake}. ${AGAIN}`);
 }
 
 /** A value in a few characters. */
