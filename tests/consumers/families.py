@@ -1,4 +1,4 @@
-"""One tiny bundle of each family, and what a consumer is asked of it."""
+"""One tiny bundle of each family, and what a consumer is asked about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from carve_models.manifest import Manifest
 from carve_runtime import Carve
-from tests.consumers.cases import Changes, Pair
+from tests.consumers.cases import Changes, Pair, answered
 from tests.support import PHOTOS, SCENES
 
 #: A case of ``tests/cases`` for each family; all random, so their answers mean nothing.
@@ -19,21 +19,25 @@ FAMILIES = ("llava-clip-gqa", "qwen2_5_vl", "qwen3_vl", "smolvlm", "internvl")
 QUESTION = "Where is the cat?"
 FEW = 6  # tokens of an answer
 
-#: (width, height) of noise beside photographs and scenes: tiny, thin both ways, ragged, square.
+#: Longest side of reduced pictures, and (width, height) of noise: tiny, thin both ways, square.
+REDUCED = 160
 NOISE = ((7, 5), (200, 33), (31, 170), (96, 96))
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Write pictures of many shapes; return eight files."""
+    """Return eight files of many shapes: a photograph, three reduced, and noise."""
     random = np.random.default_rng(15)
-    made = []
+    made = [PHOTOS / "landscape.jpg"]
+    for name in (PHOTOS / "portrait.jpg", SCENES / "scene-00.jpg", SCENES / "scene-05.jpg"):
+        with Image.open(name) as picture:
+            picture.thumbnail((REDUCED, REDUCED))
+            made.append(folder / f"{name.stem}.png")
+            picture.save(made[-1])
     for width, height in NOISE:
         blocks = random.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3), np.uint8)
-        picture = Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC)
         made.append(folder / f"noise-{width}x{height}.png")
-        picture.save(made[-1])
-    photos = [PHOTOS / "landscape.jpg", PHOTOS / "portrait.jpg"]
-    return [*photos, SCENES / "scene-00.jpg", SCENES / "scene-05.jpg", *made]
+        Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC).save(made[-1])
+    return made
 
 
 def changes_for(manifest: Manifest) -> Iterator[Changes]:
@@ -51,12 +55,15 @@ def changes_for(manifest: Manifest) -> Iterator[Changes]:
 
 
 def family_pairs(bundle: Path, images: list[Path]) -> list[Pair]:
-    """Ask about all pictures, with the pair and the refined image alone, about one in more ways."""
+    """Ask about all pictures with the pair and the refined image alone, about one in more ways.
+
+    The first pair has the bundle's own settings: the page can ask no other.
+    """
     vlm = Carve.load(bundle, image_cache_bytes=0)
     asked: list[tuple[Path, Changes]] = [(image, {}) for image in images]
     asked += [(image, {"final_prompt": "refined"}) for image in images]
-    asked += [(images[0], changes) for changes in changes_for(vlm.manifest)]
-    pairs = []
+    asked += [(images[1], changes) for changes in changes_for(vlm.manifest)]
+    pairs = [answered(vlm, bundle, images[1], QUESTION)]
     for image, changes in asked:
         changes = {**changes, "max_new_tokens": FEW}
         result = vlm.ask(image, QUESTION, **changes)

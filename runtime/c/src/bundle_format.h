@@ -4,6 +4,8 @@
 
 #define SCHEMA_VERSION 2
 #define DEFAULT_MAX_ASPECT_RATIO 200
+#define DEFAULT_GROWTH 4
+#define FEATURE -1
 
 #define NAME_MANIFEST_FILE "carve.json"
 #define NAME_TOKENIZER_FILE "tokenizer.json"

@@ -62,9 +62,6 @@ struct carve_model {
     bool knows_least_pixels;
 };
 
-/* Where an image's features stand among its ids. */
-enum { FEATURE = -1 };
-
 /* An image behind the vision encoder. */
 typedef struct encoded_image {
     const void *features; /* feature_count * hidden, of the manifest's dtype */

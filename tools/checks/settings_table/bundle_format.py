@@ -6,6 +6,8 @@ from carve_models import names
 from carve_models.image_rules import FixedImage
 from carve_models.interface import preprocess_interface, refine_interface
 from carve_models.manifest import SCHEMA_VERSION
+from carve_runtime.images.model_input import FEATURE
+from carve_runtime.method.refine import DEFAULT_GROWTH
 
 #: Those of ``carve_models.names`` that the libraries need.
 _NAMES = (
@@ -36,8 +38,13 @@ _IMAGE = FixedImage(size=(1, 1), resize_to=(1, 1), grid=(1, 1), patch_size=1)
 
 
 def format_numbers() -> dict[str, float]:
-    """Return the schema's version and what a manifest without the key means, by constant."""
-    return {"SCHEMA_VERSION": SCHEMA_VERSION, "DEFAULT_MAX_ASPECT_RATIO": _IMAGE.max_aspect_ratio}
+    """Return the numbers that readers share, by constant."""
+    return {
+        "SCHEMA_VERSION": SCHEMA_VERSION,
+        "DEFAULT_MAX_ASPECT_RATIO": _IMAGE.max_aspect_ratio,
+        "DEFAULT_GROWTH": DEFAULT_GROWTH,
+        "FEATURE": FEATURE,
+    }
 
 
 def format_names() -> dict[str, str]:

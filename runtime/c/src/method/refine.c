@@ -27,8 +27,8 @@ static carve_status ones(scope *owner, size_t count, double **weights) {
 
 /* The most pixels of the refined image: more than the final pass sees need not be made. */
 static int64_t refined_limit(const carve_view *view, const carve_ask_options *o) {
-    const int64_t growth = 4, image = view->image.height * view->image.width;
-    const int64_t most = o->max_refined_pixels ? o->max_refined_pixels : growth * image;
+    const int64_t image = view->image.height * view->image.width;
+    const int64_t most = o->max_refined_pixels ? o->max_refined_pixels : DEFAULT_GROWTH * image;
     return o->final_pixels && o->final_pixels < most ? o->final_pixels : o->max_refined_pixels;
 }
 

@@ -5,18 +5,16 @@ const ROUNDING = 2 ** -23; // of a 32-bit number
 /**
  * Return what the question's attention is divided by.
  *
- * @param question a pass: `attention` (steps * layers * tokens) and the number of `steps`.
+ * @param question a pass (attention.js), with the rows of the layers that are fused.
  * @param general the general instruction's pass; null where the contrast is off.
- * @param options `contrast`, `regularizer`, `steps` and `layers` (weights, 0 for what is not fused),
- *     and the number of `tokens`.
+ * @param options `contrast`, `regularizer` and `weights` (of the first steps of both).
  * @returns `divisor`, a pass, and the `regularizer` to add to it.
  */
-export function divisorOf(question, general, { contrast, regularizer, steps, layers, tokens }) {
-  const maps = [];
-  for (const [step, weight] of steps.entries()) {
-    for (const [layer, fused] of layers.entries()) {
-      if (weight && fused) maps.push((step * layers.length + layer) * tokens);
-    }
+export function divisorOf(question, general, { contrast, regularizer, weights }) {
+  const { layers, tokens } = question;
+  const maps = []; // where each map that is fused begins
+  for (const [step, weight] of weights.entries()) {
+    if (weight) layers.forEach((_, layer) => maps.push((step * layers.length + layer) * tokens));
   }
   const mapAt = (pass, start) => pass.attention.subarray(start, start + tokens);
   const shared = (start) => sharedVariance(mapAt(question, start), mapAt(general, start));

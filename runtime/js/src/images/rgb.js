@@ -1,12 +1,15 @@
 /** Images as bytes: `{ data, width, height }` with 3 or 4 channels, an ImageData among them. */
-import { ensure } from "./errors.js";
+import { ensure } from "../errors.js";
 
 const SHORTEST_SIDE = 2;
 const WHITE = 255;
 
+/** Whether an image is bytes already, or claims to be. */
+export const isPixels = (image) => typeof image === "object" && image !== null && "data" in image;
+
 /** Return an image as `{ data: Uint8Array (height * width * 3), width, height }`, a copy. */
 export function toRgb(image, maxAspectRatio) {
-  const { data, width, height } = image ?? {};
+  const { data, width, height } = image;
   const isBytes = data instanceof Uint8Array || data instanceof Uint8ClampedArray;
   const sides = Number.isInteger(width) && Number.isInteger(height);
   ensure(
