@@ -27,7 +27,7 @@ def test_the_settings_are_read_from_the_declarations() -> None:
         Number("outlier_percent", 0.1, 0, False, 100, False, False, False),
         Number("regularizer", 1e-8, 0, False, math.inf, False, True, False),
         Number("max_regions", 3, 1, False, math.inf, True, False, False),
-        Number("max_refined_pixels", None, 1, False, math.inf, True, False, True),
+        Number("max_refined_pixels", None, 1, False, 1 << 28, True, False, True),
         Number("sure_probability", None, 0, False, 1, False, False, True),
     ):
         assert number in numbers

@@ -116,6 +116,12 @@ export const MANIFEST_SCHEMA = {
             "type": "string"
           }
         },
+        "lowered": {
+          "type": "object",
+          "additionalProperties": {
+            "type": "string"
+          }
+        },
         "quality": {
           "anyOf": [
             {
@@ -699,7 +705,7 @@ export const MANIFEST_SCHEMA = {
           "items": {
             "type": "integer",
             "minimum": 0,
-            "maximum": 4294967296
+            "exclusiveMaximum": 4294967296
           }
         },
         "tiles": {
@@ -711,7 +717,7 @@ export const MANIFEST_SCHEMA = {
               "items": {
                 "type": "integer",
                 "minimum": 0,
-                "maximum": 4294967296
+                "exclusiveMaximum": 4294967296
               }
             }
           }
@@ -721,7 +727,7 @@ export const MANIFEST_SCHEMA = {
           "items": {
             "type": "integer",
             "minimum": 0,
-            "maximum": 4294967296
+            "exclusiveMaximum": 4294967296
           }
         },
         "global_view": {
@@ -729,7 +735,7 @@ export const MANIFEST_SCHEMA = {
           "items": {
             "type": "integer",
             "minimum": 0,
-            "maximum": 4294967296
+            "exclusiveMaximum": 4294967296
           }
         },
         "alone": {
@@ -737,7 +743,7 @@ export const MANIFEST_SCHEMA = {
           "items": {
             "type": "integer",
             "minimum": 0,
-            "maximum": 4294967296
+            "exclusiveMaximum": 4294967296
           }
         },
         "end": {
@@ -745,7 +751,7 @@ export const MANIFEST_SCHEMA = {
           "items": {
             "type": "integer",
             "minimum": 0,
-            "maximum": 4294967296
+            "exclusiveMaximum": 4294967296
           }
         }
       },
@@ -790,7 +796,7 @@ export const MANIFEST_SCHEMA = {
               "items": {
                 "type": "integer",
                 "minimum": 0,
-                "maximum": 4294967296
+                "exclusiveMaximum": 4294967296
               }
             },
             {
@@ -803,7 +809,7 @@ export const MANIFEST_SCHEMA = {
             {
               "type": "integer",
               "minimum": 0,
-              "maximum": 4294967296
+              "exclusiveMaximum": 4294967296
             },
             {
               "type": "null"
@@ -866,20 +872,20 @@ export const MANIFEST_SCHEMA = {
           "items": {
             "type": "integer",
             "minimum": 0,
-            "maximum": 4294967296
+            "exclusiveMaximum": 4294967296
           }
         },
         "image_token_id": {
           "type": "integer",
           "minimum": 0,
-          "maximum": 4294967296
+          "exclusiveMaximum": 4294967296
         },
         "eos_token_ids": {
           "type": "array",
           "items": {
             "type": "integer",
             "minimum": 0,
-            "maximum": 4294967296
+            "exclusiveMaximum": 4294967296
           }
         },
         "exit_layers": {
