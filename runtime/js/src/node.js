@@ -39,10 +39,28 @@ async function sha256(file, signal) {
   return hash.digest("hex");
 }
 
+/**
+ * Import onnxruntime-node so that it holds half precision as Uint16Array: its native part (1.30) reads
+ * no Float16Array, which Node has since version 24. It looks for one when it makes its first tensor.
+ */
+async function importRuntime() {
+  const module = await import("onnxruntime-node");
+  const ort = module.default ?? module;
+  const { Float16Array } = globalThis;
+  if (Float16Array) {
+    delete globalThis.Float16Array;
+    try {
+      new ort.Tensor("float16", new Uint16Array(0), [0]);
+    } finally {
+      globalThis.Float16Array = Float16Array;
+    }
+  }
+  return ort;
+}
+
 /** Load a bundle from a folder; options as for Carve.load, `ort` and `cpu` excepted. */
 export async function loadFolder(path, options = {}) {
-  const ort = await import("onnxruntime-node");
-  const own = { ort: ort.default ?? ort, cpu: "cpu", decode: decodeWithSharp };
+  const own = { ort: await importRuntime(), cpu: "cpu", decode: decodeWithSharp };
   return Carve.load(folder(path), { ...own, ...options });
 }
 

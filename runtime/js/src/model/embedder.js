@@ -3,9 +3,6 @@ import * as format from "../bundle_format.js";
 import { ensure } from "../errors.js";
 import { ensureLength } from "./graphs.js";
 
-/** What a bundle computes in: the arrays in which ONNX Runtime gives and takes it. */
-const ARRAYS = { float32: Float32Array, float16: globalThis.Float16Array ?? Uint16Array };
-
 /** The smallest image there is, to ask the image rule about itself. */
 const TINY = { data: new Uint8Array(2 * 2 * 3), width: 2, height: 2 };
 
@@ -26,7 +23,7 @@ export class Embedder {
 
   /** Return an array of numbers of the bundle's type. */
   numbers(length) {
-    return new ARRAYS[this.dtype](length);
+    return this.#graphs.numbers(this.dtype, length);
   }
 
   /** Refuse a budget of pixels that the model cannot keep to; null is none. */

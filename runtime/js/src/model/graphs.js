@@ -48,6 +48,13 @@ export class Graphs {
     return new this.#ort.Tensor(type, data, dims);
   }
 
+  /** An array of zeros of the type in which ONNX Runtime holds numbers of a dtype. */
+  numbers(dtype, length) {
+    const half = () => this.tensor("float16", new Uint16Array(0), [0]).data.constructor;
+    const Numbers = dtype === "float16" ? half() : Float32Array;
+    return new Numbers(length);
+  }
+
   /** A tensor of int64. */
   integers(values, dims = [1, values.length]) {
     return this.tensor("int64", BigInt64Array.from(values, BigInt), dims);
