@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import platform
 import sys
-from importlib import metadata
 
 import click
 
 from carve_models.cli import HELP, ErrorCommand
 from carve_models.errors import CarveError
-from carve_runtime.backends import BACKENDS
+from carve_runtime.backends import BACKENDS, ort_install
 from carve_runtime.bundle import open_bundle
+from carve_runtime.cli.started import cuda_lines, start_providers
 from carve_runtime.verified import VerifiedFiles
-
-#: Distributions that install the same ``onnxruntime`` package and overwrite each other.
-ONNXRUNTIME_DISTRIBUTIONS = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-directml",
-    "onnxruntime-openvino",
-    "onnxruntime-qnn",
-)
 
 
 @click.command(cls=ErrorCommand, context_settings=HELP, epilog="\b\nExample:\n  carve-run doctor")
@@ -36,11 +27,11 @@ def examine() -> tuple[bool, list[str]]:
     """Return whether everything is in order, and the findings line by line."""
     lines = [f"ok    Python {platform.python_version()} on {platform.machine()}"]
     problems = []
-    installed = [name for name in ONNXRUNTIME_DISTRIBUTIONS if _version(name)]
-    if len(installed) > 1:
+    both = ort_install.installed()
+    if len(both) > 1:
         problems.append(
-            f"{' and '.join(installed)} are both installed and overwrite each other. "
-            f"Uninstall all of them, then install the one you want."
+            f"{' and '.join(both)} are both installed and overwrite each other. "
+            f"Leave one: {ort_install.advice(*ort_install.EXTRAS)}."
         )
     working, missing = [], []
     for backend in BACKENDS.values():
@@ -53,6 +44,7 @@ def examine() -> tuple[bool, list[str]]:
         lines += [f"--    {backend}" for backend in missing]
     else:
         problems += missing
+    lines += _describe_providers()
     try:
         bundle = open_bundle(verify=True)
         count = len(bundle.manifest.files)
@@ -65,6 +57,19 @@ def examine() -> tuple[bool, list[str]]:
     return not problems, lines + [f"FAIL  {problem}" for problem in problems]
 
 
+def _describe_providers() -> list[str]:
+    """Start each of ONNX Runtime's providers; say which CUDA and cuDNN it wants, if any."""
+    try:
+        started, failed = start_providers()
+        cuda = cuda_lines()
+    except CarveError:  # said among the backends
+        return []
+    return [
+        *(f"ok    {line}" for line in started),
+        *(f"--    {line}" for line in (*failed, *cuda)),
+    ]
+
+
 def _describe_memory() -> str:
     """Say whether files need to be compared with their sums only once."""
     verified = VerifiedFiles()
@@ -74,10 +79,3 @@ def _describe_memory() -> str:
         f"--    {verified.file or 'a cache folder'} cannot be written: sums are compared at every "
         "load. Set XDG_CACHE_HOME to a folder that can."
     )
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
