@@ -25,6 +25,7 @@ from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.cli.answers import AnswerPrinter, carve_fields, plain_fields, report
 from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
+from carve_runtime.cli.given import given_picture, require_questions
 from carve_runtime.cli.saving import require_writable, save
 from carve_runtime.images.load import MAX_IMAGE_PIXELS
 
@@ -54,7 +55,7 @@ Examples:
 """,
 )
 @click.argument("bundle")
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image")
 @click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
 @click.option("--variant", type=click.Choice(list(VARIANTS)), help="The released code's variants.")
 @click.option("--steps", type=click.Choice(get_args(Steps)), help="Forward steps that are fused.")
@@ -94,7 +95,7 @@ Examples:
 @VERIFY_OPTION
 def ask(
     bundle: str,
-    image: Path,
+    image: str,
     questions: tuple[str, ...],
     backend: BackendSettings,
     max_image_pixels: int,
@@ -108,14 +109,15 @@ def ask(
     """Answer each QUESTION about IMAGE with BUNDLE, plainly and through CARVE.
 
     BUNDLE is a folder that carve-export wrote, or "default" for the one that ships with the
-    package. What depends on the image alone is computed once for all questions. Settings that are
-    not given come from the bundle.
+    package. IMAGE is a file, or "-" for standard input. What depends on the image alone is computed
+    once for all questions. Settings that are not given come from the bundle.
     """
     if plain:
         _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
     _require_one(questions, picture=picture, save_dir=save_dir)
+    require_questions(questions)
     require_writable(picture, save_dir)
-    folder = bundle_folder(bundle)
+    source, folder = given_picture(image), bundle_folder(bundle)
     vlm = load_bundle(
         folder,
         lambda opened: Carve(opened, backend, max_image_pixels=max_image_pixels),
@@ -128,10 +130,10 @@ def ask(
         with AnswerPrinter(quiet=as_json) as show:
             if plain:
                 limit = settings["max_new_tokens"]
-                answer = vlm.plain(image, question, max_new_tokens=limit, on_token=show)
+                answer = vlm.plain(source, question, max_new_tokens=limit, on_token=show)
                 fields = plain_fields(answer)
             else:
-                result = vlm.ask(image, question, on_token=show, **settings)
+                result = vlm.ask(source, question, on_token=show, **settings)
                 fields = carve_fields(result)
                 fields["saved"] = save(result, question, picture, save_dir)
         if not as_json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import click
@@ -12,18 +11,10 @@ import click
 from carve_models.aside import abandoned
 from carve_models.cli import HELP, ErrorCommand
 from carve_models.errors import CarveError
-from carve_runtime.backends import BACKENDS
+from carve_runtime.backends import BACKENDS, ort_install
 from carve_runtime.bundle import open_bundle
+from carve_runtime.cli.started import cuda_lines, start_providers
 from carve_runtime.verified import VerifiedFiles
-
-#: Distributions that install the same ``onnxruntime`` package and overwrite each other.
-ONNXRUNTIME_DISTRIBUTIONS = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-directml",
-    "onnxruntime-openvino",
-    "onnxruntime-qnn",
-)
 
 
 @click.command(
@@ -47,11 +38,11 @@ def examine() -> tuple[bool, list[str]]:
     """Return whether everything is in order, and the findings line by line."""
     lines = [f"ok    Python {platform.python_version()} on {platform.machine()}"]
     problems = []
-    installed = [name for name in ONNXRUNTIME_DISTRIBUTIONS if _version(name)]
-    if len(installed) > 1:
+    both = ort_install.installed()
+    if len(both) > 1:
         problems.append(
-            f"{' and '.join(installed)} are both installed and overwrite each other. "
-            f"Uninstall all of them, then install the one you want."
+            f"{' and '.join(both)} are both installed and overwrite each other. "
+            f"Leave one: {ort_install.advice(*ort_install.EXTRAS)}."
         )
     working, missing = [], []
     for backend in BACKENDS.values():
@@ -64,6 +55,7 @@ def examine() -> tuple[bool, list[str]]:
         lines += [f"--    {backend}" for backend in missing]
     else:
         problems += missing
+    lines += _describe_providers()
     try:
         bundle = open_bundle(verify=True)
         count = len(bundle.manifest.files)
@@ -74,6 +66,19 @@ def examine() -> tuple[bool, list[str]]:
         problems.append(str(error))
     lines.append(_describe_memory())
     return not problems, lines + [f"FAIL  {problem}" for problem in problems]
+
+
+def _describe_providers() -> list[str]:
+    """Start each of ONNX Runtime's providers; say which CUDA and cuDNN it wants, if any."""
+    try:
+        started, failed = start_providers()
+        cuda = cuda_lines()
+    except CarveError:  # said among the backends
+        return []
+    return [
+        *(f"ok    {line}" for line in started),
+        *(f"--    {line}" for line in (*failed, *cuda)),
+    ]
 
 
 def _describe_memory() -> str:
@@ -89,10 +94,3 @@ def _describe_memory() -> str:
 
 def _describe_abandoned(path: Path) -> str:
     return f"{path} was left by an export that was killed: the next one to that place removes it"
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None

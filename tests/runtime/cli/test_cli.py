@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from carve_models.aside import LOCK, aside_of, lock
 from carve_models.manifest import read_manifest
 from carve_runtime import Carve
+from carve_runtime.cli import given
 from carve_runtime.cli.main import main
 from tests.runtime.cli.commands import ASK, QUESTION, SCENE, carve_run, failed
 from tests.support import POCKET
@@ -144,6 +146,22 @@ def test_save_dir_holds_every_picture(tmp_path: Path) -> None:
     for name in PICTURES - {"carve", "refined"}:
         with Image.open(folder / f"{name}.png") as picture:
             assert picture.size == (640, 640)
+
+
+def test_a_picture_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Path(SCENE).read_bytes()
+    arguments = ["ask", "default", "-", QUESTION, "--plain", "--json"]
+    piped = CliRunner().invoke(main, arguments, input=data)
+    assert piped.exit_code == 0, piped.output
+    wanted = json.loads(carve_run(*ASK, "--plain", "--json").stdout)
+    assert json.loads(piped.stdout)["plain_answer"] == wanted["plain_answer"]
+    monkeypatch.setattr(given, "MOST_BYTES", len(data) - 1)
+    refused = CliRunner().invoke(main, arguments, input=data)
+    failed(refused, 1, rf"more than {len(data) - 1} bytes\. Give the path")
+
+
+def test_a_question_may_be_longer_than_any_path() -> None:
+    failed(carve_run("ask", "default", SCENE, "why " * 9999), 1, r"1024\. Shorten the question")
 
 
 def test_info(tmp_path: Path) -> None:
