@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import ArrayLike
 
 #: What adds operators to a graph, and a value in the graph.
 Op: TypeAlias = Any
@@ -23,7 +24,7 @@ def whole(op: Op, value: Value) -> Value:
     return op.Cast(value, to=ir.DataType.INT64)
 
 
-def constant(op: Op, value: float | int | list[float] | list[int], dtype: Any) -> Value:
+def constant(op: Op, value: ArrayLike, dtype: Any) -> Value:
     """Return a constant of a numpy dtype."""
     return op.Constant(value=ir.tensor(np.asarray(value, dtype)))
 
