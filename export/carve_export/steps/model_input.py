@@ -67,5 +67,5 @@ def normalize(op: Op, pixels: Value, rule: ImageRule, channel_axis: int) -> Valu
     """
     table = levels(rule)
     starts = np.arange(3).reshape(3, *[1] * (-1 - channel_axis)) * len(table)
-    places = op.Add(op.Cast(pixels, to=ir.DataType.INT32), constant(op, starts.tolist(), np.int32))
-    return op.Gather(constant(op, table.T.ravel().tolist(), np.float32), places, axis=0)
+    places = op.Add(op.Cast(pixels, to=ir.DataType.INT32), constant(op, starts, np.int32))
+    return op.Gather(constant(op, table.T.ravel(), np.float32), places, axis=0)

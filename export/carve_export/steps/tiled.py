@@ -123,8 +123,8 @@ def _closest_aspect(
     height, width = (real(op, side) for side in size)
     any_number = msgspec.structs.replace(rule, min_tiles=1)  # a budget may be below the fewest
     choices = np.asarray(any_number.arrangements())
-    tiles = constant(op, choices.prod(axis=1).tolist(), np.int64)
-    ratios = constant(op, (choices[:, 1] / choices[:, 0]).tolist(), np.float64)
+    tiles = constant(op, choices.prod(axis=1), np.int64)
+    ratios = constant(op, (choices[:, 1] / choices[:, 0]), np.float64)
     fewest = op.Min(constant(op, rule.min_tiles, np.int64), most)
     allowed = op.And(op.GreaterOrEqual(tiles, fewest), op.LessOrEqual(tiles, most))
     difference = op.Abs(op.Sub(op.Div(width, height), ratios))
@@ -135,7 +135,7 @@ def _closest_aspect(
     enough = op.Greater(op.Mul(height, width), op.Mul(real(op, tiles), 0.5 * rule.tile**2))
     is_chosen = op.And(is_closest, op.Or(is_first, enough))
     best = op.ReduceMax(op.Where(is_chosen, numbers, constant(op, -1, np.int64)), keepdims=0)
-    rows, columns = scalars(op, op.Gather(constant(op, choices.tolist(), np.int64), best), 2)
+    rows, columns = scalars(op, op.Gather(constant(op, choices, np.int64), best), 2)
     return rows, columns
 
 

@@ -52,8 +52,7 @@ def levels(rule: ImageRule) -> NDArray[np.float32]:
     if rule.mean is None or rule.std is None:
         return single
     mean, std = np.asarray(rule.mean, np.float32), np.asarray(rule.std, np.float32)
-    centered: NDArray[np.float32] = single - mean
-    return centered / std
+    return np.asarray(np.divide(single - mean, std))
 
 
 def normalize(pixels: RGB, rule: ImageRule) -> NDArray[np.float32]:
