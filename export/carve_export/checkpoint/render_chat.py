@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
+from carve_models.child import module_command
 from carve_models.errors import CheckpointError
 
 #: Seconds of computing, and bytes, that a template may take; real ones take milliseconds.
@@ -47,7 +48,7 @@ def render_chats(template: Any, chats: list[Any], variables: dict[str, Any]) -> 
 
 @lru_cache(8)
 def _rendered(task: str) -> tuple[str, ...]:
-    command = [sys.executable, "-m", __spec__.name]
+    command = module_command(__spec__.name)
     try:
         result = subprocess.run(
             command, input=task, capture_output=True, encoding="utf-8", timeout=_DEADLINE

@@ -59,5 +59,6 @@ def _require_on_hub(name: str, patience: float) -> None:
         return
     raise CheckpointError(
         f"there is no folder {name}, and {reason[0]}",
-        "see how the folder is spelled, or give a hub id as owner/name",
+        "see how the folder is spelled; for a hub id, start where no folder has its owner's name, "
+        "and see that the hub can be reached",
     ) from reason[1]

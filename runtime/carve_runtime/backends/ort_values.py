@@ -44,11 +44,12 @@ def in_turn(run: Callable[[], _Result], *, on_device: bool) -> _Result:
 def memory_errors(cause: str) -> Iterator[None]:
     """Turn what ONNX Runtime and numpy raise of memory into :class:`RunError`.
 
-    ONNX Runtime's own classes derive from ``Exception`` or ``RuntimeError``.
+    ONNX Runtime's own classes derive from ``Exception`` or ``RuntimeError``. What says that the
+    calling code is wrong passes.
     """
     try:
         yield
-    except CarveError:
+    except (CarveError, TypeError, ValueError):
         raise
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]

@@ -12,6 +12,7 @@ from carve_models.aside import abandoned
 from carve_models.cli import HELP, ErrorCommand
 from carve_models.errors import CarveError
 from carve_runtime.backends import BACKENDS, ort_install
+from carve_runtime.backends.providers import PROVIDERS
 from carve_runtime.bundle import open_bundle
 from carve_runtime.cli.started import cuda_lines, start_providers
 from carve_runtime.verified import VerifiedFiles
@@ -55,7 +56,9 @@ def examine() -> tuple[bool, list[str]]:
         lines += [f"--    {backend}" for backend in missing]
     else:
         problems += missing
-    lines += _describe_providers()
+    started, broken = _describe_providers()
+    lines += started
+    problems += broken
     try:
         bundle = open_bundle(verify=True)
         count = len(bundle.manifest.files)
@@ -68,17 +71,27 @@ def examine() -> tuple[bool, list[str]]:
     return not problems, lines + [f"FAIL  {problem}" for problem in problems]
 
 
-def _describe_providers() -> list[str]:
-    """Start each of ONNX Runtime's providers; say which CUDA and cuDNN it wants, if any."""
+def _describe_providers() -> tuple[list[str], list[str]]:
+    """Start ONNX Runtime's providers, and say which CUDA and cuDNN it wants; return problems apart.
+
+    A GPU may be missing, the CPU is not.
+    """
     try:
-        started, failed = start_providers()
-        cuda = cuda_lines()
+        failures, cuda = start_providers(), cuda_lines()
     except CarveError:  # said among the backends
-        return []
-    return [
-        *(f"ok    {line}" for line in started),
-        *(f"--    {line}" for line in (*failed, *cuda)),
-    ]
+        return [], []
+    lines, problems = [], []
+    for name, failure in failures.items():
+        what = f"{PROVIDERS[name].name} does not start: {failure}"
+        if not failure:
+            lines.append(f"ok    {PROVIDERS[name].name} computes")
+        elif name == "cpu":
+            problems.append(
+                f"{what}. Install ONNX Runtime again: {ort_install.advice(*ort_install.EXTRAS)}."
+            )
+        else:
+            lines.append(f"--    {what}")
+    return [*lines, *(f"--    {line}" for line in cuda)], problems
 
 
 def _describe_memory() -> str:

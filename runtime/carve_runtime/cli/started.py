@@ -5,15 +5,15 @@ A library that crashes or waits for ever ends its own process, and is a finding.
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 
+from carve_models.child import module_command
 from carve_runtime.backends.ort import import_onnxruntime
 from carve_runtime.backends.ort_providers import is_there
+from carve_runtime.backends.protocol import ProviderName
 from carve_runtime.backends.providers import PROVIDERS
 
 #: Seconds; the first start on a new GPU compiles kernels.
@@ -29,22 +29,18 @@ class Trial:
     failure: str = ""
 
 
-def start_providers() -> tuple[list[str], list[str]]:
-    """Start each provider that ONNX Runtime has; return lines for those that do, and do not.
+def start_providers() -> dict[ProviderName, str]:
+    """Start each provider that ONNX Runtime has; return why it does not, "" for one that computes.
 
     Raises:
         DependencyError: ONNX Runtime is not installed, or damaged.
     """
     ort = import_onnxruntime()
-    started, failed = [], []
-    for name, provider in PROVIDERS.items():
-        if is_there(ort, provider):
-            trial = run_module("carve_runtime.backends.start", name)
-            if trial.failure:
-                failed.append(f"{provider.name} does not start: {trial.failure}")
-            else:
-                started.append(f"{provider.name} computes")
-    return started, failed
+    return {
+        name: run_module("carve_runtime.backends.start", name).failure
+        for name, provider in PROVIDERS.items()
+        if is_there(ort, provider)
+    }
 
 
 def cuda_lines() -> list[str]:
@@ -57,12 +53,9 @@ def cuda_lines() -> list[str]:
 
 def run_module(module: str, *arguments: str, seconds: float = _LONGEST) -> Trial:
     """Run a module as this process would import it, with a limit of time."""
-    paths = [os.path.abspath(path) for path in sys.path if path]  # noqa: PTH100 - keeps links
-    code = f"import sys; sys.path[:] = {paths!r}; import runpy; runpy.run_module({module!r}, "
-    code += "run_name='__main__', alter_sys=True)"
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
+            module_command(module, *arguments),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

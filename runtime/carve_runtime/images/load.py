@@ -180,7 +180,9 @@ def _read(picture: Image.Image, name: object, limits: _Limits, *, ours: bool) ->
     limits.require_sides(*picture.size)
     if ours and isinstance(picture, ImageFile.ImageFile):
         _shrink(picture, name, limits.pixels)
-    limits.require_pixels(name, *picture.size, picture.format)
+        limits.require_sides(*picture.size)
+    for width, height in (picture.size, _tile_size(picture)):
+        limits.require_pixels(name, width, height, picture.format)
     if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         if ours:
             ImageOps.exif_transpose(picture, in_place=True)
@@ -194,6 +196,15 @@ def _read(picture: Image.Image, name: object, limits: _Limits, *, ours: bool) ->
     return array
 
 
+def _tile_size(picture: Image.Image) -> tuple[int, int]:
+    """Return (width, height) of a TIFF's tiles, 0 without any: the decoder reads one as a whole."""
+    tags = getattr(picture, "tag_v2", {})
+    width, height = (
+        tags.get(tag, 0) for tag in (ExifTags.Base.TileWidth, ExifTags.Base.TileLength)
+    )
+    return int(width), int(height)
+
+
 def _shrink(picture: ImageFile.ImageFile, name: object, most: int) -> None:
     """Let a JPEG that has more pixels be decoded at a fraction of its sides, and warn of it.
 
@@ -204,12 +215,16 @@ def _shrink(picture: ImageFile.ImageFile, name: object, most: int) -> None:
     if width * height <= most or not _is_one_scan(picture):
         return
     fits = [scale for scale in _SCALES if -(-width // scale) * -(-height // scale) <= most]
-    if fits and picture.draft(None, (width // fits[0], height // fits[0])) is not None:
+    if fits and picture.draft(None, _scaled(width, height, fits[0])) is not None:
         warnings.warn(
             f"{name!s} has {width} x {height} pixels, more than max_image_pixels: it is read as "
             f"{picture.width} x {picture.height}, to which boxes and masks refer",
             stacklevel=2,
         )
+
+
+def _scaled(width: int, height: int, scale: int) -> tuple[int, int]:
+    return max(width // scale, 1), max(height // scale, 1)
 
 
 def _is_one_scan(picture: ImageFile.ImageFile) -> bool:

@@ -150,3 +150,15 @@ def test_a_length_that_is_none(checkpoint_of: CheckpointOf) -> None:
     text = Text(checkpoint_of("llava-clip-gqa") / "tokenizer.json")
     with pytest.raises(CheckpointError, match=r"the tokenizer cannot be used: .*\. Correct"):
         resolve_prompts(replace(loaded, tokenizer=tokenizer), text, loaded.family.prompts)
+
+
+def test_a_template_runs_nothing_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People export from inside a checkpoint's folder, whose files others wrote."""
+    for name in ("jinja2", "transformers", "carve_models"):
+        (tmp_path / f"{name}.py").write_text("open('executed', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    chats = [[{"role": "user", "content": "here"}]]
+    assert render_chats("{{ messages[0].content }} again", chats, {}) == ["here again"]
+    assert not (tmp_path / "executed").exists()

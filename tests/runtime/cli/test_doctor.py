@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from carve_runtime.backends.cuda_versions import describe
+from carve_runtime.cli import doctor
+from carve_runtime.cli.main import main
 from carve_runtime.cli.started import run_module
 from tests.runtime.cli.commands import ASK, carve_run
 from tests.support import ROOT
@@ -87,3 +90,11 @@ def test_a_process_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.no_gpu
 def test_an_onnxruntime_for_the_cpu_wants_no_cuda() -> None:
     assert describe() == []
+
+
+@pytest.mark.parametrize(("name", "code"), [("cpu", 1), ("cuda", 0)])
+def test_the_cpu_has_to_start(name: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "start_providers", lambda: {name: "ended by SIGSEGV"})
+    done = CliRunner().invoke(main, ["doctor"])
+    assert "does not start: ended by SIGSEGV" in done.output
+    assert done.exit_code == code

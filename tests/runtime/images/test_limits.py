@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from PIL import Image
 
 from carve_runtime import Carve, ImageError, SettingsError, load_image
 from carve_runtime.images.load import MAX_IMAGE_PIXELS
+from carve_runtime.method.geometry import RGB
 from tests.support import SCENES
 
 SIZE = 3000, 2000
@@ -165,3 +167,26 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
             load_image(path)
     with pytest.raises(ImageError, match=r"cannot be decoded: embedded null"):
         load_image("a\0b")
+
+
+def test_a_tile_larger_than_its_picture_is_not_decoded() -> None:
+    """The decoder of TIFF takes memory for a whole tile, of which the picture may show a corner."""
+    side, tile = 16, 20_000
+    tags = {256: side, 257: side, 258: 8, 259: 8, 262: 1, 277: 1, 322: tile, 323: tile, 324: 0}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    entries += struct.pack("<HHII", 325, 4, 1, 8)
+    file = b"II*\0" + struct.pack("<IH", 8, len(tags) + 1) + entries + bytes(4)
+    with pytest.raises(ImageError, match=r"too large: 20000 x 20000 pixels"):
+        load_image(file)
+
+
+@pytest.mark.filterwarnings("ignore:.*max_image_pixels")
+def test_a_fraction_of_a_thin_jpeg_has_two_sides() -> None:
+    def read(width: int, height: int) -> RGB:
+        stream = io.BytesIO()
+        Image.new("RGB", (width, height), "red").save(stream, "JPEG")
+        return load_image(stream.getvalue(), max_image_pixels=width * height // 10)
+
+    assert read(7, 600).shape == (150, 2, 3)
+    with pytest.raises(ImageError, match=r"is 1 x \d+ pixels"):
+        read(3, 600)
