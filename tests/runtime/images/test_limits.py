@@ -188,5 +188,5 @@ def test_a_fraction_of_a_thin_jpeg_has_two_sides() -> None:
         return load_image(stream.getvalue(), max_image_pixels=width * height // 10)
 
     assert read(7, 600).shape == (150, 2, 3)
-    with pytest.raises(ImageError, match=r"is 1 x \d+ pixels"):
+    with pytest.raises(ImageError, match=r"too large: 2 x 300 pixels"):
         read(3, 600)
