@@ -43,9 +43,8 @@ def _option(parameter: click.Parameter) -> Any:
 
 def _arguments(name: str, command: click.Command) -> Any:
     """Return a strategy of calls of a command, most of them nearly right."""
-    options = st.one_of(
-        [_option(each) for each in command.params if isinstance(each, click.Option)]
-    )
+    known = [_option(each) for each in command.params if isinstance(each, click.Option)]
+    options = st.one_of([*known, st.just(["--no-such-option"])])
     words = st.lists(st.sampled_from(_WORDS), max_size=4)
     usual = {"ask": _WORDS[:3], "info": _WORDS[:1], "doctor": []}[name]
     words = st.just(usual) | words
