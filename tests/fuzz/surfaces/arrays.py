@@ -101,7 +101,7 @@ class _Arrays:
         said = json.loads(data)
         try:
             first, second = _made(said["first"]), _made(said["second"])
-        except (TypeError, ValueError, KeyError):
+        except (TypeError, ValueError, KeyError, IndexError):
             return  # numpy or Pillow has no such object
         _USES[said["call"]](self._vlm, first, second, said)
 
