@@ -23,7 +23,7 @@ _WIDTHS = (1, 2, 4, 8)
 _NESTED = "many lists"
 _DEEP = 100_000
 _LONGEST = 64  # bytes of a chunk
-_MOST_EDITS = 4
+_MOST_EDITS = 2
 
 Path = tuple[Any, ...]
 
@@ -62,11 +62,12 @@ def document_edits(document: Any, most: int = _MOST_EDITS) -> Any:
         here = _at(document, path)
         if isinstance(here, (int, float)):
             near = [here + 1, here - 1, here * 2, -here, here * 1000, float(here), str(here)]
-            value = st.sampled_from(near) | value
+            value = st.sampled_from(near) | st.sampled_from(near) | value
         replaced = st.tuples(st.just(path), st.just("replace"), value)
         whole = st.sampled_from(["remove", "twice", "nest", "deep"])
         return (
             replaced
+            | replaced
             | st.tuples(st.just(path), whole, st.none())
             | st.tuples(st.just(path), st.just("rename"), st.text(max_size=8))
         )
@@ -81,7 +82,7 @@ def edited(document: Any, edits: list[Any]) -> Any:
         try:
             holder = _at(document, tuple(way))
             _EDITS[how](holder, key, value)
-        except (KeyError, IndexError, TypeError):
+        except (KeyError, IndexError, TypeError, AttributeError):
             continue
     return document
 

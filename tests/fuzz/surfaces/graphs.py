@@ -15,7 +15,7 @@ class _Graphs:
     def __init__(self, folder: Path) -> None:
         self._bundle = copied_bundle(folder / "bundle")
         files = [graph.file for graph in read_manifest(self._bundle).graphs.values()]
-        self._damaged = DamagedFolder(self._bundle, files, keep_size=True)
+        self._damaged = DamagedFolder(self._bundle, files, in_place=files)
         self._picture = tiny_picture()
         self.inputs = self._damaged.inputs
 
