@@ -18,6 +18,7 @@ from tests.support import POCKET
 
 _SIDE = 64
 _SIZES = st.integers(-1, _SIDE) | st.sampled_from([0, 1, 2, -(1 << 31), (1 << 31) - 1])
+_USUAL_SIZES = st.integers(_SIDE // 2, _SIDE)
 _FIELDS = dict(AskOptions._fields_[1:])
 _INTEGERS = st.integers(-1, 6) | st.sampled_from([0, 1, -(1 << 31), (1 << 31) - 1])
 _NUMBERS = st.floats() | st.sampled_from([0.0, 0.05, 0.5, 1.0, -1.0, 2.0])
@@ -28,26 +29,28 @@ def _value(kind: Any) -> Any:
     return _NUMBERS if kind is c.c_double else _INTEGERS
 
 
-_CHANGES = st.fixed_dictionaries(
-    {},
-    optional={
-        name: _value(kind)
-        for name, kind in _FIELDS.items()
-        if kind in (c.c_int, c.c_int32, c.c_int64, c.c_double)
-    },
-)
+_CHANGES = st.lists(
+    st.sampled_from(
+        [
+            (name, kind)
+            for name, kind in _FIELDS.items()
+            if kind in (c.c_int, c.c_int32, c.c_int64, c.c_double)
+        ]
+    ).flatmap(lambda field: st.tuples(st.just(field[0]), _value(field[1]))),
+    max_size=2,
+).map(dict)
 
 
 class _CCalls:
     inputs = described(
-        width=_SIZES,
-        height=_SIZES,
+        width=_USUAL_SIZES | _SIZES,
+        height=_USUAL_SIZES | _SIZES,
         row_bytes=st.sampled_from([0, 0, 3 * _SIDE, 1, 100]),
-        question=st.sampled_from(_QUESTIONS) | st.text(max_size=20),
+        question=st.just(_QUESTIONS[0]) | st.sampled_from(_QUESTIONS) | st.text(max_size=20),
         changes=_CHANGES,
-        layers=st.none() | st.lists(st.integers(-1, 5), max_size=3),
-        struct_size=st.sampled_from([None, None, None, 0, 8, 40, 500]),
-        no_pixels=st.sampled_from([False, False, False, True]),
+        layers=st.none() | st.none() | st.lists(st.integers(-1, 5), max_size=3),
+        struct_size=st.sampled_from([*[None] * 9, 0, 8, 40, 500]),
+        no_pixels=st.sampled_from([*[False] * 9, True]),
     )
 
     def __init__(self) -> None:

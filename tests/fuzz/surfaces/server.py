@@ -35,8 +35,8 @@ def _request(drawn: tuple[str, list[str], list[str]]) -> bytes:
 
 _REQUESTS = st.tuples(
     st.sampled_from(_METHODS),
-    st.lists(st.sampled_from(_PARTS), max_size=6),
-    st.lists(st.sampled_from(_HEADERS), max_size=3),
+    st.sampled_from([["page.html"], ["large"]]) | st.lists(st.sampled_from(_PARTS), max_size=6),
+    st.lists(st.sampled_from(_HEADERS), max_size=2),
 ).map(_request)
 
 
