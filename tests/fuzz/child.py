@@ -26,8 +26,6 @@ FINE: tuple[Outcome, ...] = ("answered", "typed error")
 #: Bytes that one input may add to the memory of the process.
 MOST_BYTES = 2 << 30
 _KILOBYTE = 1024
-#: Inputs that hypothesis makes at a time: it remembers those of a batch to tell them apart.
-_BATCH = 250
 _TYPED = (CarveError, RefusedError)
 
 
@@ -63,13 +61,19 @@ class Stored:
 
 @dataclass(frozen=True)
 class Generated:
-    """Inputs that a surface makes: the same ones for the same seed."""
+    """Inputs that a surface makes: the same ones for the same seed and size of batch.
+
+    Attributes:
+        seed: another one gives other inputs.
+        batch: how many hypothesis makes at a time; it remembers them, to tell them apart.
+    """
 
     seed: int
+    batch: int = 250
 
     def inputs(self, surface: Surface, start: int) -> Iterator[bytes]:
         """Yield the inputs from a number on."""
-        first, skipped = divmod(start, _BATCH)
+        first, skipped = divmod(start, self.batch)
         batches = (self._batch(surface, number) for number in count(first))
         return islice((data for batch in batches for data in batch), skipped, None)
 
@@ -78,7 +82,7 @@ class Generated:
 
         @seed(f"{self.seed} {number}")
         @settings(
-            max_examples=_BATCH,
+            max_examples=self.batch,
             phases=(Phase.generate,),
             database=None,
             deadline=None,
@@ -89,9 +93,9 @@ class Generated:
             drawn.append(data)
 
         draw()
-        if len(drawn) < _BATCH:
+        if len(drawn) < self.batch:
             raise ValueError(f"the surface has only {len(drawn)} different inputs")
-        return drawn[:_BATCH]
+        return drawn[: self.batch]
 
 
 def work(name: str, source: Stored | Generated, start: int, folder: Path, sender: Any) -> None:
