@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.child import Generated, Stored, Trial, work
+from tests.fuzz.child import Source, Trial, work
 
 #: Seconds that one input may take.
 MOST_SECONDS = 20.0
@@ -26,7 +26,7 @@ _TAIL = 4000  # characters of what it said
 
 def trials(
     name: str,
-    source: Stored | Generated,
+    source: Source,
     folder: Path,
     *,
     start: int = 0,
@@ -95,9 +95,7 @@ def _received(child: tuple[Any, Any], folder: Path, most_seconds: float) -> Iter
 
 
 @contextmanager
-def _child(
-    name: str, source: Stored | Generated, start: int, folder: Path
-) -> Iterator[tuple[Any, Any]]:
+def _child(name: str, source: Source, start: int, folder: Path) -> Iterator[tuple[Any, Any]]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     context = multiprocessing.get_context("spawn")

@@ -9,9 +9,9 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -98,7 +98,28 @@ class Generated:
         return drawn[: self.batch]
 
 
-def work(name: str, source: Stored | Generated, start: int, folder: Path, sender: Any) -> None:
+@dataclass(frozen=True)
+class Mixed:
+    """Inputs in files, and behind them some that a surface makes."""
+
+    stored: Stored
+    generated: Generated
+
+    def inputs(self, surface: Surface, start: int) -> Iterator[bytes]:
+        """Yield the inputs from a number on."""
+        behind = max(start - len(self.stored.files), 0)
+        return chain(self.stored.inputs(surface, start), self.generated.inputs(surface, behind))
+
+
+class Source(Protocol):
+    """Where inputs come from; it goes into the process that tries them."""
+
+    def inputs(self, surface: Surface, start: int) -> Iterator[bytes]:
+        """Yield the inputs of a surface from a number on."""
+        ...
+
+
+def work(name: str, source: Source, start: int, folder: Path, sender: Any) -> None:
     """Try a surface's inputs from a number on, in a process that was started for it.
 
     ``None`` goes through the pipe before each input, which lies in ``folder / "input"`` by then,
