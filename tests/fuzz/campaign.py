@@ -102,6 +102,7 @@ def _child(name: str, source: Source, start: int, folder: Path) -> Iterator[tupl
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(name, source, start, folder, sender))
     process.start()
+    assert process.pid is not None
     sender.close()
     try:
         yield process, receiver

@@ -21,8 +21,8 @@ from carve_runtime import (
 )
 from tests.fuzz.mutations import ODD, described
 
-_DTYPES = ("uint8", "bool", "int8", "int64", "uint64", "float16", "float32", "float64", "complex64")
-_DTYPES += ("S3", "U2", "object", "datetime64[s]")
+_DTYPES = ["uint8", "bool", "int8", "int64", "uint64", "float16", "float32", "float64", "complex64"]
+_DTYPES += ["S3", "U2", "object", "datetime64[s]"]
 _SIZES = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 8, 9, 40, 300])
 #: What a description becomes.
 _WRAPPERS: dict[str, Callable[[Any], Any]] = {

@@ -19,7 +19,7 @@ from tests.support import POCKET
 _SIDE = 64
 _SIZES = st.integers(-1, _SIDE) | st.sampled_from([0, 1, 2, -(1 << 31), (1 << 31) - 1])
 _USUAL_SIZES = st.integers(_SIDE // 2, _SIDE)
-_FIELDS = dict(AskOptions._fields_[1:])
+_FIELDS: dict[str, Any] = {name: kind for name, kind, *_ in AskOptions._fields_[1:]}
 _INTEGERS = st.integers(-1, 6) | st.sampled_from([0, 1, -(1 << 31), (1 << 31) - 1])
 _NUMBERS = st.floats() | st.sampled_from([0.0, 0.05, 0.5, 1.0, -1.0, 2.0])
 _QUESTIONS = ["What is it?", "", " ", "\udcff", "é", "{text}", "</s>", "<image>", "word " * 900]
