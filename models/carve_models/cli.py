@@ -26,6 +26,10 @@ class ErrorCommand(click.Command):
             raise click.UsageError(str(error)) from error
         except CarveError as error:
             raise click.ClickException(str(error)) from error
+        except MemoryError as error:
+            cause = f"the memory does not suffice: {str(error) or 'no size is given'}"
+            remedy = "Give a smaller image or model, or free memory."
+            raise click.ClickException(f"{cause}. {remedy}") from error
         except BrokenPipeError:
             raise  # click ends quietly: the reader has seen enough
         except OSError as error:

@@ -53,7 +53,7 @@ class ProviderError(CarveError):
 
 
 class RunError(CarveError):
-    """ONNX Runtime failed while running a graph."""
+    """A graph could not be run, or the memory did not suffice for an answer."""
 
 
 class EngineError(CarveError):

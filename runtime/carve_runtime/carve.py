@@ -12,6 +12,7 @@ from carve_runtime.backends.protocol import BackendName, BackendSettings, Provid
 from carve_runtime.bundle import Bundle, load_bundle
 from carve_runtime.decoder.model import Model
 from carve_runtime.images.load import MAX_IMAGE_PIXELS, ImageInput
+from carve_runtime.out_of_memory import refusing_memory_errors
 from carve_runtime.prompt.budget import ContextBudget
 from carve_runtime.prompt.request import OnToken
 from carve_runtime.result import CarveResult, PlainResult
@@ -107,6 +108,7 @@ class Carve:
         """Bytes held for images asked about before."""
         return self._sessions.nbytes
 
+    @refusing_memory_errors()
     def open(self, image: ImageInput, *, scout_pixels: int | None = None) -> ImageSession:
         """Encode an image once, to ask several questions about it.
 
@@ -124,6 +126,7 @@ class Carve:
         self._sessions.put(key, session)
         return session
 
+    @refusing_memory_errors()
     def plain(
         self,
         image: ImageInput,
@@ -154,6 +157,7 @@ class Carve:
         self._sessions.put(key, session)
         return result
 
+    @refusing_memory_errors()
     def ask(
         self,
         image: ImageInput,

@@ -22,6 +22,7 @@ from carve_runtime.method.geometry import RGB
 from carve_runtime.method.lazy import Lazy
 from carve_runtime.method.locate import locate
 from carve_runtime.method.refine import Refined, refine_pixels
+from carve_runtime.out_of_memory import refusing_memory_errors
 from carve_runtime.prompt.budget import ContextBudget
 from carve_runtime.prompt.request import OnToken, Request
 from carve_runtime.result import CarveResult, PlainResult
@@ -97,6 +98,7 @@ class ImageSession:
         """Return whether the session is about this (H, W, 3) uint8 image."""
         return np.array_equal(self._pixels, image)
 
+    @refusing_memory_errors()
     def plain(
         self,
         question: str,
@@ -111,6 +113,7 @@ class ImageSession:
         )
         return self.answer_plainly(request, refined)
 
+    @refusing_memory_errors()
     def ask(
         self,
         question: str,

@@ -43,7 +43,7 @@ def measured(name: str, work: Callable[..., Any], *args: Any) -> Stage:
     sender.close()
     own = mapped = 0
     while not receiver.poll(_EVERY):
-        memory = _memory(str(process.pid))
+        memory = memory_of(str(process.pid))
         own, mapped = max(own, memory["RssAnon"]), max(mapped, memory["RssFile"])
     try:
         result = receiver.recv()
@@ -72,14 +72,14 @@ def _send(sender: Any, work: Callable[..., Any], *args: Any) -> None:
 def _peak(imports: Sequence[str], work: Callable[..., Any], *args: Any) -> tuple[int, Any]:
     for module in imports:
         import_module(module)
-    before = _memory()["VmHWM"]
+    before = memory_of()["VmHWM"]
     result = work(*args)
-    return _memory()["VmHWM"] - before, result
+    return memory_of()["VmHWM"] - before, result
 
 
-def _memory(process: str = "self") -> dict[str, int]:
-    """Return the bytes that the system reports of a process; none of one that has ended."""
+def memory_of(process: str = "self") -> dict[str, int]:
+    """Return the bytes that the system reports of a process, by row; none of one that has ended."""
     status = Path(f"/proc/{process}/status").read_text().splitlines()
     rows = dict(row.split(":", 1) for row in status if ":" in row)
-    names = ("RssAnon", "RssFile", "VmHWM")
+    names = ("RssAnon", "RssFile", "VmHWM", "VmRSS", "VmSize")
     return {name: int(rows.get(name, "0 kB").split()[0]) * _KILOBYTE for name in names}

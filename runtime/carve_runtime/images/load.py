@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from carve_models.errors import ImageError
 from carve_models.settings import require_count
 from carve_runtime.method.geometry import RGB
+from carve_runtime.out_of_memory import refusing_memory_errors
 
 ImageInput: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]"
@@ -41,6 +42,7 @@ _SCALES = (2, 4, 8)
 _ONE_SCAN = bytes((0, 63, 0))
 
 
+@refusing_memory_errors()
 def load_image(
     image: ImageInput,
     *,
