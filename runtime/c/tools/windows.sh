@@ -17,11 +17,15 @@ cross=(
     -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_BUILD_TYPE=Release
 )
 
+unpack() { # NAME: into FOLDER/sources/NAME
+    mkdir -p "$folder/sources/$1"
+    tar -xf "$folder"/packages/"$1"_*.orig.tar.* -C "$folder/sources/$1" --strip-components 1
+}
+
 library() { # NAME OPTION...: build one of the sources, statically, and install it
     local name=$1 sources=$folder/sources/$1
     shift
-    mkdir -p "$sources"
-    tar -xf "$folder"/packages/"$name"_*.orig.tar.* -C "$sources" --strip-components 1
+    unpack "$name"
     cmake -S "$sources" -B "$folder/build-$name" "${cross[@]}" -DBUILD_SHARED_LIBS=OFF "$@"
     cmake --build "$folder/build-$name"
     cmake --install "$folder/build-$name"
@@ -29,7 +33,8 @@ library() { # NAME OPTION...: build one of the sources, statically, and install 
 
 library cjson -DENABLE_CJSON_TEST=OFF -DCMAKE_C_FLAGS=-DCJSON_HIDE_SYMBOLS
 library pcre2 -DPCRE2_BUILD_TESTS=OFF -DPCRE2_BUILD_PCRE2GREP=OFF
-library zlib
+unpack zlib # whose source in Debian lacks what its CMake project needs for Windows
+(cd "$folder/sources/zlib" && CHOST=x86_64-w64-mingw32 ./configure --static --prefix="$prefix" && make install)
 library libpng1.6 -DPNG_SHARED=OFF -DPNG_TESTS=OFF
 library libjpeg-turbo -DENABLE_SHARED=OFF -DWITH_SIMD=OFF
 
