@@ -31,19 +31,24 @@ library() { # NAME OPTION...: build one of the sources, statically, and install 
     cmake --install "$folder/build-$name"
 }
 
-library cjson -DENABLE_CJSON_TEST=OFF -DCMAKE_C_FLAGS=-DCJSON_HIDE_SYMBOLS
+library cjson -DENABLE_CJSON_TEST=OFF -DENABLE_CUSTOM_COMPILER_FLAGS=OFF -DCMAKE_C_FLAGS=-DCJSON_HIDE_SYMBOLS
 library pcre2 -DPCRE2_BUILD_TESTS=OFF -DPCRE2_BUILD_PCRE2GREP=OFF
 unpack zlib # whose source in Debian lacks what its CMake project needs for Windows
 (cd "$folder/sources/zlib" && CHOST=x86_64-w64-mingw32 ./configure --static --prefix="$prefix" && make install)
 library libpng1.6 -DPNG_SHARED=OFF -DPNG_TESTS=OFF
-library libjpeg-turbo -DENABLE_SHARED=OFF -DWITH_SIMD=OFF
+library libjpeg-turbo -DENABLE_SHARED=OFF -DWITH_SIMD=OFF -DCMAKE_INSTALL_LIBDIR="$prefix/lib"
+
+# The wheel has no import library; libcarve imports one function.
+printf 'LIBRARY onnxruntime.dll\nEXPORTS\nOrtGetApiBase\n' >"$folder/onnxruntime.def"
+x86_64-w64-mingw32-dlltool -d "$folder/onnxruntime.def" -l "$folder/onnxruntime/lib/libonnxruntime.dll.a"
 
 export PKG_CONFIG_LIBDIR=$prefix/lib/pkgconfig
 cmake -S "$source_folder" -B "$folder/build" "${cross[@]}" -DCMAKE_FIND_ROOT_PATH="$prefix;$folder/onnxruntime" \
-    -DONNXRUNTIME_ROOT="$folder/onnxruntime" -DCMAKE_C_FLAGS=-Werror -DCARVE_INSTALL_ONNXRUNTIME=ON
+    -DONNXRUNTIME_ROOT="$folder/onnxruntime" -DCMAKE_C_FLAGS="-Werror -DPCRE2_STATIC" \
+    -DCMAKE_C_STANDARD_LIBRARIES="$prefix/lib/libz.a"
 cmake --build "$folder/build"
 cmake --install "$folder/build"
-cp "$folder/build/carve_answer.exe" "$prefix/bin"
+cp "$folder/build/carve_answer.exe" "$folder/onnxruntime/lib/onnxruntime.dll" "$prefix/bin"
 ls "$prefix/bin"
 if command -v wine64 >/dev/null; then
     WINEPREFIX=$folder/wine WINEDEBUG=-all wine64 "$prefix/bin/carve_answer.exe" --json "$bundle" "$picture" "$question"
