@@ -50,6 +50,7 @@ cmake --build "$folder/build"
 cmake --install "$folder/build"
 cp "$folder/build/carve_answer.exe" "$folder/onnxruntime/lib/onnxruntime.dll" "$prefix/bin"
 ls "$prefix/bin"
-if command -v wine64 >/dev/null; then
-    WINEPREFIX=$folder/wine WINEDEBUG=-all wine64 "$prefix/bin/carve_answer.exe" --json "$bundle" "$picture" "$question"
+wine=$(command -v wine64 || echo /usr/lib/wine/wine64) # Debian's is not in the PATH
+if [ -x "$wine" ]; then
+    WINEPREFIX=$folder/wine WINEDEBUG=-all "$wine" "$prefix/bin/carve_answer.exe" --json "$bundle" "$picture" "$question"
 fi
