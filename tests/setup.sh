@@ -12,7 +12,8 @@ browser=chromium
 grep -qs '^ID=ubuntu$' /etc/os-release && browser=chromium-browser # there a snap
 packages=(
     python3 python3-venv "$browser"
-    cmake g++ gcc make pkg-config libcjson-dev libpcre2-dev libpng-dev libturbojpeg0-dev valgrind
+    cmake g++ gcc git make pkg-config libcjson-dev libpcre2-dev libutf8proc-dev libpng-dev libturbojpeg0-dev
+    valgrind
 )
 node_folders=(runtime/js tests/consumers/transformers_js)
 
@@ -41,6 +42,7 @@ is_here() {
         chromium*) a_browser_starts ;;
         libcjson-dev) pkg-config --exists libcjson ;;
         libpcre2-dev) pkg-config --exists libpcre2-8 ;;
+        libutf8proc-dev) pkg-config --exists libutf8proc ;;
         libpng-dev) pkg-config --exists libpng ;;
         libturbojpeg0-dev) pkg-config --exists libturbojpeg ;;
         *) "$1" --version ;;

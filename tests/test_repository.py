@@ -36,7 +36,7 @@ PACKAGES = {
 #: The runtime's rooms, from arrays to the command line: each imports those before it alone.
 ROOMS = ("method", "images", "prompt", "backends", "decoder", "session", "carve", "cli")
 METHOD_IMPORTS = {
-    *("numpy", "numpy.typing", "PIL", "cc3d"),
+    *("numpy", "numpy.typing", "PIL"),
     *("carve_models.errors", "carve_models.settings"),
 }
 MOST_MODULES = 15  # of one folder

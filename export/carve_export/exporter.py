@@ -18,8 +18,8 @@ from carve_export.checkpoint.load import Checkpoint, decoder_spec, load_checkpoi
 from carve_export.checkpoint.prompts import change_layout, literal_ids, resolve_prompts
 from carve_export.precision import parse_precisions, require_calibration, require_lowerable
 from carve_export.precision.calibration import read_entries
-from carve_export.precision.quality import LowerOptions, lower_bundle
-from carve_export.staging import file_entries, listed, publish, require_free, staging
+from carve_export.precision.quality import LowerOptions, lower_into
+from carve_export.staging import Claim, claim, file_entries
 from carve_export.steps.graphs import write_step_graphs
 from carve_export.trace.decoder import traceable_decoder, traceable_embed
 from carve_export.trace.graph import graph_entry, trace_graph
@@ -43,14 +43,13 @@ from carve_models.names import (
     DECODER_LOWER,
     DECODER_UPPER,
     EMBED_TOKENS,
-    MANIFEST_FILE,
     PREPROCESS,
     TOKENIZER_FILE,
     VISION_ENCODER,
     graph_file,
 )
 from carve_models.settings import Settings
-from carve_runtime.bundle import Bundle
+from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.prompt.text import Text
 
 _GRAPHS = (
@@ -153,46 +152,48 @@ def export_bundle(
         CheckpointError: the checkpoint cannot be read or exported exactly.
         FamilyError: its family is not declared.
         ParityError: the graphs do not reproduce the checkpoint.
-        ExportError: ``out`` is already there.
+        ExportError: ``out`` is already there, another export is writing to it, or it cannot be
+            written.
         SettingsError: options that do not fit the checkpoint or each other.
     """
     options, target = options or ExportOptions(), Path(out)
-    require_free(target, overwrite=options.overwrite)
-    if options.precisions:
-        return _export_lowered(source, target, options, on_stage)
-    with staging(target) as folder:
-        manifest, expected = _convert(source, folder, options, on_stage)
-        comparisons = []
-        if not options.unchecked:
-            on_stage("compare with PyTorch")
-            comparisons = compare_outputs(Bundle(folder, manifest), expected, options.margin)
-            require_parity(comparisons)
-        on_stage("write the bundle")
-        write_manifest(folder, manifest)
-        publish(folder, target, MANIFEST_FILE, listed(target, read_manifest))
-    return ExportReport(target, manifest, comparisons)
+    with claim(target, overwrite=options.overwrite) as claimed:
+        report = (_lowered if options.precisions else _exact)(source, claimed, options, on_stage)
+    return replace(report, folder=target)
 
 
-def _export_lowered(
-    source: str,
-    target: Path,
-    options: ExportOptions,
-    on_stage: Callable[[str], None],
+def _exact(
+    source: str, claimed: Claim, options: ExportOptions, on_stage: Callable[[str], None]
+) -> ExportReport:
+    """Export a bundle in the precision of its dtype."""
+    folder = claimed.folder
+    manifest, expected = _convert(source, folder, options, on_stage)
+    comparisons = []
+    if not options.unchecked:
+        on_stage("compare with PyTorch")
+        comparisons = compare_outputs(Bundle(folder, manifest), expected, options.margin)
+        require_parity(comparisons)
+    on_stage("write the bundle")
+    write_manifest(folder, manifest)
+    claimed.publish(read_manifest)
+    return ExportReport(claimed.target, manifest, comparisons)
+
+
+def _lowered(
+    source: str, claimed: Claim, options: ExportOptions, on_stage: Callable[[str], None]
 ) -> ExportReport:
     """Export to a folder aside, then lower the bundle that was compared with PyTorch."""
     if options.calibration is not None:
         read_entries(options.calibration)  # refuse what cannot be asked before the long part
     exact = replace(options, precisions=(), calibration=None)
-    with staging(target) as folder:
-        report = export_bundle(source, folder, replace(exact, overwrite=True), on_stage=on_stage)
-        lower = LowerOptions(
-            precisions=options.precisions,
-            calibration=options.calibration,
-            unchecked=options.unchecked,
-            overwrite=options.overwrite,
-        )
-        manifest = lower_bundle(folder, target, lower, on_stage=on_stage)
-    return replace(report, folder=target, manifest=manifest)
+    report = export_bundle(source, claimed.scratch, exact, on_stage=on_stage)
+    lower = LowerOptions(
+        precisions=options.precisions,
+        calibration=options.calibration,
+        unchecked=options.unchecked,
+    )
+    manifest = lower_into(claimed, open_bundle(report.folder), lower, on_stage=on_stage)
+    return replace(report, manifest=manifest)
 
 
 def _convert(
@@ -274,7 +275,7 @@ def _trace(
     trace_graph(decoder, folder, opset=manifest.opset)
     split_decoder(folder, spec, manifest.dtype)
     on_stage("write the steps around the model")
-    write_step_graphs(folder, manifest.image)
+    write_step_graphs(folder, manifest.image, spec.positions)
 
 
 def _complete(manifest: Manifest, folder: Path) -> Manifest:

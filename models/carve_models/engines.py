@@ -8,9 +8,13 @@ from typing import Literal
 from carve_models.errors import EngineError
 from carve_models.folder import FileEntry, FolderKind
 from carve_models.graph_spec import Range, Tensor
+from carve_models.settings import MOST_COUNT
 
 ENGINES_FILE = "engines.json"
 ENGINES_SCHEMA = 1
+
+#: Types of the tensors of a bundle's graphs.
+_DTYPES = ("float32", "float16", "bfloat16", "float64", "int64", "bool", "uint8")
 
 Target = Literal["tensorrt", "tensorrt_rtx"]
 EnginePrecision = Literal["fp32", "fp16", "bf16"]
@@ -33,6 +37,22 @@ class TensorRtEngine:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     ranges: dict[str, Range]
+
+    def __post_init__(self) -> None:
+        for low, typical, high in self.ranges.values():
+            if not 0 <= low <= typical <= high <= MOST_COUNT:
+                raise ValueError(f"the range {low}..{typical}..{high} is not in order")
+        for tensors in (self.inputs, self.outputs):
+            if len({tensor.name for tensor in tensors}) != len(tensors) or not tensors:
+                raise ValueError("inputs or outputs are missing, or share a name")
+        for tensor in (*self.inputs, *self.outputs):
+            if tensor.dtype not in _DTYPES:
+                raise ValueError(f"{tensor.name} is {tensor.dtype!r}, which no engine computes")
+            if any(isinstance(size, int) and not 0 <= size <= MOST_COUNT for size in tensor.shape):
+                raise ValueError(f"{tensor.name} has the shape {tensor.shape}")
+        named = {size for tensor in self.inputs for size in tensor.shape if isinstance(size, str)}
+        if named - self.ranges.keys():
+            raise ValueError(f"{min(named - self.ranges.keys())} has no range")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +80,11 @@ class EngineManifest:
     schema_version: int = ENGINES_SCHEMA
 
     def __post_init__(self) -> None:
+        if not self.engines:
+            raise ValueError("there is no engine")
         for name, engine in self.engines.items():
             if engine.file not in self.files:
                 raise ValueError(f"the file of {name} is not listed")
-            for low, typical, high in engine.ranges.values():
-                if not 0 <= low <= typical <= high:
-                    raise ValueError(
-                        f"the range {low}..{typical}..{high} of {name} is not in order"
-                    )
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Generic, Protocol, TypeVar
@@ -29,6 +32,33 @@ class FileEntry:
 
     size: int
     sha256: str
+
+
+#: What msgspec raises of a JSON document that is malformed: wrong in itself or of the wrong types,
+#: not UTF-8 (a ``ValueError``), or nested too deep.
+MALFORMED = (msgspec.DecodeError, ValueError, RecursionError)
+
+#: Bytes of a JSON document; the manifest of a model of a thousand layers has fewer.
+_LARGEST = 64 << 20
+
+
+def read_document(path: Path) -> bytes:
+    """Return the content of a JSON file.
+
+    Raises:
+        OSError: it is not there, is no regular file (a pipe would never end), or is too large.
+    """
+    try:
+        status = path.stat()
+    except ValueError as error:  # a path with a NUL
+        raise OSError(errno.EINVAL, str(error), str(path)) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    if status.st_size > _LARGEST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return path.read_bytes()
 
 
 @dataclass(frozen=True)
@@ -76,7 +106,7 @@ class FolderKind(Generic[ListingT]):
         """
         path = folder / self.manifest
         try:
-            data = path.read_bytes()
+            data = read_document(path)
         except OSError as error:
             raise self.error(
                 f"{folder} is not a {self.name}: {self.manifest} cannot be read ({error.strerror})",
@@ -91,7 +121,7 @@ class FolderKind(Generic[ListingT]):
                     "upgrade carve-vlm" if version > self.schema else self.again,
                 )
             manifest = msgspec.json.decode(data, type=self.content)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             raise self.error(f"{path} is malformed: {error}", self.again) from error
         for name in manifest.paths:
             self._require_inside(name)
@@ -100,7 +130,8 @@ class FolderKind(Generic[ListingT]):
     def _require_inside(self, name: str) -> None:
         """Raise ``error`` unless ``name`` is a relative path that stays in its folder."""
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        leaves = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
+        if leaves or not name.isprintable():
             raise self.error(
                 f"the manifest names {name!r}, outside the {self.name}",
                 f"do not use this {self.name}; {self.again}",

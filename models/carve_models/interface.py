@@ -8,6 +8,7 @@ from itertools import zip_longest
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
 from carve_models.errors import BundleError
+from carve_models.families.family import Positions
 from carve_models.graph_spec import (
     Dtype,
     GraphSpec,
@@ -17,9 +18,11 @@ from carve_models.graph_spec import (
     floating,
     int64,
 )
+from carve_models.image_rules import ImageRule
 from carve_models.manifest import DecoderSpec, Manifest
 from carve_models.names import BATCH, IMAGE_TOKENS, PAST, SEQUENCE, TOTAL
 
+_MAX_PIXELS = int64("max_pixels")
 _IMAGE = Tensor(name="image", dtype="uint8", shape=("height", "width", 3))
 
 
@@ -42,10 +45,19 @@ def expected_graphs(manifest: Manifest) -> dict[str, GraphSpec]:
         },
         names.CARVE_REFINE: refine_interface(),
     }
-    size = manifest.image.fixed_size
-    if names.PREPROCESS in manifest.graphs and size is not None:
-        graphs[names.PREPROCESS] = preprocess_interface(size)
+    if _is_current(manifest.graphs.get(names.PREPROCESS)):
+        rule, positions = manifest.image, manifest.decoder.positions
+        graphs[names.PREPROCESS] = preprocess_interface(rule, positions)
     return graphs
+
+
+def _is_current(listed: GraphSpec | None) -> bool:
+    """Return whether this is a ``preprocess.onnx`` that takes a budget.
+
+    Bundles made before have none, or one for images of one size. They can still be used by what
+    does not run that graph.
+    """
+    return listed is not None and _MAX_PIXELS in listed.inputs
 
 
 def _vision(manifest: Manifest) -> GraphSpec:
@@ -61,16 +73,27 @@ def _vision(manifest: Manifest) -> GraphSpec:
     )
 
 
-def preprocess_interface(size: tuple[int, int]) -> GraphSpec:
-    """Return the interface of the graph that makes ``pixel_values`` of an image's bytes.
+def preprocess_interface(rule: ImageRule, positions: Positions) -> GraphSpec:
+    """Return the interface of the graph from an image's bytes to its place in a prompt.
 
     Args:
-        size: (height, width) of ``pixel_values``.
+        rule: what the vision encoder takes.
+        positions: how the decoder's position ids grow.
     """
+    axes = names.MROPE_AXES if positions == "mrope" else 1
     return GraphSpec(
         file=names.graph_file(names.PREPROCESS),
-        inputs=(_IMAGE,),
-        outputs=(float32(names.PIXEL_VALUES, 1, 3, *size), float64("window", 4)),
+        inputs=(_IMAGE, _MAX_PIXELS),
+        outputs=(
+            *rule.encoder_inputs(),
+            int64("image_ids", "image_length"),
+            int64("image_positions", axes, "image_length"),
+            int64("next_position"),
+            int64("map_tokens", names.IMAGE_TOKENS),
+            int64("grid", 2),
+            float64("window", 4),
+            int64("least_pixels"),
+        ),
     )
 
 
@@ -139,6 +162,7 @@ def decoder_interface(spec: DecoderSpec, part: DecoderPart, dtype: Dtype) -> Gra
 
 def require_interface(manifest: Manifest) -> None:
     """Raise :class:`BundleError` unless the listed graphs are the ones that the figures imply."""
+    _require_depth(manifest)
     for name, implied in expected_graphs(manifest).items():
         listed = manifest.graphs.get(name)
         if listed is None:
@@ -146,6 +170,17 @@ def require_interface(manifest: Manifest) -> None:
         owner = f"the manifest's {name}"
         require_tensors(owner, "inputs", listed.inputs, implied.inputs)
         require_tensors(owner, "outputs", listed.outputs, implied.outputs)
+
+
+def _require_depth(manifest: Manifest) -> None:
+    """Refuse more layers than the graph has caches, before the name of each is made up."""
+    layers, decoder = manifest.decoder.layers, manifest.graphs.get(names.DECODER)
+    if decoder is not None and 2 * layers > len(decoder.inputs):
+        raise BundleError(
+            f"the manifest says that the decoder has {layers} layers, and lists "
+            f"{len(decoder.inputs)} inputs of it",
+            "the manifest was edited: copy the bundle again, or export it again",
+        )
 
 
 def require_tensors(

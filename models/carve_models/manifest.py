@@ -171,21 +171,21 @@ class DecoderSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """How a bundle in lower precision compares with the one in float32 that it was made from.
+    """How a bundle in lower precision compares with its source, the bundle that it was made from.
 
     Attributes:
-        precision: of the components that are not in float32.
+        precision: of the components that are not as in the source.
         questions: that both were asked.
         plain_agreement: share of equal plain answers.
         answer_agreement: share of equal answers through CARVE.
         mask_overlap: intersection over union of the masks, mean.
         least_mask_overlap: the same, of the worst question.
-        size: bytes of the graphs, relative to float32.
+        size: bytes of the graphs, relative to the source's.
         right: share of right answers through CARVE, of the questions whose answer was given.
-        usual_right: the same in float32.
+        usual_right: the same of the source.
         pointing: share of questions whose strongest token is on the object asked for, of those
             whose object was given.
-        usual_pointing: the same in float32.
+        usual_pointing: the same of the source.
     """
 
     precision: dict[str, str]
@@ -208,7 +208,8 @@ class Manifest:
     Attributes:
         weights: what matrices are stored as, in a bundle that computes in float32.
         dtype: what it computes in; logits and attention rows are float32 in any case.
-        quality: of a bundle in lower precision.
+        lowered: the precision of each component that was lowered.
+        quality: of a bundle in lower precision, if it was measured.
     """
 
     family: str
@@ -224,6 +225,7 @@ class Manifest:
     decoder: DecoderSpec
     defaults: Settings
     versions: dict[str, str] = field(default_factory=dict)
+    lowered: dict[str, str] = field(default_factory=dict)
     quality: Quality | None = None
     schema_version: int = SCHEMA_VERSION
 

@@ -33,33 +33,56 @@ VARIANTS: dict[Variant, tuple[Steps, Strategy]] = {
 }
 
 
+#: Most pixels of a refined image and of a saliency map: four times what is read of an image.
+MOST_PIXELS = 1 << 28
+#: Largest whole number that every runtime holds exactly, JavaScript's too.
+MOST_COUNT = 1 << 53
+#: Characters of a value that a message shows.
+_SHOWN = 200
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it, cut where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of thousands of digits, or a class of the caller's
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def require_choice(name: str, value: object, choices: object) -> None:
     """Raise :class:`SettingsError` unless ``value`` is one of a ``Literal``'s arguments."""
     allowed = get_args(choices)
-    if value not in allowed:
-        raise SettingsError(f"{name} is {value!r}", f"choose one of {', '.join(allowed)}")
+    if not isinstance(value, str) or value not in allowed:
+        raise SettingsError(f"{name} is {shown(value)}", f"choose one of {', '.join(allowed)}")
 
 
 def require_range(name: str, value: object, low: float, high: float = math.inf) -> None:
     """Raise :class:`SettingsError` unless ``low <= value <= high`` (NaN never is)."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise SettingsError(f"{name} is {value!r}", "give a number")
-    if not low <= value <= high:  # type: ignore[operator]
+        raise SettingsError(f"{name} is {shown(value)}", "give a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise SettingsError(f"{name} is {shown(value)}", "give a smaller number") from None
+    if not low <= number <= high:
         bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-        raise SettingsError(f"{name} is {value}", f"give a value {bounds}")
+        raise SettingsError(f"{name} is {shown(value)}", f"give a value {bounds}")
 
 
-def require_count(name: str, value: object, low: int = 1) -> None:
-    """Raise :class:`SettingsError` unless ``value`` is a whole number, ``low`` at least."""
+def require_count(name: str, value: object, low: int = 1, most: float = MOST_COUNT) -> None:
+    """Raise :class:`SettingsError` unless ``value`` is a whole number from ``low`` to ``most``."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise SettingsError(f"{name} is {value!r}", "give a whole number")
+        raise SettingsError(f"{name} is {shown(value)}", "give a whole number")
     require_range(name, value, low)
+    if int(value) > most:
+        raise SettingsError(f"{name} is {shown(value)}", f"give a value of at most {most}")
 
 
 def require_flag(name: str, value: object) -> None:
     """Raise :class:`SettingsError` unless ``value`` is true or false."""
     if not isinstance(value, bool):
-        raise SettingsError(f"{name} is {value!r}", "give True or False")
+        raise SettingsError(f"{name} is {shown(value)}", "give True or False")
 
 
 def require_share(name: str, value: object) -> None:
@@ -71,7 +94,7 @@ def require_share(name: str, value: object) -> None:
 
 def require_or_auto(check: Callable[..., None], name: str, value: object, *limits: float) -> None:
     """Apply one of the checks above, unless the value is "auto"."""
-    if value != AUTO:
+    if not isinstance(value, str) or value != AUTO:
         check(name, value, *limits)
 
 
@@ -158,8 +181,10 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.layers:
             raise SettingsError("layers is empty", "name at least one decoder layer")
+        for layer in self.layers:
+            require_count("layers", layer, low=0)
         if len(set(self.layers)) != len(self.layers):
-            raise SettingsError(f"layers {list(self.layers)} repeat", "name each layer once")
+            raise SettingsError(f"layers {shown(list(self.layers))} repeat", "name each layer once")
         require_choice("steps", self.steps, Steps)
         require_choice("strategy", self.strategy, Strategy)
         require_choice("rule", self.rule, Rule)
@@ -174,7 +199,7 @@ class Settings:
         require_count("max_new_tokens", self.max_new_tokens)
         for name in ("max_refined_pixels", "scout_pixels", "final_pixels"):
             if getattr(self, name) is not None:
-                require_count(name, getattr(self, name))
+                require_count(name, getattr(self, name), most=MOST_PIXELS)
         if self.sure_probability is not None:
             require_range("sure_probability", self.sure_probability, 0.0, 1.0)
         if self.focused_entropy is not None:
@@ -227,6 +252,6 @@ class Settings:
                 given["layers"] = tuple(index(layer) for layer in given["layers"])
             except TypeError:
                 raise SettingsError(
-                    f"layers is {given['layers']!r}", "give a list of layer numbers"
+                    f"layers is {shown(given['layers'])}", "give a list of layer numbers"
                 ) from None
         return replace(self, **given)

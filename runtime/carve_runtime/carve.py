@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from carve_models.manifest import Manifest
 from carve_models.settings import SettingsChanges, Variant
 from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
-from carve_runtime.bundle import Bundle, open_bundle
+from carve_runtime.bundle import Bundle, load_bundle
 from carve_runtime.decoder.model import Model
-from carve_runtime.images.load import ImageInput
+from carve_runtime.images.load import MAX_IMAGE_PIXELS, ImageInput
 from carve_runtime.prompt.budget import ContextBudget
 from carve_runtime.prompt.request import OnToken
 from carve_runtime.result import CarveResult, PlainResult
@@ -35,10 +35,11 @@ class Carve:
         bundle: Bundle,
         settings: BackendSettings | None = None,
         image_cache_bytes: int = IMAGE_CACHE_BYTES,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
         """Load the graphs of an opened bundle; :meth:`load` is the short way."""
         self._sessions = SessionCache(image_cache_bytes)
-        self._model = Model(bundle, settings)
+        self._model = Model(bundle, settings, max_image_pixels)
 
     @classmethod
     def load(
@@ -53,6 +54,7 @@ class Carve:
         engines: str | os.PathLike[str] | None = None,
         cuda_graph: bool = True,
         image_cache_bytes: int = IMAGE_CACHE_BYTES,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
     ) -> Carve:
         """Load a bundle, the default one if no folder is given.
 
@@ -70,13 +72,16 @@ class Carve:
                 profile ``ort``, half precision, provider "cuda".
             image_cache_bytes: keep what was computed of the images last asked about, so that
                 another question about one of them does not encode it again; 0 keeps nothing.
+            max_image_pixels: most pixels of an image, see :func:`carve_runtime.load_image`; reading
+                one takes less than 1 GB unless this is raised.
 
         Raises:
             BundleError: a file is missing, truncated, swapped or malformed.
             DependencyError: the backend is not installed.
             EngineError: an engine does not fit the bundle or this machine.
             ProviderError: the provider or device is not available.
-            SettingsError: an unknown backend or provider, or one that does not go with the others.
+            SettingsError: an unknown backend or provider, one that does not go with the others, or
+                a limit out of range.
         """
         settings = BackendSettings(
             backend=backend,
@@ -86,7 +91,11 @@ class Carve:
             engines=None if engines is None else Path(engines),
             cuda_graph=cuda_graph,
         )
-        return cls(open_bundle(folder, verify=verify), settings, image_cache_bytes)
+        return load_bundle(
+            folder,
+            lambda bundle: cls(bundle, settings, image_cache_bytes, max_image_pixels),
+            verify=verify,
+        )
 
     @property
     def manifest(self) -> Manifest:

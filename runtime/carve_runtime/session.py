@@ -186,7 +186,7 @@ class ImageSession:
         settings = request.settings
         tokens = min(settings.max_new_tokens, needed_general_steps(settings, 2)) > 1
         needed = tokens and self._general is None and not settings.adaptive
-        return needed and self._model.decoder.runs_side_by_side
+        return needed and self._model.can_answer_both(self._image, request)
 
     def _general_pass(self, question_steps: int, request: Request) -> NDArray[np.float32]:
         """Return (T_G, L, N) attention; it is kept, and T_G is 0 where nothing needs it."""

@@ -42,7 +42,7 @@ class SessionCache:
 
     def __init__(self, limit: int) -> None:
         """Keep at most ``limit`` bytes; 0 keeps nothing."""
-        require_count("image_cache_bytes", limit, low=0)
+        require_count("image_cache_bytes", limit, low=0, most=math.inf)
         self._limit = limit
         self._sessions: OrderedDict[Key, ImageSession] = OrderedDict()
         self._lock = Lock()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from carve_models.folder import MALFORMED, read_document
+
 #: Files that are remembered, those of some 200 bundles; the oldest give way.
 MOST_FILES = 4096
 #: A file that changed so short a time ago may change again without another time of change: file
@@ -81,8 +83,8 @@ class VerifiedFiles:
         self._states: dict[FileState, None] = {}
         self._began_ns = time.time_ns()
         if self._file is not None:
-            with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-                listed = msgspec.json.decode(self._file.read_bytes(), type=list[FileState])
+            with suppress(OSError, *MALFORMED):
+                listed = msgspec.json.decode(read_document(self._file), type=list[FileState])
                 self._states = dict.fromkeys(listed)
         self._read = list(self._states)
 

@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 
 from carve_runtime.bundle import sha256
+from tests.consumers.c.libcarve import LibcarveError
 from tests.consumers.cases import copied_pocket
-from tests.consumers.libcarve import LibcarveError
 from tests.support import ROOT
 
 SOURCE = ROOT / "runtime" / "c"
+#: For pkg-config, ONNX Runtime apart.
+LIBRARIES = ("libcjson", "libpcre2-8", "libutf8proc")
+#: What ends a program at once where it misuses memory or computes what C does not define.
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 QUESTION = "What word is on the purple square?"
 
 
@@ -36,8 +40,8 @@ def run(*command: object, **options: Any) -> str:
 
 def harness(name: str, onnxruntime: Path, folder: Path, *flags: str) -> Path:
     """Compile one of ``tests/consumers/c`` with the library's sources."""
-    libraries = run("pkg-config", "--cflags", "--libs", "libcjson", "libpcre2-8").split()
-    sources = [*sorted((SOURCE / "src").glob("*.c")), Path(__file__).parent / "c" / f"{name}.c"]
+    libraries = run("pkg-config", "--cflags", "--libs", *LIBRARIES).split()
+    sources = [*sorted((SOURCE / "src").rglob("*.c")), Path(__file__).parent / "c" / f"{name}.c"]
     run(
         *("cc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-g", "-O1", *flags, *sources),
         *("-I", SOURCE / "include", "-I", SOURCE / "src", "-isystem", onnxruntime / "include"),

@@ -16,6 +16,7 @@ from carve_models.manifest import Profile
 from carve_runtime import Carve, load_image
 from tests.conftest import ExportOf, Once
 from tests.consumers.building import SOURCE, run
+from tests.consumers.c.libcarve import Library
 from tests.consumers.cases import (
     CHANGES,
     CROPPED_CHANGES,
@@ -25,7 +26,6 @@ from tests.consumers.cases import (
     answered,
     cropping_bundle,
 )
-from tests.consumers.libcarve import Library
 from tests.support import PHOTOS, POCKET, ROOT, SCENES
 
 PAIRS = 20

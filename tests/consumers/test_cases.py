@@ -6,7 +6,7 @@ import numpy as np
 
 from carve_runtime import Carve
 from tests.consumers.cases import CHANGES, CROPPED_CHANGES, IMAGE, QUESTION, Changes, Pair
-from tools.checks.settings_table.table import offered_settings
+from tools.checks.settings_table.table import offered_flags, offered_settings
 
 
 def fingerprint(vlm: Carve, changes: Changes) -> tuple[object, ...]:
@@ -26,7 +26,7 @@ def test_every_setting_makes_a_difference(pocket: Carve) -> None:
                 noticed |= {name, f"{name} {value}"}
     choices, numbers = offered_settings()
     defaults = pocket.manifest.defaults
-    expected = {"layers", *(number.name for number in numbers)}
+    expected = {"layers", *offered_flags(), *(number.name for number in numbers)}
     expected |= {f"{number.name} auto" for number in numbers if number.auto}
     expected |= {
         f"{choice.name} {value}"
@@ -34,7 +34,11 @@ def test_every_setting_makes_a_difference(pocket: Carve) -> None:
         for value in choice.values
         if value != getattr(defaults, choice.name)
     }
-    assert expected - noticed == {"geometry released"}, "the cropped pairs show the geometry"
+    assert expected - noticed == {
+        "geometry released",  # the cropped pairs show it
+        *("scout_pixels", "final_pixels"),  # the families do
+        *(f"resize_refined {how}" for how in ("once", "twice")),  # of images larger than these
+    }
 
 
 def test_the_geometry_makes_a_difference(cropped_pairs: list[Pair]) -> None:

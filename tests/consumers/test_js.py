@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from carve_models.manifest import read_manifest
-from carve_runtime import Carve, load_image
-from tests.consumers.cases import Pair, random_texts
+from carve_runtime import load_image
+from tests.conftest import ExportOf
+from tests.consumers.cases import Pair
+from tests.consumers.families import FAMILIES, family_pairs, pictures
 from tests.consumers.node import node, node_tests
 from tests.support import POCKET, ROOT
 from tools.checks.settings_table.javascript import camel
 
 SOURCE = ROOT / "runtime" / "js"
 TESTS = Path(__file__).parent / "js"
-TEXTS = 500
 
 
 def written(folder: Path, index: int, pair: Pair) -> dict[str, Any]:
@@ -44,6 +45,10 @@ def written(folder: Path, index: int, pair: Pair) -> dict[str, Any]:
         "plain_answer": result.plain_answer,
         "ids": result.token_ids,
         "plain_ids": result.plain_token_ids,
+        "plain_probability": result.plain_probability,
+        "entropy": result.entropy,
+        "skipped": result.skipped,
+        "grid": result.grid,
         "bbox": result.bbox,
         "refined_limited": result.refined_limited,
         # GroupQueryAttention of ONNX Runtime for Node rounds half precision in other places.
@@ -53,25 +58,32 @@ def written(folder: Path, index: int, pair: Pair) -> dict[str, Any]:
     }
 
 
+def write_pairs(folder: Path, pairs: list[Pair], **others: Any) -> Path:
+    """Write ``pairs.json`` and the arrays that it names."""
+    asked = [written(folder, i, pair) for i, pair in enumerate(pairs)]
+    (folder / "pairs.json").write_text(json.dumps({"pairs": asked, **others}))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def folder(
     pairs: list[Pair],
     changed_pairs: list[Pair],
     cropped_pairs: list[Pair],
     half_pairs: list[Pair],
-    pocket: Carve,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    folder = tmp_path_factory.mktemp("pairs")
     asked = [*pairs, *changed_pairs, *cropped_pairs, *half_pairs]
-    encode = pocket._model.text.encode
-    document = {
-        "bundle": str(POCKET),
-        "pairs": [written(folder, i, pair) for i, pair in enumerate(asked)],
-        "texts": [{"text": text, "ids": encode(text).tolist()} for text in random_texts(TEXTS)],
-    }
-    (folder / "pairs.json").write_text(json.dumps(document))
-    return folder
+    return write_pairs(tmp_path_factory.mktemp("pairs"), asked, bundle=str(POCKET))
+
+
+@pytest.fixture(scope="module")
+def families(export_of: ExportOf, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python's results for a bundle of each family."""
+    folder = tmp_path_factory.mktemp("families")
+    images = pictures(folder)
+    bundles = [export_of(name, "ort").folder for name in FAMILIES]
+    return write_pairs(folder, [pair for each in bundles for pair in family_pairs(each, images)])
 
 
 def test_the_same_answers_as_python(folder: Path) -> None:
@@ -79,13 +91,23 @@ def test_the_same_answers_as_python(folder: Path) -> None:
     assert node_tests(SOURCE, TESTS / "pairs.test.mjs", CARVE_PAIRS=str(folder)) > asked
 
 
+def test_every_family(families: Path) -> None:
+    """In Node, pictures read by sharp; and one of each family through the page in Chromium."""
+    asked = len(json.loads((families / "pairs.json").read_text())["pairs"])
+    assert node_tests(SOURCE, TESTS / "families.test.mjs", CARVE_PAIRS=str(families)) == asked
+    page = TESTS / "family_pages.test.mjs"
+    assert node_tests(SOURCE, page, CARVE_PAIRS=str(families)) == len(FAMILIES)
+
+
 def test_the_page(folder: Path, pairs: list[Pair]) -> None:
     """The same pairs through the page in headless Chromium, and what else a visitor does there."""
     assert node_tests(SOURCE, TESTS / "page.test.mjs", CARVE_PAIRS=str(folder)) > len(pairs)
 
 
-def test_bad_input() -> None:
-    node_tests(SOURCE, TESTS / "input.test.mjs")
+@pytest.mark.parametrize("name", ["input", "calls", "server", "package"])
+def test_what_else_a_program_does(name: str) -> None:
+    """Bad input, kinds of images and of calls, the page's server, the package."""
+    node_tests(SOURCE, TESTS / f"{name}.test.mjs")
 
 
 def test_the_declarations() -> None:

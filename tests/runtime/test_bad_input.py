@@ -6,12 +6,16 @@ import hashlib
 import json
 import os
 import shutil
+import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx.external_data_helper import convert_model_to_external_data
 
 from carve_models.manifest import SCHEMA_VERSION
 from carve_runtime import (
@@ -23,6 +27,8 @@ from carve_runtime import (
     SchemaError,
     SettingsError,
 )
+from carve_runtime.bundle import open_bundle
+from carve_runtime.external_data import external_locations
 from tests.conftest import ExportOf
 from tests.support import POCKET, SCENES
 
@@ -157,8 +163,40 @@ BAD_MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "tapped twice": (lambda m: m["decoder"].update(tapped_layers=[1, 1]), r"not distinct"),
     "tapped fewer": (lambda m: m["decoder"].update(tapped_layers=[0, 1]), r"expected decoder_att"),
     "default layer": (lambda m: m["defaults"].update(layers=[7]), r"default layer 7 is not tapped"),
-    "grid too large": (lambda m: m["image"].update(grid=[12, 13]), r"grid .* does not fit"),
-    "grid too small": (lambda m: m["image"].update(grid=[6, 12]), r"expected image_features: .*72"),
+    "grid too large": (lambda m: m["image"].update(grid=[12, 13]), r"grid .* is not the size"),
+    "grid too small": (lambda m: m["image"].update(grid=[6, 12]), r"grid .* is not the size"),
+    "patch size": (lambda m: m["image"].update(patch_size=7), r"grid .* in patches of 7"),
+    "grid and patches": (
+        lambda m: m["image"].update(grid=[6, 6], patch_size=20),
+        r"expected image_features: .*36",
+    ),
+    "deep": (
+        lambda m: m["decoder"].update(layers=1 << 24),
+        r"has 16777216 layers, and lists \d+",
+    ),
+    "token of 33 bits": (
+        lambda m: m["decoder"].update(image_token_id=1 << 32),
+        r"Expected `int` <=",
+    ),
+    "aspect": (
+        lambda m: m["image"].update(max_aspect_ratio=0.5),
+        r"aspect_ratio 0\.5 is below",
+    ),
+    "rescale": (
+        lambda m: m["image"].update(rescale_factor=0),
+        r"factor 0\.0 is not positive",
+    ),
+    "negative std": (lambda m: m["image"].update(std=[-1.0, 1, 1]), r"std .* is not positive"),
+    "sliver": (
+        lambda m: m["image"].update(resize_shortest_edge=9999),
+        r"9999 makes pictures of",
+    ),
+    "huge number": (lambda m: m["decoder"].update(layers=10**4000), r"malformed: .*"),
+    "huge setting": (lambda m: m["defaults"].update(regularizer=10**400), r"malformed: .*"),
+    "name with NUL": (
+        lambda m: m["files"].update({"a\0b": m["files"]["config.json"]}),
+        r"names 'a\\x00b', outside the bundle",
+    ),
     "head size": (lambda m: m["decoder"].update(head_dim=10**18), r"malformed: Expected `int` <="),
     "negative image": (lambda m: m["prompts"]["pair"][1].update(image=-1), r"Expected `int` >= 0"),
     "third image": (lambda m: m["prompts"]["pair"][2].update(image=3), r"needs images \[0, 1\]"),
@@ -172,12 +210,16 @@ BAD_MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "other kind": (lambda m: m["image"].update(kind="native"), r"missing.*`min_pixels`"),
     "positions": (lambda m: m["decoder"].update(positions="mrope"), r"expected position_ids: .*3,"),
     "deepstack": (lambda m: m["decoder"].update(deepstack_layers=2), r"expected deepstack_feature"),
-    "std": (lambda m: m["image"].update(std=[0.0, 1, 1]), r"malformed: std contains 0"),
+    "std": (lambda m: m["image"].update(std=[0.0, 1, 1]), r"malformed: std .* is not positive"),
     "dtype": (
         lambda m: m["graphs"]["vision_encoder"]["inputs"][0].update(dtype="float16"),
         r"is pixel_values: float16.*expected pixel_values: float32",
     ),
     "no outputs": (lambda m: m["graphs"]["embed_tokens"].update(outputs=[]), r"is nothing, expect"),
+    "an output too few": (
+        lambda m: m["graphs"]["preprocess"]["outputs"].pop(),
+        r"of the manifest's preprocess is nothing, expected least_pixels: int64\(\)",
+    ),
     "no end": (lambda m: m["decoder"].update(eos_token_ids=[]), r"no end-of-sequence id"),
     "no image first": (lambda m: m["prompts"]["single"].reverse(), r"do not start alike, with"),
 }
@@ -188,6 +230,93 @@ def test_a_malformed_manifest(bundle: Path, name: str) -> None:
     change, message = BAD_MANIFESTS[name]
     change_manifest(bundle, change)
     refused(bundle, BundleError, message)
+
+
+def test_a_huge_count_is_refused_at_once(bundle: Path) -> None:
+    """Before names of that many caches are made up: memory stays as it is."""
+    change_manifest(bundle, BAD_MANIFESTS["deep"][0])
+    tracemalloc.start()
+    refused(bundle, BundleError, r"16777216 layers")
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("data", [b'{"a": "\xff"}', b"[" * 100_000, b"\0", b"{}\0"])
+def test_bytes_that_are_no_document(bundle: Path, data: bytes) -> None:
+    (bundle / "carve.json").write_bytes(data)
+    refused(bundle, BundleError, r"carve\.json is malformed: .*\. Export the checkpoint again")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("name", ["carve.json", "config.json", VISION])
+def test_a_pipe_in_place_of_a_file(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    os.mkfifo(bundle / name)
+    refused(bundle, BundleError, r"Not a regular file|is missing")
+
+
+def test_a_link_to_itself(bundle: Path) -> None:
+    for name in ("config.json", "carve.json"):
+        (bundle / name).unlink()
+        (bundle / name).symlink_to(name)
+        refused(bundle, BundleError, r"\. (Copy|Give|Check)")
+    refused(bundle / "a\0b", BundleError, r"is not a bundle: .*null byte")
+
+
+@pytest.mark.parametrize("name", ["config.json", EMBED, "tokenizer.json"])
+@pytest.mark.parametrize("step", ["stat", "open"])
+def test_a_file_that_vanishes_while_it_is_checked(
+    bundle: Path, name: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unchanged = getattr(Path, step)
+
+    def vanish(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == bundle / name and (step == "open" or sys._getframe(1).f_code.co_name == "of"):
+            path.unlink(missing_ok=True)
+        return unchanged(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, step, vanish)
+    refused(
+        bundle, BundleError, r"cannot be (read|loaded).*No such file.*\. (Check|Copy)", verify=True
+    )
+
+
+def test_weights_in_a_file_that_is_not_listed(bundle: Path) -> None:
+    """Nobody would have compared their sum."""
+    halves = [f"onnx/{name}.onnx" for name in ("decoder_lower", "decoder_upper")]
+    model = onnx.load(bundle / EMBED)
+    convert_model_to_external_data(model, location="weights", size_threshold=0)
+    onnx.save(model, bundle / EMBED)
+    list_again(bundle, EMBED)
+    refused(bundle, BundleError, r"has weights in 'weights', which the manifest does not list")
+    list_again(bundle, "onnx/weights")
+    assert Carve.load(bundle).plain(SCENE, QUESTION).answer
+    for name in halves:
+        assert external_locations(bundle / name) == {"decoder_model_merged.onnx"}
+    (bundle / EMBED).write_bytes(b"\x3a\xff\x01")
+    list_again(bundle, EMBED)
+    refused(bundle, BundleError, r"embed_tokens\.onnx cannot be loaded: .*\. Export")
+
+
+def without_preprocess(manifest: dict[str, Any]) -> None:
+    manifest["graphs"].pop("preprocess")
+
+
+def with_fixed_preprocess(manifest: dict[str, Any]) -> None:
+    """Describe the graph of earlier bundles: no budget, nothing of the prompt."""
+    graph = manifest["graphs"]["preprocess"]
+    graph["inputs"] = [tensor for tensor in graph["inputs"] if tensor["name"] == "image"]
+    seen = ("pixel_values", "window")
+    graph["outputs"] = [tensor for tensor in graph["outputs"] if tensor["name"] in seen]
+
+
+@pytest.mark.parametrize("made_before", [without_preprocess, with_fixed_preprocess])
+def test_a_bundle_made_before_opens(
+    bundle: Path, made_before: Callable[[dict[str, Any]], None]
+) -> None:
+    """The runtime does not run ``preprocess.onnx``; programs that do say so themselves."""
+    change_manifest(bundle, made_before)
+    assert open_bundle(bundle).manifest.family == "llava"
 
 
 def test_another_schema(bundle: Path) -> None:
@@ -270,6 +399,13 @@ def test_bad_questions(pocket: Carve, ask: Callable[..., object]) -> None:
         ask(pocket, SCENE, "what " * 1000)
     with pytest.raises(PromptError, match=too_long):
         ask(pocket, SCENE, QUESTION, max_new_tokens=1024)
+
+
+@pytest.mark.parametrize("ask", [Carve.ask, Carve.plain])
+def test_a_listener_that_cannot_be_called(pocket: Carve, ask: Callable[..., object]) -> None:
+    """Told before the image is read, and before a pass that it would hear of."""
+    with pytest.raises(SettingsError, match=r"on_token is 'print'\. Give a function of one Token"):
+        ask(pocket, "no such image", QUESTION, on_token="print")
 
 
 def test_extreme_aspect_ratios(pocket: Carve) -> None:

@@ -47,6 +47,8 @@ def wilson_interval(right: int, total: int, *, confidence: float = CONFIDENCE) -
     Raises:
         ValueError: counts out of range.
     """
+    if not 0 <= right <= total or total == 0:
+        raise ValueError(f"{right} right answers of {total}: give 0 to all of at least one")
     ends = stats.binomtest(right, total).proportion_ci(confidence, method="wilson")
     return Interval(right / total, float(ends.low), float(ends.high))
 

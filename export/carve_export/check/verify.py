@@ -16,7 +16,6 @@ from carve_models.manifest import DecoderSpec
 from carve_models.names import TOKENIZER_FILE
 from carve_runtime.bundle import open_bundle
 from carve_runtime.images.load import load_image
-from carve_runtime.images.preprocess import require_aspect
 from carve_runtime.prompt.text import Text
 
 
@@ -61,8 +60,8 @@ def verify_bundle(
     bundle = open_bundle(folder)
     pixels = None
     if options.image is not None:
-        pixels = load_image(options.image)
-        require_aspect(pixels, bundle.manifest.image)
+        ratio = bundle.manifest.image.max_aspect_ratio
+        pixels = load_image(options.image, max_aspect_ratio=ratio)
     on_stage("load the checkpoint")
     checkpoint = load_checkpoint(
         source,

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import torch
 import transformers
 from torch import nn
 
 from carve_export.checkpoint.family import find_family
+from carve_export.checkpoint.source import require_source
 from carve_export.checkpoint.weights import DTYPES, compute_in_float32
-from carve_models.errors import CheckpointError, FamilyError
+from carve_models.errors import CarveError, CheckpointError, FamilyError
 from carve_models.families.family import Family
 from carve_models.graph_spec import Dtype
 from carve_models.manifest import DecoderSpec, Weights
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+#: No model is deeper.
+_MOST_LAYERS = 1000
+#: Parameters that a byte of a weights' file may hold: two in 4 bits, and some that are shared.
+_MOST_PER_BYTE = 4
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ def load_checkpoint(
         safely = {"trust_remote_code": False}
         config = transformers.AutoConfig.from_pretrained(source, **safely)
         family = find_family(config, declared_family)
+        _require_size(source, config)
         model, loading = getattr(transformers, config.architectures[0]).from_pretrained(
             source,
             dtype=DTYPES[weights if dtype == "float32" else dtype],
@@ -90,10 +98,10 @@ def load_checkpoint(
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, **safely)
         image_processor = transformers.AutoImageProcessor.from_pretrained(source, **safely)
-    except FamilyError:
+    except (CheckpointError, FamilyError):
         raise
     except Exception as error:  # a damaged checkpoint raises whatever its reader meets
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise CheckpointError(
             f"{source} cannot be loaded: {reason}",
             "a checkpoint has config.json, complete *.safetensors, tokenizer and preprocessor; "
@@ -107,18 +115,50 @@ def load_checkpoint(
     return checkpoint
 
 
-def require_source(source: str) -> None:
-    """Raise :class:`CheckpointError` unless ``source`` is a checkpoint's folder or a hub id."""
-    path = Path(source)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise CheckpointError(
-                f"{source} has no config.json", "give a Hugging Face checkpoint's folder or hub id"
-            )
-    elif path.exists() or not _HUB_ID.fullmatch(source):
+@contextmanager
+def metadata(what: str) -> Iterator[None]:
+    """Turn whatever damaged metadata make a reader raise into a :class:`CheckpointError`.
+
+    Args:
+        what: is read, a file's name or a part of the checkpoint.
+    """
+    try:
+        yield
+    except CarveError:
+        raise
+    except Exception as error:
+        reason = str(error).strip() or "no reason given"
         raise CheckpointError(
-            f"there is no folder {source}", "give a checkpoint's folder, or a hub id as owner/name"
+            f"{what} cannot be used: {type(error).__name__}: {reason.splitlines()[0].rstrip('.')}",
+            "correct the checkpoint's JSON files, or download it again",
+        ) from error
+
+
+def _require_size(source: str, config: Any) -> None:
+    """Refuse sizes that the weights cannot fill, before memory is taken for them."""
+    stored = sum(file.stat().st_size for file in Path(source).glob("*.safetensors"))
+    depths = [getattr(part, "num_hidden_layers", 0) for part in (config, *_parts(config))]
+    deepest = max((depth for depth in depths if isinstance(depth, int)), default=0)
+    if deepest > _MOST_LAYERS:
+        raise CheckpointError(
+            f"config.json names {deepest} layers", f"correct it: at most {_MOST_LAYERS} are read"
         )
+    if not stored:
+        return  # of the hub
+    with torch.device("meta"):
+        model = getattr(transformers, config.architectures[0])(config)
+    described = sum(parameter.numel() for parameter in model.parameters())
+    if described > _MOST_PER_BYTE * stored:
+        raise CheckpointError(
+            f"config.json describes {described} parameters, and the weights of {source} have "
+            f"{stored} bytes",
+            "correct config.json, or download the checkpoint again",
+        )
+
+
+def _parts(config: Any) -> list[Any]:
+    names = ("text_config", "vision_config")
+    return [getattr(config, name) for name in names if hasattr(config, name)]
 
 
 def _require_complete(source: str, loading: dict[str, Any]) -> None:
@@ -167,6 +207,11 @@ def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> Deco
     Raises:
         CheckpointError: a layer that the model does not have, or no end-of-sequence id.
     """
+    with metadata("config.json"):
+        return _decoder_spec(checkpoint, layers)
+
+
+def _decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> DecoderSpec:
     text, family = checkpoint.config.text_config, checkpoint.family
     depth = text.num_hidden_layers
     tapped = layers if layers is not None else family.layers.layers(depth)
@@ -184,7 +229,7 @@ def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> Deco
             "neither generation_config.json nor config.json names an end-of-sequence id",
             "add eos_token_id to generation_config.json",
         )
-    return DecoderSpec(
+    spec = DecoderSpec(
         layers=depth,
         attention_heads=text.num_attention_heads,
         key_value_heads=getattr(text, "num_key_value_heads", text.num_attention_heads),
@@ -198,6 +243,7 @@ def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> Deco
         positions=family.positions,
         deepstack_layers=_deepstack_layers(checkpoint),
     )
+    return msgspec.convert(msgspec.to_builtins(spec), DecoderSpec)  # types and ranges
 
 
 def _deepstack_layers(checkpoint: Checkpoint) -> int:

@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from carve_export.checkpoint.load import Checkpoint
+from carve_export.checkpoint.load import Checkpoint, metadata
+from carve_export.checkpoint.render_chat import render_chats
 from carve_models.errors import CheckpointError, SettingsError
 from carve_models.families.family import PromptLayout
 from carve_models.manifest import Prompts, Segment
@@ -14,6 +15,8 @@ from carve_runtime.prompt.text import Text, prompt_parts
 
 _IMAGE = "<image>"
 _TEXT = "{text}"
+#: Numbers of images that prompts have.
+_IMAGES = 1, 2
 
 #: Texts whose ids must come out as the checkpoint's tokenizer gives them.
 _PROBES = (
@@ -35,15 +38,17 @@ def resolve_prompts(checkpoint: Checkpoint, text: Text, layout: PromptLayout) ->
 
     Raises:
         SettingsError: a layout without a question, or with the wrong images.
-        CheckpointError: there is no chat template where one is needed; or a layout's parts,
+        CheckpointError: there is no usable chat template where one is needed; or a layout's parts,
             encoded one by one, differ from the whole prompt encoded by the checkpoint's tokenizer.
     """
     single = layout.single or _chat_layout(checkpoint, images=1)
     pair = layout.pair or _chat_layout(checkpoint, images=2)
+    with metadata("the tokenizer"):
+        segments_of = [_segments(checkpoint.tokenizer, text, each) for each in (single, pair)]
     try:
         prompts = Prompts(
-            single=_segments(checkpoint.tokenizer, text, single),
-            pair=_segments(checkpoint.tokenizer, text, pair),
+            single=segments_of[0],
+            pair=segments_of[1],
             suffix=layout.suffix,
             general=layout.general,
         )
@@ -64,11 +69,14 @@ def _chat_layout(checkpoint: Checkpoint, images: int) -> str:
             "the checkpoint has no chat template",
             'add chat_template.jinja, or give the prompts "single" and "pair" with --settings',
         )
-    content = [{"type": "image"}] * images + [{"type": "text", "text": _TEXT}]
-    chat = checkpoint.tokenizer.apply_chat_template(
-        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-    )
-    return str(chat).replace(checkpoint.image_token, _IMAGE)
+    question = {"type": "text", "text": _TEXT}
+    with metadata("the chat template"):
+        template = checkpoint.tokenizer.get_chat_template()
+        special = dict(checkpoint.tokenizer.special_tokens_map)
+    contents = [[*[{"type": "image"}] * count, question] for count in _IMAGES]
+    chats = [[{"role": "user", "content": content}] for content in contents]
+    text = render_chats(template, chats, special)[_IMAGES.index(images)]
+    return text.replace(checkpoint.image_token, _IMAGE)
 
 
 def change_layout(layout: PromptLayout, changes: dict[str, str]) -> PromptLayout:
@@ -140,7 +148,8 @@ def _require_same_ids(
     for part in prompt_parts(segments, probe, text.encode):
         actual.extend([checkpoint.image_token_id] if isinstance(part, int) else part.tolist())
     whole = layout.replace(_IMAGE, checkpoint.image_token).replace(_TEXT, probe)
-    expected = checkpoint.tokenizer(whole).input_ids
+    with metadata("the tokenizer"):
+        expected = checkpoint.tokenizer(whole).input_ids
     if actual != expected:
         raise CheckpointError(
             f"the tokenizer encodes the prompt {whole!r} as {expected}, its parts as {actual}",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from carve_export.checkpoint.source import require_source
 from carve_export.cli.extras import load_exporter
 from carve_export.cli.options import (
     FAMILY_OPTION,
@@ -20,6 +21,7 @@ from carve_export.cli.options import (
 )
 from carve_models.cli import HELP, DefaultCommand, parse_layers
 from carve_models.errors import SettingsError
+from carve_models.folder import MALFORMED, read_document
 from carve_models.graph_spec import Dtype
 from carve_models.manifest import OPSETS, Profile, Weights
 
@@ -116,6 +118,7 @@ def export(
     OUT. The work is done in a hidden folder beside OUT.
     """
     changes = _read_settings(settings)
+    require_source(checkpoint)  # before the imports, which take seconds
     load_exporter()
     from rich.console import Console
 
@@ -155,8 +158,8 @@ def _read_settings(path: Path | None) -> _SettingsFile:
     if path is None:
         return _SettingsFile()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_SettingsFile)
-    except ValueError as error:
+        return msgspec.json.decode(read_document(path), type=_SettingsFile)
+    except (OSError, *MALFORMED) as error:
         raise SettingsError(
             f"{path} is not a settings file: {error}", "see the example in carve-export --help"
         ) from error

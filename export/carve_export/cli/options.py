@@ -62,7 +62,11 @@ def file_option(
 
 def overwrite_option(replaced: str) -> Callable[[_Command], _Command]:
     """Return the option that allows replacing what is already at the place of the result."""
-    return click.option("--overwrite", is_flag=True, help=f"Replace {replaced} already there.")
+    return click.option(
+        "--overwrite",
+        is_flag=True,
+        help=f"Replace {replaced} already there; other files in the folder stay.",
+    )
 
 
 def precision_options(*, required: bool) -> Callable[[_Command], _Command]:

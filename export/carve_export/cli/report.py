@@ -84,7 +84,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
 def quality_table(quality: Quality) -> Table:
     """Return what lower precision costs; right answers and pointing where they are known."""
     lowered = ", ".join(f"{part} {precision}" for part, precision in quality.precision.items())
-    table = Table(title=f"against float32: {lowered}", show_header=False)
+    table = Table(title=f"against its source: {lowered}", show_header=False)
     rows = {
         "size": f"{quality.size:.2f}",
         "same answers": f"{quality.answer_agreement:.1%}",
@@ -102,4 +102,4 @@ def quality_table(quality: Quality) -> Table:
 
 
 def _beside(share: float | None, baseline: float | None) -> str:
-    return "" if share is None or baseline is None else f"{share:.1%} (float32 {baseline:.1%})"
+    return "" if share is None or baseline is None else f"{share:.1%} (source {baseline:.1%})"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from carve_export.checkpoint.source import require_source
 from carve_export.cli.extras import load_exporter
 from carve_export.cli.options import (
     BUNDLE_ARGUMENT,
@@ -31,6 +32,7 @@ def verify(
     in chunks over a cache. Exit code 1 if an output is farther from PyTorch's in float64 than
     rounding explains.
     """
+    require_source(checkpoint)  # before the imports, which take seconds
     load_exporter()
     from rich.console import Console
 

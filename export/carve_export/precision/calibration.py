@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from carve_models import names
 from carve_models.errors import SettingsError
+from carve_models.folder import MALFORMED, read_document
 from carve_models.manifest import Manifest
 from carve_runtime.backends.protocol import Array, BackendSettings, Value
 from carve_runtime.bundle import Bundle
@@ -60,12 +61,12 @@ def read_entries(path: Path) -> list[Entry]:
             about an image that does not exist.
     """
     try:
-        entries = msgspec.json.decode(path.read_bytes(), type=list[Entry])
+        entries = msgspec.json.decode(read_document(path), type=list[Entry])
     except OSError as error:
         raise SettingsError(
             f"{path} cannot be read ({error.strerror})", "give a file with calibration questions"
         ) from error
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise SettingsError(
             f"{path} is not a list of questions: {error}",
             'give a JSON list of {"image": "photo.jpg", "question": "..."}',

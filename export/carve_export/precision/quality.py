@@ -31,7 +31,7 @@ from carve_export.precision.calibration import (
     record_prompts,
 )
 from carve_export.precision.half import emulate
-from carve_export.staging import file_entries, listed, publish, require_free, staging
+from carve_export.staging import Claim, claim, file_entries
 from carve_export.trace.split import split_decoder
 from carve_models import names
 from carve_models.errors import BundleError, ExportError
@@ -82,16 +82,24 @@ def lower_bundle(
         BundleError: the source cannot be used, or is in lower precision already.
         SettingsError: an unknown precision, one that the bundle does not allow, or a calibration
             file that is missing or cannot be used.
-        ExportError: ``out`` is already there, or is the source; or a weight is too large.
+        ExportError: ``out`` is already there, is the source, is written to by another export, or
+            cannot be written; or a weight is too large.
     """
     bundle, target = open_bundle(source), Path(out)
-    require_free(target, overwrite=options.overwrite)
     if target.exists() and target.samefile(bundle.folder):
         raise ExportError(
             f"{target} is the bundle to lower", "choose another folder for the result"
         )
+    with claim(target, overwrite=options.overwrite) as claimed:
+        return lower_into(claimed, bundle, options, on_stage=on_stage)
+
+
+def lower_into(
+    claimed: Claim, bundle: Bundle, options: LowerOptions, *, on_stage: Callable[[str], None]
+) -> Manifest:
+    """Write a bundle in lower precision as :func:`lower_bundle` does, where that is claimed."""
     chosen = parse_precisions(options.precisions)
-    if bundle.manifest.quality is not None:
+    if bundle.manifest.lowered or bundle.manifest.quality is not None:
         raise BundleError(
             f"{bundle.folder} is in lower precision already", "start from the bundle it was made of"
         )
@@ -120,21 +128,23 @@ def lower_bundle(
             return lower_decoder(model, body, head, lambda: recorded()[name], weights)
         return lower(model, chosen[parts[0]], lambda: recorded()[name], weights)
 
-    with staging(target) as folder:
-        lowered = rewrite(bundle, folder, lower_graph)
-        quality = None
-        if not options.unchecked:
-            on_stage(f"ask {len(entries)} questions twice")
-            with measurable(lowered, chosen.values()) as measured:
-                quality = measure_quality(
-                    ask_all(bundle, entries, images),
-                    ask_all(measured, entries, images),
-                    {part: precision for part, precision in chosen.items() if precision != "fp32"},
-                    relative_size(lowered, bundle),
-                )
-        manifest = replace(lowered.manifest, quality=quality)
-        write_manifest(folder, manifest)
-        publish(folder, target, names.MANIFEST_FILE, listed(target, read_manifest))
+    lowered = rewrite(bundle, claimed.folder, lower_graph)
+    quality = None
+    changed: dict[str, str] = {
+        part: precision for part, precision in chosen.items() if precision != "fp32"
+    }
+    if not options.unchecked:
+        on_stage(f"ask {len(entries)} questions twice")
+        with measurable(lowered, chosen.values()) as measured:
+            quality = measure_quality(
+                ask_all(bundle, entries, images),
+                ask_all(measured, entries, images),
+                changed,
+                relative_size(lowered, bundle),
+            )
+    manifest = replace(lowered.manifest, lowered=changed, quality=quality)
+    write_manifest(claimed.folder, manifest)
+    claimed.publish(read_manifest)
     return manifest
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from carve_export.steps.operators import Op, Value, scalars
 from carve_export.steps.preprocess import preprocess
 from carve_export.steps.refine import refine_image
 from carve_export.steps.regions import RegionSettings, select_regions
-from carve_export.steps.resample import FILTERS
 from carve_models import names
+from carve_models.families.family import Positions
 from carve_models.graph_spec import GraphSpec, Tensor
-from carve_models.image_rules import FixedImage, ImageRule
+from carve_models.image_rules import ImageRule
 from carve_models.interface import preprocess_interface, refine_interface
 
 #: ScatterElements with ``min`` came with this operator set; later ones bring nothing needed here.
@@ -28,28 +28,20 @@ _OPSET = 18
 _IR_VERSION = 8  # the first that knows the operator set: the widest choice of runtimes
 
 
-#: The steps of each kind of rule that brings images to one size.
-PREPROCESSING: dict[type[ImageRule], Callable[[Op, Value, Any], tuple[Value, Value]]] = {
-    FixedImage: preprocess,
-}
-
-
-def write_step_graphs(folder: Path, rule: ImageRule) -> None:
+def write_step_graphs(folder: Path, rule: ImageRule, positions: Positions) -> None:
     """Write the graphs under a bundle's folder.
 
-    ``preprocess.onnx`` is for models that see all images at one size; it is left out if the filter
-    cannot be expressed (``nearest``).
+    Args:
+        folder: the bundle's.
+        rule: its image rule.
+        positions: how its decoder's position ids grow.
     """
+
+    def prepared(op: Op, image: Value, max_pixels: Value) -> Iterable[Value]:
+        return preprocess(op, image, max_pixels, rule, positions)
+
     _write(folder, names.CARVE_REFINE, refine_interface(), _refine)
-    size = rule.fixed_size
-    if size is not None and rule.resample in FILTERS:
-        steps = PREPROCESSING[type(rule)]
-        _write(
-            folder,
-            names.PREPROCESS,
-            preprocess_interface(size),
-            lambda op, image: steps(op, image, rule),
-        )
+    _write(folder, names.PREPROCESS, preprocess_interface(rule, positions), prepared)
 
 
 def _refine(

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import ArrayLike
 
 #: What adds operators to a graph, and a value in the graph.
 Op: TypeAlias = Any
@@ -23,7 +24,7 @@ def whole(op: Op, value: Value) -> Value:
     return op.Cast(value, to=ir.DataType.INT64)
 
 
-def constant(op: Op, value: float | int | list[float] | list[int], dtype: Any) -> Value:
+def constant(op: Op, value: ArrayLike, dtype: Any) -> Value:
     """Return a constant of a numpy dtype."""
     return op.Constant(value=ir.tensor(np.asarray(value, dtype)))
 
@@ -54,22 +55,73 @@ def loop(
         state: the first state.
         dtype: its dtype.
     """
-    boolean = ir.TensorType(ir.DataType.BOOL)
-    kind = ir.TensorType(dtype)
-    builder = op.builder
-    builder.push_module(f"loop_{builder.graph.num_nodes()}")  # names must differ from those outside
-    graph = builder.subgraph(
-        body,
-        inputs=[
-            ir.Value(name="trip", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([])),
-            ir.Value(name="going", type=boolean, shape=ir.Shape([])),
-            ir.Value(name="state", type=kind),
-        ],
-        outputs=[
-            ir.Value(name="goes_on", type=boolean, shape=ir.Shape([])),
-            ir.Value(name="next_state", type=kind),
-        ],
-        name="body",
-    )
-    builder.pop_module()
+    before = ir.Value(name="state", type=ir.TensorType(dtype))
+    after = ir.Value(name="next_state", type=ir.TensorType(dtype))
+    graph = _loop_body(op, body, [before], [after])
     return op.Loop(trips, constant(op, True, np.bool_), state, body=graph)
+
+
+def collect(op: Op, trips: Value, body: Callable[..., Value], dtype: ir.DataType) -> Value:
+    """Return what ``body(op, trip)`` gives in each iteration, along a new first axis.
+
+    Args:
+        op: the operators.
+        trips: number of iterations, int64 scalar.
+        body: builds one iteration, whose result has the same shape every time.
+        dtype: of the results.
+    """
+
+    def going_on(op: Op, trip: Value, going: Value) -> list[Value]:
+        return [op.Identity(going), body(op, trip)]
+
+    piece = ir.Value(name="piece", type=ir.TensorType(dtype))
+    graph = _loop_body(op, going_on, [], [piece])
+    return op.Loop(trips, constant(op, True, np.bool_), body=graph)
+
+
+def choose(
+    op: Op,
+    condition: Value,
+    then: Callable[[Op], Value],
+    otherwise: Callable[[Op], Value],
+    dtype: ir.DataType,
+) -> Value:
+    """Return what one of two functions gives; only that one is computed.
+
+    Args:
+        op: the operators.
+        condition: bool scalar.
+        then: builds the result where it is true.
+        otherwise: builds it where it is false.
+        dtype: of the results.
+    """
+    branches = (
+        _subgraph(op, name, body, [], [ir.Value(name="chosen", type=ir.TensorType(dtype))])
+        for name, body in (("then", then), ("else", otherwise))
+    )
+    then_branch, else_branch = branches
+    return op.If(condition, then_branch=then_branch, else_branch=else_branch)
+
+
+def _loop_body(
+    op: Op, body: Callable[..., list[Value]], before: list[ir.Value], after: list[ir.Value]
+) -> ir.Graph:
+    boolean = ir.TensorType(ir.DataType.BOOL)
+    trip = ir.Value(name="trip", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
+    going = ir.Value(name="going", type=boolean, shape=ir.Shape([]))
+    goes_on = ir.Value(name="goes_on", type=boolean, shape=ir.Shape([]))
+    return _subgraph(op, "loop", body, [trip, going, *before], [goes_on, *after])
+
+
+def _subgraph(
+    op: Op,
+    kind: str,
+    body: Callable[..., Value | list[Value]],
+    inputs: list[ir.Value],
+    outputs: list[ir.Value],
+) -> ir.Graph:
+    builder = op.builder
+    builder.push_module(f"{kind}_{builder.graph.num_nodes()}")  # names differ from those outside
+    graph = builder.subgraph(body, inputs=inputs, outputs=outputs, name="body")
+    builder.pop_module()
+    return graph

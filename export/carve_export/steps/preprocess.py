@@ -1,122 +1,72 @@
-"""From bytes to ``pixel_values`` as ONNX operators: the twin of ``carve_runtime.images``."""
+"""From bytes to a prompt's image as ONNX operators: the twin of ``carve_runtime.images``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-import onnx_ir as ir
 
-from carve_export.steps.operators import Op, Value, constant, real, scalars, vector, whole
-from carve_export.steps.resample import resize_bytes
-from carve_models.image_rules import FixedImage
+from carve_export.steps.fixed import preprocess_fixed
+from carve_export.steps.model_input import ModelInput, count_up
+from carve_export.steps.native import preprocess_native
+from carve_export.steps.operators import Op, Value, constant, vector
+from carve_export.steps.tiled import preprocess_tiled
+from carve_models.families.family import Positions
+from carve_models.image_rules import FixedImage, ImageRule, NativeImage, TiledImage
+
+#: The steps of each kind of rule.
+PREPROCESSING: dict[type[ImageRule], Callable[[Op, Value, Value, Any], ModelInput]] = {
+    FixedImage: preprocess_fixed,
+    NativeImage: preprocess_native,
+    TiledImage: preprocess_tiled,
+}
 
 
-def preprocess(op: Op, image: Value, spec: FixedImage) -> tuple[Value, Value]:
-    """Return ``pixel_values`` (1, 3, h, w) float32, and the window of the grid (4,) float64.
+def preprocess(
+    op: Op, image: Value, max_pixels: Value, rule: ImageRule, positions: Positions
+) -> tuple[Value, ...]:
+    """Return what ``docs/bundle.md`` lists as outputs of ``preprocess.onnx``, in its order.
 
     Args:
         op: the operators.
         image: (H, W, 3) uint8.
-        spec: the bundle's rules.
+        max_pixels: the budget, int64 scalar; 0 for the model's own limit.
+        rule: the bundle's.
+        positions: how position ids grow.
     """
-    zero = constant(op, 0, np.int64)
-    left = top = zero  # where the image begins in the pixel array, in pixels of the image
-    pixels = image
-    if spec.pad_color is not None:
-        pixels, left, top = _pad_to_square(op, image, spec.pad_color)
-    elif spec.crop is not None:
-        pixels, left, top = _trim(op, image, spec.max_aspect_ratio)
-    height, width = _size(op, pixels)
-    scale_x = scale_y = constant(op, 1.0, np.float64)
-    target = _resized_size(op, height, width, spec)
-    if target is not None:
-        scale_y = op.Div(real(op, height), real(op, target[0]))
-        scale_x = op.Div(real(op, width), real(op, target[1]))
-        pixels = resize_bytes(op, pixels, (height, width), target, spec.resample)
-        height, width = target
-    x0, y0 = real(op, op.Neg(left)), real(op, op.Neg(top))
-    if spec.crop is not None:
-        pixels, crop_left, crop_top = _center_crop(op, pixels, (height, width), spec.crop)
-        x0 = op.Add(x0, op.Mul(real(op, crop_left), scale_x))
-        y0 = op.Add(y0, op.Mul(real(op, crop_top), scale_y))
-    seen_height, seen_width = (float(side * spec.patch_size) for side in spec.grid)
-    x1, y1 = op.Add(x0, op.Mul(scale_x, seen_width)), op.Add(y0, op.Mul(scale_y, seen_height))
-    return _normalize(op, pixels, spec), vector(op, x0, y0, x1, y1)
-
-
-def _size(op: Op, pixels: Value) -> tuple[Value, Value]:
-    height, width = scalars(op, op.Shape(pixels), 2)
-    return height, width
-
-
-def _half(op: Op, space: Value) -> Value:
-    """Return ``floor(space / 2)``; ONNX divides integers towards zero."""
-    return whole(op, op.Floor(op.Div(real(op, space), 2.0)))
-
-
-def _resized_size(
-    op: Op, height: Value, width: Value, spec: FixedImage
-) -> tuple[Value, Value] | None:
-    if spec.resize_to is not None:
-        new_height, new_width = (constant(op, side, np.int64) for side in spec.resize_to)
-        return new_height, new_width
-    if spec.resize_shortest_edge is None:
-        return None
-    short = constant(op, spec.resize_shortest_edge, np.int64)
-    longest, shortest = op.Max(height, width), op.Min(height, width)
-    long = whole(op, op.Div(real(op, op.Mul(short, longest)), real(op, shortest)))
-    upright = op.LessOrEqual(width, height)
-    return op.Where(upright, long, short), op.Where(upright, short, long)
-
-
-def _pad_to_square(op: Op, image: Value, color: tuple[int, int, int]) -> tuple[Value, Value, Value]:
-    height, width = _size(op, image)
-    side = op.Max(height, width)
-    left, top = _half(op, op.Sub(side, width)), _half(op, op.Sub(side, height))
-    zero = constant(op, 0, np.int64)
-    right, bottom = op.Sub(op.Sub(side, width), left), op.Sub(op.Sub(side, height), top)
-    around = vector(op, top, left, zero, bottom, right, zero)
-    one_channel = op.Concat(op.Shape(image, end=2), [1], axis=0)
-    inside = op.Pad(
-        op.Expand(constant(op, True, np.bool_), one_channel), around, constant(op, False, np.bool_)
+    seen = PREPROCESSING[type(rule)](op, image, max_pixels, rule)
+    length = op.Squeeze(op.Shape(seen.ids), [0])
+    at, following = POSITIONS[positions](op, length, seen.grid)
+    return (
+        *seen.feeds,
+        seen.ids,
+        at,
+        following,
+        seen.map_tokens,
+        vector(op, *seen.grid),
+        seen.window,
+        constant(op, seen.least_pixels, np.int64),
     )
-    padded = op.Pad(image, around, constant(op, 0, np.uint8))
-    return op.Where(inside, padded, constant(op, list(color), np.uint8)), left, top
 
 
-def _trim(op: Op, image: Value, ratio: float) -> tuple[Value, Value, Value]:
-    """Cut the ends off a sliver; the centre crop drops them anyway."""
-    height, width = _size(op, image)
-    zero = constant(op, 0, np.int64)
-    longest = whole(op, op.Mul(real(op, op.Min(height, width)), ratio))
-    x, y = (_half(op, op.Max(op.Sub(side, longest), zero)) for side in (width, height))
-    trimmed = op.Slice(
-        image, vector(op, y, x), vector(op, op.Add(y, longest), op.Add(x, longest)), [0, 1]
-    )
-    return trimmed, op.Neg(x), op.Neg(y)
+def _sequential(op: Op, length: Value, grid: tuple[Value, Value]) -> tuple[Value, Value]:
+    """Return positions that count up, (1, S), and the one that follows."""
+    return op.Unsqueeze(count_up(op, length), [0]), length
 
 
-def _center_crop(
-    op: Op, pixels: Value, size: tuple[Value, Value], crop: tuple[int, int]
-) -> tuple[Value, Value, Value]:
-    """Return the crop and its left and top edge (negative where black was added)."""
-    zero = constant(op, 0, np.int64)
-    starts, stops, before, after, edges = [], [], [], [], []
-    for side, length in zip(size, crop, strict=True):
-        edge = _half(op, op.Sub(side, constant(op, length, np.int64)))
-        end = op.Add(edge, length)
-        starts.append(op.Max(edge, zero))
-        stops.append(op.Min(end, side))
-        before.append(op.Max(op.Neg(edge), zero))
-        after.append(op.Max(op.Sub(end, side), zero))
-        edges.append(edge)
-    source = op.Slice(pixels, vector(op, *starts), vector(op, *stops), [0, 1])
-    around = vector(op, *before, zero, *after, zero)
-    return op.Pad(source, around, constant(op, 0, np.uint8)), edges[1], edges[0]
+def _mrope(op: Op, length: Value, grid: tuple[Value, Value]) -> tuple[Value, Value]:
+    """Return time, row and column of each token, (3, S), and the position that follows."""
+    rows, columns = grid
+    places = count_up(op, length)
+    time = op.Mul(places, 0)
+    row, column = op.Div(places, columns), op.Mod(places, columns)
+    axes = [op.Unsqueeze(axis, [0]) for axis in (time, row, column)]
+    return op.Concat(*axes, axis=0), op.Max(rows, columns)
 
 
-def _normalize(op: Op, pixels: Value, spec: FixedImage) -> Value:
-    values = op.Cast(op.Mul(real(op, pixels), spec.rescale_factor), to=ir.DataType.FLOAT)
-    if spec.mean is not None and spec.std is not None:
-        values = op.Sub(values, constant(op, list(spec.mean), np.float32))
-        values = op.Div(values, constant(op, list(spec.std), np.float32))
-    return op.Unsqueeze(op.Transpose(values, perm=[2, 0, 1]), [0])
+#: Of each kind of positions, relative to the first of an image.
+POSITIONS: dict[Positions, Callable[[Op, Value, tuple[Value, Value]], tuple[Value, Value]]] = {
+    "sequential": _sequential,
+    "mrope": _mrope,
+}

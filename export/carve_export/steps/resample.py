@@ -1,43 +1,105 @@
 """Pillow's resampling as ONNX operators (``Resample.c`` of Pillow: the definition of a resize).
 
 Bytes are resized in the same fixed-point arithmetic, so results are equal to the byte wherever the
-filter is computed in double precision. A loop over the filter's taps keeps the cost linear in the
-number of pixels: dense matrices would grow with the third power of a side.
+filter is computed in double precision: products of bytes and weights of 22 bits are exact there,
+and so are their sums, in any order. A loop makes a few rows at a time, as a small matrix product:
+dense matrices would grow with the third power of a side, and the picture is nowhere widened as a
+whole.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from carve_export.steps.operators import Op, Value, constant, loop, real, whole
+from carve_export.steps.filters import FILTERS
+from carve_export.steps.operators import Op, Value, choose, collect, constant, real, vector, whole
 from carve_models.image_rules import Resample
 
 _PRECISION_BITS = 32 - 8 - 2  # fixed point: 8 bits of a byte, 2 for overshoot
-_BICUBIC_A = -0.5
-_HAMMING = (0.54, 0.46)
+
+#: Rows that are made at a time: their inputs overlap.
+_ROWS = 16
 
 
 @dataclass(frozen=True)
-class Taps:
-    """Which inputs make an output: ``sum_t weights[i, t] * input[first[i] + t]``.
+class Axis:
+    """How one axis of a picture is resized.
+
+    Attributes:
+        size: number of inputs, int64 scalar.
+        start: where the box begins, float32 scalar.
+        stop: where it ends.
+        target: number of outputs, int64 scalar.
+    """
+
+    size: Value
+    start: Value
+    stop: Value
+    target: Value
+
+    def or_other(self, op: Op, other: Axis, condition: Value) -> Axis:
+        """Return this axis where the condition is true, else the other."""
+        return Axis(
+            op.Where(condition, self.size, other.size),
+            op.Where(condition, self.start, other.start),
+            op.Where(condition, self.stop, other.stop),
+            op.Where(condition, self.target, other.target),
+        )
+
+
+@dataclass(frozen=True)
+class _Taps:
+    """Which inputs make an output, and how much of each.
 
     Attributes:
         first: (n,) int64.
-        weights: (n, taps) float64.
-        count: number of taps, int64 scalar.
-        last_input: the largest index, int64 scalar; taps beyond it have weight 0.
+        end: (n,) int64, the one behind the last.
+        centers: (n,) float64.
+        shrink: what distances from a centre are multiplied by, float64 scalar.
+        curve: the filter's.
     """
 
     first: Value
-    weights: Value
-    count: Value
-    last_input: Value
+    end: Value
+    centers: Value
+    shrink: Value
+    curve: Callable[[Op, Value], Value]
+
+    def weights(self, op: Op, outputs: Value, inputs: Value) -> Value:
+        """Return the weights of some inputs, (m,) int64, in some outputs, (n,): (n, m) float64.
+
+        The inputs must include all that the outputs are made of.
+        """
+        first, end, centers = (
+            op.Unsqueeze(op.Gather(values, outputs), [1])
+            for values in (self.first, self.end, self.centers)
+        )
+        offsets = op.Add(op.Sub(real(op, inputs), centers), 0.5)
+        raw = self.curve(op, op.Mul(offsets, self.shrink))
+        within = op.And(op.GreaterOrEqual(inputs, first), op.Less(inputs, end))
+        raw = op.Where(within, raw, constant(op, 0.0, np.float64))
+        return op.Div(raw, op.ReduceSum(raw, [1], keepdims=1))
+
+
+@dataclass(frozen=True)
+class _Arithmetic:
+    """What tells bytes from floats.
+
+    Attributes:
+        dtype: of the picture.
+        weights: rounds weights, float64.
+        total: sums (n, m) weights times (m, k) inputs.
+        result: rounds a sum, float64 to ``dtype``.
+    """
+
+    dtype: ir.DataType
+    weights: Callable[[Op, Value], Value]
+    total: Callable[[Op, Value, Value], Value]
+    result: Callable[[Op, Value], Value]
 
 
 def resize_bytes(
@@ -55,12 +117,14 @@ def resize_bytes(
     Returns:
         (height, width, 3) uint8.
     """
-    (height, width), (new_height, new_width) = size, target
+    if name == "nearest":
+        rows, columns = (_nearest(op, *sides) for sides in zip(size, target, strict=True))
+        return op.Gather(op.Gather(image, rows, axis=0), columns, axis=1)
     nothing = constant(op, 0.0, np.float32)
-    across = _taps(op, name, width, nothing, _single(op, width), new_width)
-    down = _taps(op, name, height, nothing, _single(op, height), new_height)
-    columns = _apply_bytes(op, op.Transpose(image, perm=[1, 0, 2]), across)
-    return _apply_bytes(op, op.Transpose(columns, perm=[1, 0, 2]), down)
+    down, across = (
+        Axis(old, nothing, _single(op, old), new) for old, new in zip(size, target, strict=True)
+    )
+    return _resize(op, image, down, across, name, _BYTES)
 
 
 def resize_floats(
@@ -84,119 +148,119 @@ def resize_floats(
     """
     (rows, columns), (height, width) = size, target
     left, top, right, bottom = (_single(op, edge) for edge in box)
-    across = _taps(op, "bilinear", columns, left, right, width)
-    down = _taps(op, "bilinear", rows, top, bottom, height)
+    down, across = Axis(rows, top, bottom, height), Axis(columns, left, right, width)
     planes = op.Unsqueeze(array, [2])
-    wide = _apply_floats(op, op.Transpose(planes, perm=[1, 0, 2]), across)
-    return op.Squeeze(_apply_floats(op, op.Transpose(wide, perm=[1, 0, 2]), down), [2])
+    return op.Squeeze(_resize(op, planes, down, across, "bilinear", _FLOATS), [2])
+
+
+def _nearest(op: Op, size: Value, target: Value) -> Value:
+    """Return the input of each output, int64: Pillow steps along an axis, adding up."""
+    step = op.Div(real(op, size), real(op, target))
+    rest = op.Expand(step, vector(op, op.Sub(target, constant(op, 1, np.int64))))
+    steps = op.Concat(vector(op, op.Mul(step, 0.5)), rest, axis=0)
+    return whole(op, op.CumSum(steps, constant(op, 0, np.int64)))
+
+
+def _resize(
+    op: Op, picture: Value, down: Axis, across: Axis, name: Resample, kind: _Arithmetic
+) -> Value:
+    """Resize both axes of a (rows, columns, channels) picture in the order of Pillow 13.
+
+    It begins with the rows where they lose more than twice as many as the columns, which are fewer
+    then; with the columns otherwise.
+    """
+    lost, lost_across = (op.Sub(axis.size, axis.target) for axis in (down, across))
+    more = op.Greater(lost, op.Mul(lost_across, 2))
+    rows_first = op.And(op.Greater(lost, constant(op, 0, np.int64)), more)
+    first, second = down.or_other(op, across, rows_first), across.or_other(op, down, rows_first)
+    picture = _turned_if(op, op.Not(rows_first), picture, kind.dtype)
+    picture = _resize_rows(op, picture, first, name, kind)
+    picture = op.Transpose(picture, perm=[1, 0, 2])
+    picture = _resize_rows(op, picture, second, name, kind)
+    return _turned_if(op, rows_first, picture, kind.dtype)
+
+
+def _turned_if(op: Op, turns: Value, picture: Value, dtype: ir.DataType) -> Value:
+    """Exchange rows and columns if ``turns``, a bool scalar."""
+    return choose(
+        op,
+        turns,
+        lambda op: op.Transpose(picture, perm=[1, 0, 2]),
+        lambda op: op.Identity(picture),
+        dtype,
+    )
+
+
+def _resize_rows(op: Op, picture: Value, axis: Axis, name: Resample, kind: _Arithmetic) -> Value:
+    """Resize axis 0 of an (n, m, channels) picture."""
+    taps = _taps(op, axis, name)
+    zero, one = constant(op, 0, np.int64), constant(op, 1, np.int64)
+    block = constant(op, _ROWS, np.int64)
+    last_output, last_input = op.Sub(axis.target, one), op.Sub(axis.size, one)
+    trips = op.Div(op.Add(axis.target, _ROWS - 1), block)
+    starts = op.Mul(op.Range(zero, trips, one), block)
+    stops = op.Min(op.Add(starts, _ROWS - 1), last_output)
+    seen = op.Sub(op.Gather(taps.end, stops), op.Gather(taps.first, starts))
+    width = op.ReduceMax(seen, keepdims=0)
+    rows = op.Reshape(picture, op.Concat(op.Shape(picture, end=1), [-1], axis=0))
+
+    def make_rows(op: Op, trip: Value) -> Value:
+        # Past the end the last row is made again: every trip gives as many.
+        outputs = op.Add(op.Mul(trip, block), op.Range(zero, block, one))
+        outputs = op.Min(outputs, last_output)
+        first = op.Gather(taps.first, op.Mul(trip, block))
+        inputs = op.Add(first, op.Range(zero, width, one))
+        weights = kind.weights(op, taps.weights(op, outputs, inputs))
+        some = real(op, op.Gather(rows, op.Min(inputs, last_input), axis=0))
+        return kind.result(op, kind.total(op, weights, some))
+
+    made = collect(op, trips, make_rows, kind.dtype)  # (trips, _ROWS, m * channels)
+    shape = op.Concat([-1], op.Shape(picture, start=1), axis=0)
+    return op.Slice(op.Reshape(made, shape), [0], op.Unsqueeze(axis.target, [0]), [0])
+
+
+def _taps(op: Op, axis: Axis, name: Resample) -> _Taps:
+    """Follow ``precompute_coeffs``."""
+    support, curve = FILTERS[name]
+    zero, one = constant(op, 0, np.int64), constant(op, 1, np.int64)
+    scale = op.Div(real(op, op.Sub(axis.stop, axis.start)), real(op, axis.target))
+    filter_scale = op.Max(scale, 1.0)
+    reach = op.Mul(filter_scale, support)
+    middles = op.Add(real(op, op.Range(zero, axis.target, one)), 0.5)
+    centers = op.Add(real(op, axis.start), op.Mul(middles, scale))
+    return _Taps(
+        first=op.Max(whole(op, op.Add(op.Sub(centers, reach), 0.5)), zero),
+        end=op.Min(whole(op, op.Add(op.Add(centers, reach), 0.5)), axis.size),
+        centers=centers,
+        shrink=op.Div(constant(op, 1.0, np.float64), filter_scale),
+        curve=curve,
+    )
 
 
 def _single(op: Op, value: Value) -> Value:
     return op.Cast(value, to=ir.DataType.FLOAT)  # Pillow's boxes are single precision
 
 
-def _taps(op: Op, name: Resample, size: Value, start: Value, stop: Value, new: Value) -> Taps:
-    """Follow ``precompute_coeffs``: ``start`` and ``stop`` are float32 scalars."""
-    support, curve = _FILTERS[name]
-    one = constant(op, 1, np.int64)
-    zero = constant(op, 0, np.int64)
-    scale = op.Div(real(op, op.Sub(stop, start)), real(op, new))
-    filter_scale = op.Max(scale, 1.0)
-    reach = op.Mul(filter_scale, support)
-    centers = op.Add(
-        real(op, start), op.Mul(op.Add(real(op, op.Range(zero, new, one)), 0.5), scale)
-    )
-    first = op.Max(whole(op, op.Add(op.Sub(centers, reach), 0.5)), zero)
-    end = op.Min(whole(op, op.Add(op.Add(centers, reach), 0.5)), size)
-    count = op.Add(op.Mul(whole(op, op.Ceil(reach)), 2), 1)
-    inputs = op.Add(op.Unsqueeze(first, [1]), op.Range(zero, count, one))
-    offsets = op.Add(op.Sub(real(op, inputs), op.Unsqueeze(centers, [1])), 0.5)
-    raw = curve(op, op.Mul(offsets, op.Div(constant(op, 1.0, np.float64), filter_scale)))
-    raw = op.Where(op.Less(inputs, op.Unsqueeze(end, [1])), raw, constant(op, 0.0, np.float64))
-    weights = op.Div(raw, op.ReduceSum(raw, [1], keepdims=1))
-    return Taps(first, weights, count, op.Sub(size, one))
+def _fixed_point(op: Op, weights: Value) -> Value:
+    unit = float(1 << _PRECISION_BITS)
+    rounded = op.Add(op.Mul(weights, unit), op.Mul(op.Sign(weights), 0.5))
+    return op.Div(real(op, op.Cast(rounded, to=ir.DataType.INT32)), unit)
 
 
-def _apply_bytes(op: Op, image: Value, taps: Taps) -> Value:
-    """Resize axis 0 of an (n, a, b) uint8 array in fixed point."""
-    unit = 1 << _PRECISION_BITS
-    half = op.Mul(op.Sign(taps.weights), 0.5)
-    weights = op.Cast(op.Add(op.Mul(taps.weights, float(unit)), half), to=ir.DataType.INT32)
-    total = _accumulate(
-        op, op.Cast(image, to=ir.DataType.INT32), taps, weights, np.int32, unit // 2
-    )
-    total = op.Div(op.Max(total, constant(op, 0, np.int32)), constant(op, unit, np.int32))
-    return op.Cast(op.Min(total, constant(op, 255, np.int32)), to=ir.DataType.UINT8)
+def _byte(op: Op, total: Value) -> Value:
+    nearest = op.Floor(op.Add(total, 0.5))
+    return op.Cast(op.Min(op.Max(nearest, 0.0), 255.0), to=ir.DataType.UINT8)
 
 
-def _apply_floats(op: Op, array: Value, taps: Taps) -> Value:
-    """Resize axis 0 of an (n, a, b) float32 array; the sum is double, the result single."""
-    return _single(op, _accumulate(op, real(op, array), taps, taps.weights, np.float64, 0))
+def _product(op: Op, weights: Value, inputs: Value) -> Value:
+    return op.MatMul(weights, inputs)
 
 
-def _accumulate(op: Op, array: Value, taps: Taps, weights: Value, dtype: Any, start: int) -> Value:
-    """Return ``start + sum_t weights[:, t] * array[first + t]`` along axis 0."""
-    per_tap = op.Unsqueeze(op.Transpose(weights, perm=[1, 0]), [2, 3])
-    new = op.Shape(taps.first)
-    shape = op.Concat(new, op.Shape(array, start=1), axis=0)
-    total = op.Expand(constant(op, start, dtype), shape)
-
-    def add_tap(op: Op, tap: Value, going: Value, total: Value) -> list[Value]:
-        inputs = op.Min(op.Add(taps.first, tap), taps.last_input)
-        product = op.Mul(op.Gather(array, inputs, axis=0), op.Gather(per_tap, tap, axis=0))
-        return [op.Identity(going), op.Add(total, product)]
-
-    return loop(op, taps.count, add_tap, total, ir.DataType.from_numpy(np.dtype(dtype)))
+def _rounded_products(op: Op, weights: Value, inputs: Value) -> Value:
+    """Round each product before the sum, as Pillow does; a matrix product may not."""
+    products = op.Mul(op.Unsqueeze(weights, [2]), op.Unsqueeze(inputs, [0]))
+    return op.ReduceSum(products, [1], keepdims=0)
 
 
-def _box(op: Op, x: Value) -> Value:
-    inside = op.And(op.Greater(x, -0.5), op.LessOrEqual(x, 0.5))
-    return real(op, inside)
-
-
-def _bilinear(op: Op, x: Value) -> Value:
-    return op.Max(op.Sub(constant(op, 1.0, np.float64), op.Abs(x)), 0.0)
-
-
-def _sinc(op: Op, x: Value) -> Value:
-    """Return ``sin(pi x) / (pi x)``, 1 at 0."""
-    angle = op.Mul(x, math.pi)
-    at_zero = op.Equal(x, 0.0)
-    one = constant(op, 1.0, np.float64)
-    return op.Where(at_zero, one, op.Div(op.Sin(angle), op.Where(at_zero, one, angle)))
-
-
-def _hamming(op: Op, x: Value) -> Value:
-    near, far = _HAMMING
-    bell = op.Add(op.Mul(op.Cos(op.Mul(x, math.pi)), far), near)
-    inside = op.Less(op.Abs(x), 1.0)
-    return op.Where(inside, op.Mul(_sinc(op, x), bell), constant(op, 0.0, np.float64))
-
-
-def _bicubic(op: Op, x: Value) -> Value:
-    a = _BICUBIC_A
-    x = op.Abs(x)
-    # ((a + 2) x - (a + 3)) x^2 + 1 below 1, (((x - 5) x + 8) x - 4) a below 2
-    near = op.Add(op.Mul(op.Mul(op.Sub(op.Mul(x, a + 2), a + 3), x), x), 1.0)
-    far = op.Mul(op.Sub(op.Mul(op.Add(op.Mul(op.Sub(x, 5.0), x), 8.0), x), 4.0), a)
-    outer = op.Where(op.Less(x, 2.0), far, constant(op, 0.0, np.float64))
-    return op.Where(op.Less(x, 1.0), near, outer)
-
-
-def _lanczos(op: Op, x: Value) -> Value:
-    inside = op.And(op.GreaterOrEqual(x, -3.0), op.Less(x, 3.0))
-    value = op.Mul(_sinc(op, x), _sinc(op, op.Div(x, 3.0)))
-    return op.Where(inside, value, constant(op, 0.0, np.float64))
-
-
-#: Support and curve of each filter; ``nearest`` is not a convolution.
-_FILTERS: dict[str, tuple[float, Callable[[Op, Value], Value]]] = {
-    "box": (0.5, _box),
-    "bilinear": (1.0, _bilinear),
-    "hamming": (1.0, _hamming),
-    "bicubic": (2.0, _bicubic),
-    "lanczos": (3.0, _lanczos),
-}
-
-#: Filters that can be written as operators.
-FILTERS = frozenset(_FILTERS)
+_BYTES = _Arithmetic(ir.DataType.UINT8, _fixed_point, _product, _byte)
+_FLOATS = _Arithmetic(ir.DataType.FLOAT, lambda op, weights: weights, _rounded_products, _single)

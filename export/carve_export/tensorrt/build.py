@@ -13,13 +13,12 @@ import onnx
 
 from carve_export.onnx_files import save_model
 from carve_export.precision.half import to_half
-from carve_export.staging import file_entries, listed, publish, require_free, staging
+from carve_export.staging import claim, file_entries, require_free
 from carve_export.tensorrt.builder import Builder, BuildOptions, Built, OnProgress
 from carve_export.tensorrt.ranges import default_ranges, override, ranges_for
 from carve_export.tensorrt.softmax import unguard_softmax
 from carve_models import names
 from carve_models.engines import (
-    ENGINES_FILE,
     EngineManifest,
     EnginePrecision,
     Target,
@@ -81,7 +80,8 @@ def build_engines(
         EngineError: the bundle is of another profile, or the builder refuses a graph.
         DependencyError: the builder is not installed.
         SettingsError: an option out of range, or a precision that the bundle cannot have.
-        ExportError: ``out`` is already there.
+        ExportError: ``out`` is already there, another export is writing to it, or it cannot be
+            written.
     """
     bundle, target = open_bundle(folder), Path(out)
     require_free(target, overwrite=options.overwrite)
@@ -98,7 +98,10 @@ def build_engines(
             f"there is no graph {unknown[0]!r} to build", f"choose from {', '.join(interfaces)}"
         )
     engines: dict[str, TensorRtEngine] = {}
-    with staging(target) as aside, tempfile.TemporaryDirectory() as work:
+    with (
+        claim(target, overwrite=options.overwrite) as claimed,
+        tempfile.TemporaryDirectory() as work,
+    ):
         for name in selected:
             on_graph(name)
             interface, source = interfaces[name], bundle.path(names.graph_file(name))
@@ -108,7 +111,7 @@ def build_engines(
                 built = builder.build(path, inputs, limits, on_progress)
             _require_same(name, built, interface)
             file = f"{name}.engine"
-            (aside / file).write_bytes(built.data)
+            (claimed.folder / file).write_bytes(built.data)
             engines[name] = TensorRtEngine(
                 file=file,
                 source=sha256(source),
@@ -123,10 +126,10 @@ def build_engines(
             precision=precision,
             stripped=options.build.stripped,
             engines=engines,
-            files=file_entries(aside),
+            files=file_entries(claimed.folder),
         )
-        write_engines(aside, manifest)
-        publish(aside, target, ENGINES_FILE, listed(target, read_engines))
+        write_engines(claimed.folder, manifest)
+        claimed.publish(read_engines)
     return manifest
 
 

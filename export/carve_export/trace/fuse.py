@@ -20,8 +20,10 @@ from torch import Tensor, nn
 #: What transformers calls the function that rotates queries and keys, in each model's module.
 _ROTARY = "apply_rotary_pos_emb"
 
-#: Of a norm's result, relative: its module computes what the operator does.
+#: Of a result, relative: the model computes what the operator does.
 _SAME = 1e-5
+#: Heads, positions and width of states that a rotary function is tried on.
+_EXAMPLE = 2, 3, 8
 
 
 def rms_norm(weight: Tensor, epsilon: float, states: Tensor) -> Tensor:
@@ -89,7 +91,9 @@ class Fusion:
         self._norms: list[Any] = [module for module in modules if _is_rms_norm(module)]
         names = {type(module).__module__ for module in modules}
         self._rotating = [
-            sys.modules[name] for name in names if hasattr(sys.modules[name], _ROTARY)
+            sys.modules[name]
+            for name in names
+            if _rotates_halves(getattr(sys.modules[name], _ROTARY, None))
         ]
 
     @contextmanager
@@ -103,6 +107,27 @@ class Fusion:
             for module in self._rotating:
                 stack.enter_context(patch.object(module, _ROTARY, rotary))
             yield
+
+
+def _rotates_halves(function: Any) -> bool:
+    """Return whether a function computes what :class:`Rotary` does; others stay as they are."""
+    if function is None:
+        return False
+    heads, length, width = _EXAMPLE
+    query = torch.linspace(-2, 3, heads * length * width).view(1, heads, length, width)
+    key = query.flip(-1)
+    angles = torch.linspace(0, 3, length * width // 2).view(1, length, -1).repeat(1, 1, 2)
+    cos, sin = angles.cos(), angles.sin()
+    try:
+        actual = function(query, key, cos, sin)
+    except TypeError:  # it wants other arguments
+        return False
+    for states, rotated in zip((query, key), actual, strict=True):
+        first, second = states.chunk(2, dim=-1)
+        expected = states * cos[:, None] + torch.cat((-second, first), dim=-1) * sin[:, None]
+        if rotated.shape != expected.shape or not torch.allclose(rotated, expected, atol=_SAME):
+            return False
+    return True
 
 
 def _is_rms_norm(module: Any) -> bool:

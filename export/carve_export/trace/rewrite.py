@@ -17,6 +17,8 @@ _DOMAIN = "com.microsoft"
 _EXCHANGED = [0, 2, 1, 3]
 #: Which input of attention the values are, and a shape that leaves (B, S, width) as it is.
 _VALUES, _SAME_SHAPE = 2, [0, 0, -1]
+#: Dimensions that ``SkipSimplifiedLayerNormalization`` takes.
+_RANKS = 2, 3
 #: More than any chain of rules needs.
 _ROUNDS = 8
 
@@ -41,6 +43,8 @@ class ResidualNorm(RewriteRuleClassBase):
             return result.fail("the sum is a result of the graph")
         if states.shape is None or states.shape != update.shape:
             return result.fail("the two shapes are not known to be equal")
+        if states.shape.rank() not in _RANKS:
+            return result.fail("the operator takes rows of states, of one prompt or of several")
         return result
 
     def rewrite(
@@ -110,6 +114,13 @@ class PositionOfHeads(RewriteRuleClassBase):
     def pattern(self, op: Any, states: Any, index: Any) -> Any:
         """Match the choice behind the transposition."""
         return op.Gather(op.Transpose(states, perm=_EXCHANGED), index, axis=2)
+
+    def check(self, context: Any, index: ir.Value, **_: Any) -> MatchResult:
+        """Require one index: several would leave a dimension, in another place."""
+        result = MatchResult()
+        if index.shape is None or index.shape.rank() != 0:
+            return result.fail("more than one position may be chosen")
+        return result
 
     def rewrite(self, op: Any, states: Any, index: Any) -> Any:
         """Return the choice before it."""

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from carve_models.graph_spec import Tensor, float32
-from carve_models.image_rules.rule import BaseImageRule, Byte, Count, Pixels, single_size_error
+from carve_models.image_rules.rule import (
+    MOST_AREA,
+    BaseImageRule,
+    Byte,
+    Count,
+    Pixels,
+    single_size_error,
+)
 from carve_models.names import BATCH, IMAGE_FEATURES, PIXEL_VALUES
 
 
@@ -32,9 +39,13 @@ class FixedImage(BaseImageRule, frozen=True, kw_only=True, tag="fixed"):
         super().__post_init__()
         if (self.crop or self.resize_to) != self.size:
             raise ValueError(f"the image rule does not end at the size {self.size}")
-        covered = [side * self.patch_size for side in self.grid]
-        if any(side > limit for side, limit in zip(covered, self.size, strict=True)):
-            raise ValueError(f"the grid {self.grid} does not fit into the size {self.size}")
+        if self.grid != tuple(side // self.patch_size for side in self.size):
+            raise ValueError(
+                f"the grid {self.grid} is not the size {self.size} in patches of {self.patch_size}"
+            )
+        edge = self.resize_shortest_edge
+        if edge is not None and edge**2 * self.max_aspect_ratio > MOST_AREA:
+            raise ValueError(f"the shortest edge {edge} makes pictures of over {MOST_AREA} pixels")
 
     @property
     def fewest_tokens(self) -> int:
@@ -55,6 +66,11 @@ class FixedImage(BaseImageRule, frozen=True, kw_only=True, tag="fixed"):
     def fixed_grid(self) -> tuple[int, int]:
         """(rows, columns) of image tokens."""
         return self.grid
+
+    @property
+    def least_pixels(self) -> int:
+        """0: there is only one size."""
+        return 0
 
     def within(self, pixels: int) -> FixedImage:
         """Raise :class:`~carve_models.errors.SettingsError`: there is only one size."""

@@ -11,7 +11,7 @@ from carve_models.image_rules.rule import Area, BaseImageRule, Count, Pixels, re
 #: Rounding both sides to whole tokens, up or down, changes the pixels by this factor at most: with
 #: limits so far apart, an image that grows stays within the most pixels, and one that shrinks keeps
 #: the fewest.
-_ROUNDING = 4
+ROUNDING = 4
 
 #: Row and column of a patch; entries of the position table that a patch lies between.
 _AXES, _CORNERS = 2, 4
@@ -72,6 +72,11 @@ class NativeImage(BaseImageRule, frozen=True, kw_only=True, tag="native"):
         """Most positions that an image takes in a prompt."""
         return self.max_pixels // self.token_size**2
 
+    @property
+    def least_pixels(self) -> int:
+        """Pixels of one token."""
+        return self.token_size**2
+
     def within(self, pixels: int) -> NativeImage:
         """Return the rule for images of at most ``pixels`` pixels.
 
@@ -84,7 +89,7 @@ class NativeImage(BaseImageRule, frozen=True, kw_only=True, tag="native"):
         require_pixels(pixels, self.token_size)
         if pixels >= self.max_pixels:
             return self
-        fewest = min(self.min_pixels, max(pixels // _ROUNDING, self.token_size**2))
+        fewest = min(self.min_pixels, max(pixels // ROUNDING, self.least_pixels))
         return msgspec.structs.replace(self, min_pixels=fewest, max_pixels=pixels)
 
     def encoder_inputs(self) -> tuple[Tensor, ...]:

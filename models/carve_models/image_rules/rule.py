@@ -13,8 +13,10 @@ from carve_models.graph_spec import Range, Tensor
 #: Sizes and counts; the upper limit keeps a damaged manifest from asking for all memory.
 Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
 Pixels = Annotated[int, msgspec.Meta(ge=1, le=1 << 14)]
-Area = Annotated[int, msgspec.Meta(ge=1, le=1 << 28)]
-Index = Annotated[int, msgspec.Meta(ge=0, le=1 << 32)]
+MOST_AREA = 1 << 28
+Area = Annotated[int, msgspec.Meta(ge=1, le=MOST_AREA)]
+#: Tokenizers number tokens in 32 bits.
+Index = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Ids = tuple[Index, ...]
 
@@ -39,8 +41,12 @@ class BaseImageRule(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind")
     max_aspect_ratio: float = 200.0
 
     def __post_init__(self) -> None:
-        if self.std is not None and 0 in self.std:
-            raise ValueError("std contains 0")
+        if self.std is not None and not min(self.std) > 0:
+            raise ValueError(f"std {self.std} is not positive")
+        if not self.rescale_factor > 0:
+            raise ValueError(f"rescale_factor {self.rescale_factor} is not positive")
+        if not self.max_aspect_ratio >= 1:
+            raise ValueError(f"max_aspect_ratio {self.max_aspect_ratio} is below 1")
 
     @property
     @abstractmethod
@@ -61,6 +67,11 @@ class BaseImageRule(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind")
     def fixed_grid(self) -> tuple[int, int] | None:
         """(rows, columns) of every image's attention map, or ``None`` if images differ."""
         return None
+
+    @property
+    @abstractmethod
+    def least_pixels(self) -> int:
+        """The smallest budget that :meth:`within` takes, in pixels; 0 if it takes none."""
 
     @abstractmethod
     def within(self, pixels: int) -> BaseImageRule:

@@ -75,6 +75,8 @@ class TiledImage(BaseImageRule, frozen=True, kw_only=True, tag="tiled"):
         super().__post_init__()
         if self.split == "longest_edge" and self.longest_edge is None:
             raise ValueError("the split longest_edge gives no longest_edge")
+        if self.tile_grid[0] != self.tile_grid[1]:
+            raise ValueError(f"the tile_grid {self.tile_grid} of a square tile is not square")
         if self.min_tiles > self.max_tiles:
             raise ValueError(f"min_tiles {self.min_tiles} is above max_tiles {self.max_tiles}")
         side, tags = self.most_tiles_per_side, self.markup.tiles
@@ -108,6 +110,25 @@ class TiledImage(BaseImageRule, frozen=True, kw_only=True, tag="tiled"):
     def most_tokens(self) -> int:
         """Most positions that an image takes in a prompt, its markup not counted."""
         return self.most_views * self.tile_tokens
+
+    @property
+    def least_pixels(self) -> int:
+        """Pixels of one tile; 0 if images are not split."""
+        return 0 if self.split == "none" else self.tile**2
+
+    def arrangements(self) -> list[tuple[int, int]]:
+        """Return the (rows, columns) of tiles to choose from by aspect, in order of preference.
+
+        Fewest tiles come first, and fewest columns among them.
+        """
+        sides = range(1, self.max_tiles + 1)
+        allowed = [
+            (rows, columns)
+            for columns in sides
+            for rows in sides
+            if self.min_tiles <= rows * columns <= self.max_tiles
+        ]
+        return sorted(allowed, key=math.prod)
 
     def within(self, pixels: int) -> TiledImage:
         """Return the rule for tiles of at most ``pixels`` pixels in all, beside the whole view.

@@ -118,7 +118,7 @@ static int show(const carve_result *result, const request *asked) {
         return 1;
     }
     if (asked->json) return print_json(&r);
-    print_answer("plain", r.plain_answer, r.plain_ids, r.plain_id_count);
+    if (r.plain_ids) print_answer("plain", r.plain_answer, r.plain_ids, r.plain_id_count);
     print_answer("CARVE", r.answer, r.ids, r.id_count);
     printf("box    (%d, %d, %d, %d) scaled to %d x %d\n", (int)r.box[0], (int)r.box[1],
            (int)r.box[2], (int)r.box[3], (int)r.refined_width, (int)r.refined_height);

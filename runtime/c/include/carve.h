@@ -19,10 +19,11 @@
  * A model may be freed before its views: its memory is released with the last of them.
  *
  * Threads. There is no global state. A model and its views are used by one thread at a time;
- * different models by different threads at once.
+ * different models by different threads at once. carve_cancel may be called from any thread.
  *
- * Versions. Structures begin with struct_size, which the caller sets to sizeof the structure; a
- * size that this version does not know is CARVE_INVALID_ARGUMENT. New fields come at the end.
+ * Versions. Structures begin with struct_size, which the caller sets to sizeof the structure. New
+ * fields come at the end: a caller that was compiled without them is served, and what it does not
+ * know has the bundle's defaults. Other sizes are CARVE_INVALID_ARGUMENT.
  *
  * On failure a call returns a code other than CARVE_OK, a message that says what is wrong and
  * what to do, and sets the handle that it would have returned to NULL.
@@ -61,7 +62,8 @@ typedef enum carve_code {
     CARVE_PROVIDER_ERROR = 6,   /* this ONNX Runtime lacks the provider, or cannot start it */
     CARVE_RUN_ERROR = 7,        /* ONNX Runtime failed */
     CARVE_UNSUPPORTED = 8,      /* a bundle of a kind that this library does not run */
-    CARVE_NO_MEMORY = 9
+    CARVE_NO_MEMORY = 9,
+    CARVE_CANCELLED = 10        /* by carve_cancel, or by what on_token returned */
 } carve_code;
 
 typedef struct carve_status {
@@ -118,10 +120,37 @@ typedef enum carve_final_prompt {
     CARVE_FINAL_PAIR = 0,
     CARVE_FINAL_REFINED = 1
 } carve_final_prompt;
+
+typedef enum carve_resize_refined {
+    CARVE_RESIZE_BY_SIZE = 0,
+    CARVE_RESIZE_TWICE = 1,
+    CARVE_RESIZE_ONCE = 2
+} carve_resize_refined;
+
+typedef enum carve_variant {
+    CARVE_VARIANT_V1 = 0,
+    CARVE_VARIANT_V2 = 1,
+    CARVE_VARIANT_V3 = 2,
+    CARVE_VARIANT_V4 = 3
+} carve_variant;
 /* settings: end */
 
 /* For mask_top_p and regularizer: derive the value from each question's attention. */
 #define CARVE_AUTO (-1.0)
+
+/* For sure_probability and focused_entropy: no threshold. */
+#define CARVE_NONE (-1.0)
+
+/* The passes of a question. */
+typedef enum carve_stage {
+    CARVE_STAGE_QUESTION = 0,
+    CARVE_STAGE_GENERAL = 1,
+    CARVE_STAGE_FINAL = 2
+} carve_stage;
+
+/* Receives the text of a pass while it is generated, whole UTF-8 characters up to a zero. Returns 0
+ * to go on; anything else ends the call with CARVE_CANCELLED. It must not use the model. */
+typedef int32_t (*carve_token_function)(void *context, carve_stage stage, const char *text);
 
 /* Settings of one question, as in docs/method.md; carve_defaults fills in the bundle's. */
 typedef struct carve_ask_options {
@@ -140,7 +169,24 @@ typedef struct carve_ask_options {
     int32_t max_new_tokens;
     int64_t max_refined_pixels; /* 0: four times the image's */
     carve_contrast contrast;
+    int64_t scout_pixels; /* 0, or what carve_look_with was given */
+    int64_t final_pixels; /* most pixels that the final pass sees of the refined image; 0: the
+                           * model's own limit */
+    double sure_probability; /* for adaptive, 0 to 1; or CARVE_NONE */
+    double focused_entropy;  /* for adaptive, in nats; or CARVE_NONE */
+    carve_resize_refined resize_refined; /* CARVE_RESIZE_ONCE is refused: the crop is always
+                                          * resized twice here, which is exact */
+    int32_t early_exit; /* 1: the attention passes stop after the lower half of the decoder */
+    int32_t adaptive;   /* 1: a sure and focused plain answer is kept */
+    carve_token_function on_token; /* or NULL */
+    void *on_token_context;
 } carve_ask_options;
+
+/* How to encode an image. */
+typedef struct carve_look_options {
+    size_t struct_size;
+    int64_t scout_pixels; /* most pixels that the model sees of it; 0: the bundle's default */
+} carve_look_options;
 
 /* An image: 8-bit RGB, rows from the top, row_bytes apart (0: 3 * width). */
 typedef struct carve_image {
@@ -150,11 +196,21 @@ typedef struct carve_image {
     size_t row_bytes;
 } carve_image;
 
-/* What a result holds. A plain result has answer and ids only, the rest is NULL or 0. */
+/* How to ask plainly. Zero and NULL choose the default. */
+typedef struct carve_plain_options {
+    size_t struct_size;
+    int32_t max_new_tokens; /* 0: the bundle's default */
+    carve_token_function on_token;
+    void *on_token_context;
+    const carve_image *refined; /* a second image, to ask about the pair: a crop of your own; or
+                                 * NULL */
+} carve_plain_options;
+
+/* What a result holds. A plain result has answer, ids and the work done; the rest is NULL or 0. */
 typedef struct carve_reading {
     size_t struct_size;
-    const char *answer;       /* UTF-8, up to a zero; NULL if the ids cannot be decoded here */
-    const char *plain_answer; /* the same, without CARVE */
+    const char *answer;       /* UTF-8; NULL if the ids cannot be decoded here */
+    const char *plain_answer; /* the same, without CARVE; NULL after an early exit */
     const int64_t *ids;       /* of the answer */
     size_t id_count;
     const int64_t *plain_ids;
@@ -167,7 +223,14 @@ typedef struct carve_reading {
     const uint8_t *refined; /* refined_height * refined_width * 3, what the final pass saw */
     int32_t refined_width;
     int32_t refined_height;
-    int32_t refined_limited; /* 1 if max_refined_pixels reduced it */
+    int32_t refined_limited; /* 1 if max_refined_pixels or final_pixels reduced it */
+    double plain_probability; /* the model's own, of the plain answer with its end; 0 without one */
+    double entropy;      /* attention entropy of the question pass's last step, in nats */
+    const char *skipped; /* why adaptive kept the plain answer, or NULL: then nothing is cut away */
+    int32_t rows, columns; /* of the attention map */
+    int64_t vision_runs;    /* images encoded for this answer, carve_look's by the first one */
+    int64_t decoder_tokens; /* positions that went through the decoder's first layer */
+    int64_t layer_tokens;   /* positions times layers that they went through */
 } carve_reading;
 
 /* Load a bundle. options may be NULL. */
@@ -178,8 +241,16 @@ CARVE_API carve_status carve_open(const char *folder, const carve_open_options *
  * points to belong to the model. */
 CARVE_API carve_status carve_defaults(const carve_model *model, carve_ask_options *options);
 
-/* Encode an image, to ask about it: what depends on it alone is computed once. */
+/* Choose one of the released code's combinations of steps and strategy. */
+CARVE_API carve_status carve_set_variant(carve_ask_options *options, carve_variant variant);
+
+/* Encode an image, to ask about it: what depends on it alone is computed once, however many
+ * questions follow. */
 CARVE_API carve_status carve_look(carve_model *model, const carve_image *image, carve_view **view);
+
+/* The same within a budget of pixels. options may be NULL. */
+CARVE_API carve_status carve_look_with(carve_model *model, const carve_image *image,
+                                       const carve_look_options *options, carve_view **view);
 
 /* Ask through CARVE. options may be NULL. */
 CARVE_API carve_status carve_ask(carve_view *view, const char *question,
@@ -188,6 +259,15 @@ CARVE_API carve_status carve_ask(carve_view *view, const char *question,
 /* Ask plainly, in one pass. max_new_tokens 0 is the bundle's default. */
 CARVE_API carve_status carve_plain(carve_view *view, const char *question, int32_t max_new_tokens,
                                    carve_result **result);
+
+/* The same with options, which may be NULL. */
+CARVE_API carve_status carve_plain_with(carve_view *view, const char *question,
+                                        const carve_plain_options *options, carve_result **result);
+
+/* With cancelled 1, from any thread: the call that is running on the model or its views ends with
+ * CARVE_CANCELLED as soon as the operator that runs is done, and later calls end likewise until
+ * this is called with 0. Views stay as they were. */
+CARVE_API carve_status carve_cancel(carve_model *model, int32_t cancelled);
 
 /* Fill reading, whose struct_size is set, with pointers into the result. */
 CARVE_API carve_status carve_read(const carve_result *result, carve_reading *reading);

@@ -4,6 +4,8 @@
 
 #define SCHEMA_VERSION 2
 #define DEFAULT_MAX_ASPECT_RATIO 200
+#define DEFAULT_GROWTH 4
+#define FEATURE -1
 
 #define NAME_MANIFEST_FILE "carve.json"
 #define NAME_TOKENIZER_FILE "tokenizer.json"
@@ -11,6 +13,8 @@
 #define NAME_VISION_ENCODER "vision_encoder"
 #define NAME_EMBED_TOKENS "embed_tokens"
 #define NAME_DECODER "decoder_model_merged"
+#define NAME_DECODER_LOWER "decoder_lower"
+#define NAME_DECODER_UPPER "decoder_upper"
 #define NAME_CARVE_REFINE "carve_refine"
 #define NAME_PIXEL_VALUES "pixel_values"
 #define NAME_IMAGE_FEATURES "image_features"
@@ -18,15 +22,24 @@
 #define NAME_INPUTS_EMBEDS "inputs_embeds"
 #define NAME_ATTENTION_MASK "attention_mask"
 #define NAME_POSITION_IDS "position_ids"
+#define NAME_DEEPSTACK_FEATURES "deepstack_features"
+#define NAME_DEEPSTACK_EMBEDS "deepstack_embeds"
+#define NAME_HIDDEN_STATES "hidden_states"
 #define NAME_LOGITS "logits"
 #define NAME_LAST_ROW "decoder_attentions.last_row"
 #define NAME_PAST_PREFIX "past_key_values"
 #define NAME_PRESENT_PREFIX "present"
 #define NAME_IMAGE "image"
+#define NAME_MAX_PIXELS "max_pixels"
+#define NAME_IMAGE_IDS "image_ids"
+#define NAME_IMAGE_POSITIONS "image_positions"
+#define NAME_NEXT_POSITION "next_position"
+#define NAME_MAP_TOKENS "map_tokens"
+#define NAME_GRID "grid"
 #define NAME_WINDOW "window"
+#define NAME_LEAST_PIXELS "least_pixels"
 #define NAME_QUESTION_ATTENTION "question_attention"
 #define NAME_GENERAL_ATTENTION "general_attention"
-#define NAME_GRID "grid"
 #define NAME_STEP_WEIGHTS "step_weights"
 #define NAME_LAYER_WEIGHTS "layer_weights"
 #define NAME_REGULARIZER "regularizer"

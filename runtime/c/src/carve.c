@@ -6,34 +6,38 @@
 
 enum { SHORTEST_SIDE = 2, LONGEST_SIDE = 1 << 20 };
 
+/* Sizes of the structures in their first version. */
+enum {
+    FIRST_ASK_OPTIONS = offsetof(carve_ask_options, scout_pixels),
+    FIRST_READING = offsetof(carve_reading, plain_probability)
+};
+
 /* ---- models ---- */
 
 static void release_user(carve_model *model) {
     if (--model->users > 0) return;
-    scope_release(&model->idle.memory);
+    cache_release(&model->idle);
     scope_release(&model->memory);
     free(model);
 }
 
 carve_status carve_open(const char *folder, const carve_open_options *options,
                         carve_model **model) {
-    carve_open_options defaults = {sizeof defaults, NULL, 0, 0, 0, NULL};
+    carve_open_options o = {sizeof o, NULL, 0, 0, 0, NULL};
     if (!model) return missing("The model's address");
     *model = NULL;
     if (!folder) return missing("The folder");
-    if (!options) options = &defaults;
-    TRY(check_struct_size("carve_open_options", options->struct_size, sizeof *options));
-    if (options->threads < 0 || options->device < 0 || options->sizes_only < 0 ||
-        options->sizes_only > 1) {
+    if (options) TRY(struct_take("carve_open_options", &o, sizeof o, options, sizeof o));
+    if (o.threads < 0 || o.device < 0 || o.sizes_only < 0 || o.sizes_only > 1) {
         return failure(CARVE_SETTINGS_ERROR,
                        "threads is %d, device is %d, sizes_only is %d. Give threads and device of "
                        "at least 0, and sizes_only of 0 or 1.",
-                       (int)options->threads, (int)options->device, (int)options->sizes_only);
+                       (int)o.threads, (int)o.device, (int)o.sizes_only);
     }
     carve_model *opened = calloc(1, sizeof *opened);
     if (!opened) return no_memory();
     opened->users = 1;
-    carve_status status = model_open(opened, folder, options);
+    carve_status status = model_open(opened, folder, &o);
     if (status.code == CARVE_OK) {
         *model = opened;
     } else {
@@ -49,9 +53,26 @@ void carve_model_free(carve_model *model) {
 carve_status carve_defaults(const carve_model *model, carve_ask_options *options) {
     if (!model) return missing("The model");
     if (!options) return missing("The options' address");
-    TRY(check_struct_size("carve_ask_options", options->struct_size, sizeof *options));
-    *options = model->bundle.defaults;
+    return struct_give("carve_ask_options", &model->bundle.defaults, sizeof *options, options,
+                       FIRST_ASK_OPTIONS);
+}
+
+carve_status carve_set_variant(carve_ask_options *options, carve_variant variant) {
+    carve_ask_options o;
+    if (!options) return missing("The options' address");
+    TRY(struct_take("carve_ask_options", &o, sizeof o, options, FIRST_ASK_OPTIONS));
+    TRY(settings_vary(&o, (int)variant));
+    options->steps = o.steps;
+    options->strategy = o.strategy;
     return carve_ok;
+}
+
+carve_status carve_cancel(carve_model *model, int32_t cancelled) {
+    if (!model) return missing("The model");
+    if (cancelled < 0 || cancelled > 1) {
+        return failure(CARVE_INVALID_ARGUMENT, "cancelled is %d. Give 0 or 1.", (int)cancelled);
+    }
+    return runtime_cancel(&model->ort, cancelled == 1);
 }
 
 /* ---- views ---- */
@@ -78,30 +99,60 @@ static carve_status check_image(const manifest *m, const carve_image *image) {
     return carve_ok;
 }
 
-static carve_status view_open(carve_view *view, const carve_image *image) {
+/* Copy the pixels, row by row. */
+static carve_status keep_pixels(scope *owner, const carve_image *image, picture *out) {
     size_t row = 3 * (size_t)image->width, stride = image->row_bytes ? image->row_bytes : row;
-    view->height = image->height;
-    view->width = image->width;
-    view->pixels = scope_alloc(&view->memory, (size_t)image->height, row);
-    if (!view->pixels) return no_memory();
+    uint8_t *pixels = scope_alloc(owner, (size_t)image->height, row);
+    if (!pixels) return no_memory();
     for (size_t y = 0; y < (size_t)image->height; y++) {
-        memcpy(view->pixels + y * row, image->pixels + y * stride, row);
+        memcpy(pixels + y * row, image->pixels + y * stride, row);
     }
-    TRY(encode_image(&view->memory, view->model, view->pixels, view->height, view->width,
-                     &view->encoded));
-    return prefill(view->model, view->encoded.features, &view->prefix);
+    *out = (picture){pixels, image->height, image->width};
+    return carve_ok;
 }
 
-carve_status carve_look(carve_model *model, const carve_image *image, carve_view **view) {
+/* Add the work since `before` to what no result has told of. */
+static void note_work(carve_view *view, const counts *before) {
+    const counts *now = &view->model->work;
+    view->unread.vision_runs += now->vision_runs - before->vision_runs;
+    view->unread.decoder_tokens += now->decoder_tokens - before->decoder_tokens;
+    view->unread.layer_tokens += now->layer_tokens - before->layer_tokens;
+}
+
+static carve_status view_open(carve_view *view, const carve_image *image) {
+    carve_model *model = view->model;
+    const manifest *m = &model->bundle;
+    int64_t others;
+    TRY(keep_pixels(&view->memory, image, &view->image));
+    TRY(count_prompt(model, &m->single, 0, m->prefix, "", 0, &others));
+    TRY(encode_image(&view->memory, model, &view->image, view->scout_pixels, others, 1,
+                     &view->encoded));
+    return prefix_open(model, &view->encoded, &view->prefix);
+}
+
+carve_status carve_look_with(carve_model *model, const carve_image *image,
+                             const carve_look_options *options, carve_view **view) {
+    carve_look_options o = {sizeof o, 0};
     if (!view) return missing("The view's address");
     *view = NULL;
     if (!model) return missing("The model");
+    if (options) TRY(struct_take("carve_look_options", &o, sizeof o, options, sizeof o));
+    if (o.scout_pixels < 0) {
+        return failure(CARVE_SETTINGS_ERROR, "scout_pixels is %lld. Give at least 1, or 0 for the "
+                                             "bundle's default.",
+                       (long long)o.scout_pixels);
+    }
+    if (!o.scout_pixels) o.scout_pixels = model->bundle.defaults.scout_pixels;
     TRY(check_image(&model->bundle, image));
+    TRY(check_pixels(model, o.scout_pixels));
     carve_view *opened = calloc(1, sizeof *opened);
     if (!opened) return no_memory();
+    const counts before = model->work;
     opened->model = model;
+    opened->scout_pixels = o.scout_pixels;
     model->users++;
     carve_status status = view_open(opened, image);
+    note_work(opened, &before);
     if (status.code == CARVE_OK) {
         *view = opened;
     } else {
@@ -110,10 +161,14 @@ carve_status carve_look(carve_model *model, const carve_image *image, carve_view
     return status;
 }
 
+carve_status carve_look(carve_model *model, const carve_image *image, carve_view **view) {
+    return carve_look_with(model, image, NULL, view);
+}
+
 void carve_view_free(carve_view *view) {
     if (!view) return;
     scope_release(&view->general_memory);
-    cache_release(view->model, &view->prefix);
+    prefix_release(view->model, &view->prefix);
     scope_release(&view->memory);
     release_user(view->model);
     free(view);
@@ -121,57 +176,95 @@ void carve_view_free(carve_view *view) {
 
 /* ---- questions ---- */
 
-/* Hand a finished result over, or free it. */
-static carve_status deliver(carve_status status, carve_result *answered, carve_result **result) {
-    if (status.code == CARVE_OK) {
-        *result = answered;
-    } else {
+/* Hand a finished result over, with the work since `before`, or free it. */
+static carve_status deliver(carve_view *view, const counts *before, carve_status status,
+                            carve_result *answered, carve_result **result) {
+    carve_reading *r = &answered->reading;
+    note_work(view, before);
+    if (status.code != CARVE_OK) {
         carve_result_free(answered);
+        return status;
     }
+    r->vision_runs = view->unread.vision_runs;
+    r->decoder_tokens = view->unread.decoder_tokens;
+    r->layer_tokens = view->unread.layer_tokens;
+    view->unread = (counts){0, 0, 0};
+    *result = answered;
     return status;
+}
+
+/* The settings in force: the bundle's, and the caller's over them. */
+static carve_status settings_of(const carve_view *view, const carve_ask_options *options,
+                                carve_ask_options *o) {
+    const manifest *m = &view->model->bundle;
+    *o = m->defaults;
+    o->scout_pixels = view->scout_pixels;
+    if (options) {
+        TRY(struct_take("carve_ask_options", o, sizeof *o, options, FIRST_ASK_OPTIONS));
+    }
+    TRY(settings_check(m, o));
+    if (o->scout_pixels && o->scout_pixels != view->scout_pixels) {
+        return failure(CARVE_SETTINGS_ERROR,
+                       "scout_pixels is %lld, the image was looked at with %lld. Look at it with "
+                       "what the questions need, or give 0.",
+                       (long long)o->scout_pixels, (long long)view->scout_pixels);
+    }
+    return check_pixels(view->model, o->final_pixels);
 }
 
 carve_status carve_ask(carve_view *view, const char *question, const carve_ask_options *options,
                        carve_result **result) {
+    carve_ask_options o;
     if (!result) return missing("The result's address");
     *result = NULL;
     if (!view) return missing("The view");
-    if (!options) options = &view->model->bundle.defaults;
-    TRY(settings_check(&view->model->bundle, options));
+    TRY(settings_of(view, options, &o));
     carve_result *answered = calloc(1, sizeof *answered);
     if (!answered) return no_memory();
+    const counts before = view->model->work;
     scope temporary = {NULL};
-    carve_status status = method_ask(view, &temporary, question, options, answered);
+    carve_status status = method_ask(view, &temporary, question, &o, answered);
     scope_release(&temporary);
-    return deliver(status, answered, result);
+    return deliver(view, &before, status, answered, result);
+}
+
+carve_status carve_plain_with(carve_view *view, const char *question,
+                              const carve_plain_options *options, carve_result **result) {
+    carve_plain_options o = {sizeof o, 0, NULL, NULL, NULL};
+    picture refined;
+    if (!result) return missing("The result's address");
+    *result = NULL;
+    if (!view) return missing("The view");
+    if (options) TRY(struct_take("carve_plain_options", &o, sizeof o, options, sizeof o));
+    if (o.max_new_tokens < 0) {
+        return failure(CARVE_SETTINGS_ERROR, "max_new_tokens is %d. Give at least 1, or 0 for the "
+                                             "bundle's default.",
+                       (int)o.max_new_tokens);
+    }
+    if (!o.max_new_tokens) o.max_new_tokens = view->model->bundle.defaults.max_new_tokens;
+    if (o.refined) TRY(check_image(&view->model->bundle, o.refined));
+    carve_result *answered = calloc(1, sizeof *answered);
+    if (!answered) return no_memory();
+    const counts before = view->model->work;
+    scope temporary = {NULL};
+    carve_status status = o.refined ? keep_pixels(&temporary, o.refined, &refined) : carve_ok;
+    if (status.code == CARVE_OK) {
+        status = method_plain(view, &temporary, question, &o, o.refined ? &refined : NULL, answered);
+    }
+    scope_release(&temporary);
+    return deliver(view, &before, status, answered, result);
 }
 
 carve_status carve_plain(carve_view *view, const char *question, int32_t max_new_tokens,
                          carve_result **result) {
-    if (!result) return missing("The result's address");
-    *result = NULL;
-    if (!view) return missing("The view");
-    if (max_new_tokens < 0) {
-        return failure(CARVE_SETTINGS_ERROR, "max_new_tokens is %d. Give at least 1, or 0 for the "
-                                             "bundle's default.",
-                       (int)max_new_tokens);
-    }
-    if (!max_new_tokens) max_new_tokens = view->model->bundle.defaults.max_new_tokens;
-    carve_result *answered = calloc(1, sizeof *answered);
-    if (!answered) return no_memory();
-    scope temporary = {NULL};
-    carve_status status = method_plain(view, &temporary, question, max_new_tokens, answered);
-    scope_release(&temporary);
-    return deliver(status, answered, result);
+    const carve_plain_options options = {sizeof options, max_new_tokens, NULL, NULL, NULL};
+    return carve_plain_with(view, question, &options, result);
 }
 
 carve_status carve_read(const carve_result *result, carve_reading *reading) {
     if (!result) return missing("The result");
     if (!reading) return missing("The reading's address");
-    TRY(check_struct_size("carve_reading", reading->struct_size, sizeof *reading));
-    *reading = result->reading;
-    reading->struct_size = sizeof *reading;
-    return carve_ok;
+    return struct_give("carve_reading", &result->reading, sizeof *reading, reading, FIRST_READING);
 }
 
 void carve_result_free(carve_result *result) {

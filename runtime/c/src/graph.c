@@ -39,6 +39,9 @@ static void release_value(void *thing, const void *api) {
 static void release_binding(void *thing, const void *api) {
     ((const OrtApi *)api)->ReleaseIoBinding(thing);
 }
+static void release_run_options(void *thing, const void *api) {
+    ((const OrtApi *)api)->ReleaseRunOptions(thing);
+}
 static void release_cuda_options(void *thing, const void *api) {
     ((const OrtApi *)api)->ReleaseCUDAProviderOptions(thing);
 }
@@ -73,6 +76,8 @@ carve_status runtime_open(scope *owner, const carve_open_options *options, runti
     ORT(CreateEnv(ORT_LOGGING_LEVEL_FATAL, "carve", &r->env), CARVE_RUN_ERROR,
         "ONNX Runtime does not start");
     TRY(scope_own(owner, r->env, release_env, r->api));
+    ORT(CreateRunOptions(&r->run), CARVE_NO_MEMORY, "ONNX Runtime has no memory");
+    TRY(scope_own(owner, r->run, release_run_options, r->api));
     ORT(CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &r->host), CARVE_NO_MEMORY,
         "ONNX Runtime has no memory");
     TRY(scope_own(owner, r->host, release_memory_info, r->api));
@@ -82,6 +87,16 @@ carve_status runtime_open(scope *owner, const carve_open_options *options, runti
                          OrtMemTypeDefault, &r->device),
         CARVE_PROVIDER_ERROR, "The provider's memory cannot be named");
     return scope_own(owner, r->device, release_memory_info, r->api);
+}
+
+carve_status runtime_cancel(runtime *r, bool cancelled) {
+    flag_set(&r->cancelled, cancelled);
+    if (cancelled) {
+        ORT(RunOptionsSetTerminate(r->run), CARVE_RUN_ERROR, "Runs cannot be ended");
+    } else {
+        ORT(RunOptionsUnsetTerminate(r->run), CARVE_RUN_ERROR, "Runs cannot be allowed");
+    }
+    return carve_ok;
 }
 
 static carve_status append_provider(scope *owner, const runtime *r, OrtSessionOptions *session) {
@@ -156,22 +171,24 @@ size_t element_size(ONNXTensorElementDataType type) {
 carve_status tensor_over(scope *owner, const runtime *r, ONNXTensorElementDataType type,
                          const void *data, const int64_t *shape, size_t rank, OrtValue **out) {
     size_t bytes = element_size(type);
-    for (size_t i = 0; i < rank; i++) bytes *= (size_t)shape[i];
+    for (size_t i = 0; i < rank; i++) {
+        if (shape[i] && bytes > SIZE_MAX / (size_t)shape[i]) return no_memory();
+        bytes *= (size_t)shape[i];
+    }
     ORT(CreateTensorWithDataAsOrtValue(r->host, (void *)data, bytes, shape, rank, type, out),
         CARVE_RUN_ERROR, "A tensor cannot be made");
     return scope_own(owner, *out, release_value, r->api);
 }
 
 static carve_status bind_outputs(const runtime *r, OrtIoBinding *binding, const outputs *expected) {
+    const size_t fresh = expected->count - expected->into_count;
     for (size_t i = 0; i < expected->count; i++) {
         const char *name = expected->names[i];
-        bool stays = i >= expected->on_host;
-        if (stays && expected->present) {
-            ORT(BindOutput(binding, name, expected->present[i - expected->on_host]),
-                CARVE_RUN_ERROR, name);
+        if (i >= fresh) {
+            ORT(BindOutput(binding, name, expected->into[i - fresh]), CARVE_RUN_ERROR, name);
         } else {
-            ORT(BindOutputToDevice(binding, name, stays ? r->device : r->host), CARVE_RUN_ERROR,
-                name);
+            ORT(BindOutputToDevice(binding, name, i < expected->on_host ? r->host : r->device),
+                CARVE_RUN_ERROR, name);
         }
     }
     return carve_ok;
@@ -208,8 +225,12 @@ carve_status session_run(scope *owner, const runtime *r, OrtSession *session, co
                          CARVE_RUN_ERROR, feeds[i].name);
     }
     if (status.code == CARVE_OK) {
-        status = convert(r->api, r->api->RunWithBinding(session, NULL, binding), CARVE_RUN_ERROR,
+        status = convert(r->api, r->api->RunWithBinding(session, r->run, binding), CARVE_RUN_ERROR,
                          name);
+        if (status.code != CARVE_OK && flag_read(&r->cancelled)) {
+            status = failure(CARVE_CANCELLED, "The call was cancelled. Call carve_cancel with 0 "
+                                              "before the next one.");
+        }
     }
     if (status.code == CARVE_OK) status = bound_outputs(owner, r, binding, values);
     scope_release(&temporary);

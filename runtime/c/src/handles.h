@@ -5,19 +5,47 @@
 #include "internal.h"
 #include "json.h"
 
-/* Outputs of the decoder; the caches follow these. */
-enum { OUTPUT_LOGITS, OUTPUT_LAST_ROW, OUTPUT_PRESENT };
+/* One part of the decoder, loaded. */
+typedef struct decoder_part {
+    const part_spec *spec;
+    OrtSession *session;
+    size_t cache_count;        /* tensors of a key/value cache */
+    const char **past_names;   /* of the caches that go in */
+    const char **output_names; /* logits or hidden states, the attention rows if any, the caches */
+    size_t output_count;
+} decoder_part;
+
+/* Keys and values of one part. */
+typedef struct part_cache {
+    scope memory;
+    OrtValue **values; /* not written yet: zeros on the host, in place of buffers */
+    bool written;
+} part_cache;
 
 /* A key/value cache. Buffers have a capacity: a run writes behind what it continues, the longer
  * cache shares them, and going back to the shorter one rewinds. Without a capacity each run makes
  * new values. */
 typedef struct cache {
-    scope memory;
-    OrtValue **values;
-    int64_t length;   /* positions that are filled */
-    int64_t capacity; /* positions that fit, or 0 */
-    bool zeros;       /* not written yet: zeros on the host, in place of buffers */
+    part_cache parts[MOST_PARTS];
+    size_t filled;         /* parts that hold all positions */
+    int64_t length;        /* positions that are filled */
+    int64_t capacity;      /* positions that fit, or 0 */
+    int64_t next_position; /* the position id of what follows; not `length` under M-RoPE */
 } cache;
+
+/* The cache of a prompt's beginning, through the first image. The upper half of the decoder follows
+ * the lower when it is first needed. */
+typedef struct prefix {
+    cache filled;
+    OrtValue *states;   /* what the lower half returned; belongs to its part of the cache */
+    int64_t *positions; /* axes * length, in `memory` */
+    scope memory;
+} prefix;
+
+/* Work done. */
+typedef struct counts {
+    int64_t vision_runs, decoder_tokens, layer_tokens;
+} counts;
 
 struct carve_model {
     scope memory;
@@ -26,37 +54,81 @@ struct carve_model {
     runtime ort;
     tokenizer *text;
     OrtSession *sessions[GRAPH_COUNT];
-    bool in_place;             /* the decoder appends to the caches that it is given */
-    size_t cache_count;        /* tensors of a key/value cache */
-    const char **past_names;   /* of the caches that go into the decoder */
-    const char **output_names; /* of everything that comes out of it */
-    cache idle;                /* buffers that no view uses, for the next one */
+    decoder_part parts[MOST_PARTS];
+    bool in_place; /* the decoder appends to the caches that it is given */
+    cache idle;    /* buffers that no view uses, for the next one */
+    counts work;   /* so far */
+    int64_t least_pixels; /* the smallest budget of an image that is accepted, 0 if none is */
+    bool knows_least_pixels;
 };
 
 /* An image behind the vision encoder. */
 typedef struct encoded_image {
-    const void *features; /* image tokens * hidden, of the manifest's dtype */
-    double window[4];      /* the part of the image that the tokens cover: x0, y0, x1, y1 */
+    const void *features; /* feature_count * hidden, of the manifest's dtype */
+    const void *deepstack; /* layers * feature_count * hidden, or NULL */
+    size_t feature_count;
+    const int64_t *ids; /* what it contributes to a prompt: FEATURE, or ids between features */
+    size_t length;
+    const int64_t *positions; /* axes * length, relative to the first */
+    int64_t next_position;    /* of what follows, likewise */
+    const int64_t *map;       /* which of the ids form the attention map, in raster order */
+    size_t map_count;
+    int64_t grid[2];      /* rows, columns of the map */
+    double window[4];     /* the part of the image that it covers: x0, y0, x1, y1 */
 } encoded_image;
 
-/* One greedy answer. */
+/* Pixels without gaps between rows. */
+typedef struct picture {
+    const uint8_t *pixels; /* height * width * 3 */
+    int64_t height, width;
+} picture;
+
+/* Consecutive positions of a prompt. */
+typedef struct chunk {
+    OrtValue *states; /* embeddings, or hidden states for the upper half */
+    int64_t count;
+    const int64_t *positions; /* axes * count */
+    int64_t next_position;
+    OrtValue *deepstack; /* or NULL */
+} chunk;
+
+/* One greedy answer, or a single step of the lower half. */
 typedef struct pass {
     int64_t *ids;
     size_t id_count;
-    float *attention; /* steps * tapped layers * image tokens */
-    size_t steps;
+    float *attention; /* steps * rows * image tokens */
+    size_t steps, rows;
+    double probability; /* of the answer, its end included */
 } pass;
+
+/* Who is told of the text. */
+typedef struct listener {
+    carve_token_function on_token; /* or NULL */
+    void *context;
+} listener;
+
+/* What a pass is about. */
+typedef struct request {
+    const prompt *prompt;
+    const char *text;
+    const encoded_image *images[2];
+    int32_t max_new_tokens;
+    bool lower; /* stop after the lower half of the decoder: one step, no answer */
+    carve_stage stage;
+    listener heard;
+} request;
 
 struct carve_view {
     scope memory;
     carve_model *model;
-    uint8_t *pixels; /* height * width * 3 */
-    int64_t height, width;
+    picture image;
+    int64_t scout_pixels; /* the budget, or 0 */
     encoded_image encoded;
-    cache prefix;
+    prefix prefix;
     pass general; /* the general instruction's attention, in `general_memory` */
     scope general_memory;
-    size_t general_limit;
+    size_t general_limit; /* its most steps */
+    counts unread;        /* work that no result has told of */
 };
 
 struct carve_result {
@@ -64,71 +136,123 @@ struct carve_result {
     carve_reading reading;
 };
 
+/* ---- bundle/listed_files.c, bundle/prompts.c ---- */
+
+/* The path of a file that the manifest names, which must lie in the bundle. */
+carve_status bundle_path(scope *owner, const char *folder, const char *name, const char **path);
+/* Compare every file that the manifest lists with its size, and its sum unless `sizes_only`. */
+carve_status bundle_check_files(scope *owner, const cJSON *files, const char *folder,
+                                bool sizes_only);
+carve_status bundle_read_prompts(scope *owner, const cJSON *json, manifest *m);
+
 /* ---- model.c ---- */
 
 /* Load a bundle into zeroed memory. */
 carve_status model_open(carve_model *model, const char *folder, const carve_open_options *options);
 
-/* ---- image.c ---- */
+/* ---- passes/image.c ---- */
 
-/* Preprocess an image, rows without gaps, and encode it. */
-carve_status encode_image(scope *owner, const carve_model *model, const uint8_t *pixels,
-                          int64_t height, int64_t width, encoded_image *out);
+/* Refuse a budget of pixels that the model cannot see an image in. */
+carve_status check_pixels(carve_model *model, int64_t max_pixels);
+/* Preprocess a picture in at most so many pixels, or 0, and encode it, if the context has room for it
+ * beside `others` of the prompt and an answer. */
+carve_status encode_image(scope *owner, carve_model *model, const picture *image,
+                          int64_t max_pixels, int64_t others, int64_t new_tokens,
+                          encoded_image *out);
 
-/* ---- prompt.c ---- */
+/* ---- passes/prompt.c ---- */
 
-/* Refuse a question that does not fit into the model's context, before any graph runs. */
-carve_status check_context_budget(const carve_model *model, const prompt *p, const char *text,
-                                  int32_t max_new_tokens);
-/* Positions of segments first .. stop - 1 without texts. */
-size_t count_fixed(const manifest *m, const prompt *p, size_t first, size_t stop);
-/* Embeddings of ids, copied to out (count * hidden, of the manifest's dtype). */
-carve_status embed_ids(const carve_model *model, const int64_t *ids, size_t count, void *out);
-/* Embeddings of segments first .. stop - 1; images[i] are the features of image i. */
-carve_status embed_prompt(scope *owner, const carve_model *model, const prompt *p, size_t first,
-                          size_t stop, const char *text, const void *const images[2], void **out,
-                          int64_t *length);
+/* Refuse what does not fit into the model's context. */
+carve_status check_context(const manifest *m, int64_t prompt_length, int64_t new_tokens);
+/* Positions of segments first .. stop - 1; images count for image_tokens each. */
+carve_status count_prompt(const carve_model *model, const prompt *p, size_t first, size_t stop,
+                          const char *text, int64_t image_tokens, int64_t *count);
+/* Segments first .. stop - 1; the position id of the first is `start`. */
+carve_status embed_prompt(scope *owner, const carve_model *model, const request *r, size_t first,
+                          size_t stop, int64_t start, chunk *out);
+/* One token. */
+carve_status embed_token(scope *owner, const carve_model *model, const int64_t *id, int64_t start,
+                         chunk *out);
 
-/* ---- decoder.c ---- */
+/* ---- passes/decoder.c ---- */
 
-/* Run the prompt up to and including the first image; out is empty. */
-carve_status prefill(carve_model *model, const void *features, cache *out);
-/* Release a cache; the model keeps its buffers for the next one. */
-void cache_release(carve_model *model, cache *used);
-/* Answer greedily after the prefix, whose buffers may be replaced by larger ones; images[i] are the
- * features of image i. */
-carve_status generate(scope *owner, carve_model *model, cache *prefix, const prompt *p,
-                      const char *text, const void *const images[2], int32_t max_new_tokens,
+typedef struct step {
+    const float *logits;           /* vocabulary; NULL without the last part */
+    const float *rows[MOST_PARTS]; /* tapped layers * row_length of each part, of the last position */
+    int64_t row_length;
+    OrtValue *states; /* what the last part that ran returned */
+} step;
+
+/* Run parts first .. stop - 1 over a chunk after `before`; `after`, which is empty, owns what comes
+ * out. */
+carve_status run_decoder(carve_model *model, const chunk *in, const cache *before, size_t first,
+                         size_t stop, cache *after, step *out);
+void cache_release(cache *used);
+
+/* ---- passes/prefix.c ---- */
+
+/* Run the lower half over the prompt up to and including the first image; out is empty. There is
+ * room for what the bundle's own settings let follow. */
+carve_status prefix_open(carve_model *model, const encoded_image *image, prefix *out);
+/* See that `more` positions fit behind it, and that the upper half is there unless `lower`. */
+carve_status prefix_ready(carve_model *model, const encoded_image *image, int64_t more, bool lower,
+                          prefix *p);
+/* Release it; the model keeps its buffers for the next one. */
+void prefix_release(carve_model *model, prefix *used);
+
+/* ---- passes/generate.c ---- */
+
+/* Answer greedily after the prefix, or take one step of the lower half. */
+carve_status generate(scope *owner, carve_model *model, prefix *prefix, const request *r,
                       pass *out);
 
-/* ---- settings.c ---- */
+/* ---- bundle/settings.c ---- */
 
 /* Read the manifest's default settings. */
 carve_status settings_read(scope *owner, const cJSON *json, manifest *m);
 carve_status settings_check(const manifest *m, const carve_ask_options *o);
+/* Set what a carve_variant stands for. */
+carve_status settings_vary(carve_ask_options *o, int variant);
 
-/* ---- automatic.c ---- */
+/* ---- method/attention.c ---- */
 
-/* What the question's attention is divided by, and what is added to that first. `general` is NULL
- * where the contrast is off; the weights are those of steps and tapped layers. */
-carve_status automatic_divisor(scope *owner, const manifest *m, const carve_ask_options *o,
-                               const pass *question, const pass *general,
-                               const double *step_weights, size_t steps,
-                               const double *layer_weights, pass *divisor, double *added);
+/* The rows of the fused layers, steps * layer_count * tokens; they are the scope's. */
+carve_status chosen_rows(scope *owner, const manifest *m, const carve_ask_options *o,
+                         const pass *from, size_t steps, size_t tokens, const float **rows);
+/* Mean entropy in nats of `count` rows over the tokens. */
+double attention_entropy(const float *rows, size_t count, size_t tokens);
+
+/* ---- method/automatic.c ---- */
+
+/* Maps that are fused: steps * layers * tokens, weighted by step. */
+typedef struct maps {
+    const float *question;
+    const float *general; /* NULL where the contrast is off */
+    const double *step_weights;
+    size_t steps, layers, tokens;
+} maps;
+
+/* What the question's attention is divided by, and what is added to that first. */
+carve_status automatic_divisor(scope *owner, const carve_ask_options *o, const maps *fused,
+                               const float **divisor, double *added);
 /* The share of the pixels that hold the saliency; those that are NaN do not count. */
 double automatic_share(const float *saliency, size_t count);
 
-/* ---- refine.c ---- */
+/* ---- method/refine.c ---- */
 
 /* Steps 3 to 7 of the method, by carve_refine.onnx, into the result. */
 carve_status refine(scope *temporary, const carve_view *view, const pass *question,
                     const carve_ask_options *o, carve_result *result);
+/* Leave the image as it is. */
+carve_status refine_nothing(const carve_view *view, carve_result *result);
 
-/* ---- method.c ---- */
+/* ---- method/method.c ---- */
 
 carve_status method_ask(carve_view *view, scope *temporary, const char *question,
                         const carve_ask_options *o, carve_result *result);
+/* `refined` is the second image, or NULL. */
 carve_status method_plain(carve_view *view, scope *temporary, const char *question,
-                          int32_t max_new_tokens, carve_result *result);
+                          const carve_plain_options *o, const picture *refined,
+                          carve_result *result);
 
 #endif

@@ -14,9 +14,6 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* What Python's str.strip() removes, of ASCII. */
-#define WHITE_SPACE " \t\n\v\f\r\x1c\x1d\x1e\x1f"
-
 /* ---- status.c: statuses, and memory that is released all at once ---- */
 
 extern const carve_status carve_ok;
@@ -29,7 +26,12 @@ carve_status failure(carve_code code, const char *format, ...)
 carve_status no_memory(void);
 /* An argument that must not be NULL. */
 carve_status missing(const char *what);
-carve_status check_struct_size(const char *what, size_t actual, size_t expected);
+/* Copy what the caller knows of a structure over ours, or of ours to the caller. Both begin with
+ * their size, which is `size`, or `first`: that of the structure's first version. */
+carve_status struct_take(const char *what, void *ours, size_t size, const void *theirs,
+                         size_t first);
+carve_status struct_give(const char *what, const void *ours, size_t size, void *theirs,
+                         size_t first);
 
 /* Return a failure to the caller. */
 #define TRY(call)                                                                                  \
@@ -47,17 +49,21 @@ typedef void (*release_function)(void *thing, const void *context);
 
 /* Zeroed memory for count elements, NULL if there is none. */
 void *scope_alloc(scope *owner, size_t count, size_t size);
+/* The same for count rows of width elements; NULL too if no memory is that large. */
+void *scope_rows(scope *owner, size_t count, size_t width, size_t size);
 char *scope_copy(scope *owner, const char *text);
 /* Make the scope the owner of a thing; if that fails, the thing is released at once. */
 carve_status scope_own(scope *owner, void *thing, release_function release, const void *context);
 void scope_release(scope *owner);
 
-/* ---- files.c: paths are UTF-8 on every system ---- */
+/* ---- bundle/files.c, bundle/sha256.c: paths are UTF-8 on every system ---- */
 
 /* Open a file to read its bytes; NULL and errno if it cannot be. */
 FILE *file_open(const char *path);
 /* The size of a regular file, -1 if there is none. */
 int64_t file_size(const char *path);
+/* Whether a file lies in a folder, links followed. */
+bool file_stays(const char *folder, const char *path);
 /* A path as ONNX Runtime takes it. */
 carve_status native_path(scope *owner, const char *path, const ORTCHAR_T **out);
 /* The whole of a file, with a zero byte after it. */
@@ -66,7 +72,7 @@ carve_status read_file(scope *owner, const char *path, size_t limit, char **data
 /* SHA-256 of a file as 64 hexadecimal digits and a zero byte. */
 carve_status file_sha256(const char *path, char digest[65]);
 
-/* ---- bundle.c: the manifest ---- */
+/* ---- bundle/bundle.c: the manifest ---- */
 
 typedef struct segment {
     const int64_t *ids; /* literal tokens, or NULL */
@@ -80,18 +86,36 @@ typedef struct prompt {
     size_t count;
 } prompt;
 
-enum { GRAPH_PREPROCESS, GRAPH_VISION, GRAPH_EMBED, GRAPH_DECODER, GRAPH_REFINE, GRAPH_COUNT };
+enum { GRAPH_PREPROCESS, GRAPH_VISION, GRAPH_EMBED, GRAPH_REFINE, GRAPH_COUNT };
+
+/* The decoder is one graph, or a lower and an upper half. */
+enum { MOST_PARTS = 2 };
+
+/* Axes of position ids under M-RoPE: time, row, column. */
+enum { MROPE_AXES = 3 };
+
+typedef struct part_spec {
+    const char *name, *path;
+    const char *input, *output; /* what it works on and towards */
+    int64_t first, stop;        /* its layers */
+    size_t tapped;              /* how many of them return their attention */
+} part_spec;
 
 typedef struct manifest {
     const char *folder;
     const char *graphs[GRAPH_COUNT]; /* paths */
     const char *tokenizer;           /* path */
+    const char **vision_inputs;      /* names, in the graph's order */
+    size_t vision_input_count;
+    part_spec parts[MOST_PARTS];
+    size_t part_count;
     prompt single, pair;
     size_t prefix; /* segments that both start with, through the first image */
     const char *suffix, *general;
-    int64_t grid[2]; /* rows, columns */
     double max_aspect_ratio;
     int64_t layers, key_value_heads, head_dim, hidden_size, vocab_size, context_length;
+    int64_t axes;      /* of position ids: 1, or MROPE_AXES */
+    int64_t deepstack; /* layers that take features of the image, or 0 */
     const int32_t *tapped;
     size_t tapped_count;
     const int64_t *eos;
@@ -105,10 +129,9 @@ typedef struct manifest {
 
 /* Read carve.json and check every file that it lists. */
 carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, manifest *out);
-int64_t image_tokens(const manifest *m);
 bool segment_is_image(const segment *s);
 
-/* ---- tokenizer.c ---- */
+/* ---- text/tokenizer.c; text/tokenizer.h has answers piece by piece ---- */
 
 typedef struct tokenizer tokenizer;
 
@@ -147,6 +170,18 @@ void provider_options(const provider *p, int32_t device, provider_setting *out);
 
 /* ---- graph.c: ONNX Runtime ---- */
 
+/* Written by one thread, read by another. */
+#if defined(_MSC_VER)
+#include <intrin.h>
+typedef volatile long flag;
+#define flag_set(f, value) ((void)_InterlockedExchange((f), (value)))
+#define flag_read(f) (_InterlockedOr((volatile long *)(f), 0) != 0)
+#else
+typedef int flag;
+#define flag_set(f, value) __atomic_store_n((f), (value), __ATOMIC_SEQ_CST)
+#define flag_read(f) (__atomic_load_n((f), __ATOMIC_SEQ_CST) != 0)
+#endif
+
 #define F16 ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16
 #define F32 ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
 #define F64 ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE
@@ -157,6 +192,8 @@ void provider_options(const provider *p, int32_t device, provider_setting *out);
 typedef struct runtime {
     const OrtApi *api;
     OrtEnv *env;
+    OrtRunOptions *run; /* of all runs; carve_cancel reaches them through it */
+    flag cancelled;
     OrtMemoryInfo *host, *device; /* memory; the same on a CPU */
     provider provider;            /* of the model's graphs */
     int32_t device_number;
@@ -172,11 +209,14 @@ typedef struct feed {
 typedef struct outputs {
     const char *const *names;
     size_t count;
-    size_t on_host;           /* this many come to the host, those behind them stay on the device */
-    OrtValue *const *present; /* what those are written into, or NULL for new values */
+    size_t on_host;        /* this many come to the host, those behind them stay on the device */
+    OrtValue *const *into; /* what the last ones are written into, or NULL for new values */
+    size_t into_count;
 } outputs;
 
 carve_status runtime_open(scope *owner, const carve_open_options *options, runtime *out);
+/* End the runs of other threads, or allow runs again. */
+carve_status runtime_cancel(runtime *r, bool cancelled);
 /* Load a graph, on the provider or on the CPU; it may widen its weights. */
 carve_status session_open(scope *owner, const runtime *r, const char *path, bool on_provider,
                           bool widens, OrtSession **out);

@@ -37,6 +37,10 @@ const cJSON *json_optional(const cJSON *object, const char *key) {
     return cJSON_IsNull(item) ? NULL : item;
 }
 
+bool json_is_true(const cJSON *object, const char *key) {
+    return cJSON_IsTrue(json_optional(object, key));
+}
+
 carve_status json_object(const cJSON *object, const char *key, const cJSON **out) {
     *out = json_optional(object, key);
     return cJSON_IsObject(*out) ? carve_ok : malformed(key, "an object");

@@ -11,6 +11,7 @@ carve_status json_open(scope *owner, const char *path, const cJSON **out);
 
 /* A member, or NULL if it is missing or null. */
 const cJSON *json_optional(const cJSON *object, const char *key);
+bool json_is_true(const cJSON *object, const char *key);
 carve_status json_object(const cJSON *object, const char *key, const cJSON **out);
 carve_status json_array(const cJSON *object, const char *key, const cJSON **out);
 carve_status json_text(const cJSON *object, const char *key, const char **out);

@@ -8,12 +8,37 @@
 
 const carve_status carve_ok = {CARVE_OK, ""};
 
+/* Bytes of the UTF-8 character that begins here, 0 if none does. */
+static size_t character_size(const unsigned char *at) {
+    const unsigned lead = at[0], second = lead < 0x80 ? 0 : at[1];
+    size_t size = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < size; i++) {
+        if ((at[i] & 0xc0) != 0x80) return 0;
+    }
+    bool overlong = (lead == 0xe0 && second < 0xa0) || (lead == 0xf0 && second < 0x90);
+    bool beyond = (lead == 0xed && second > 0x9f) || (lead == 0xf4 && second > 0x8f);
+    return overlong || beyond ? 0 : size;
+}
+
+/* Leave out what is not a whole UTF-8 character: names are cut at a number of bytes. */
+static void keep_whole_characters(char *text) {
+    char *to = text;
+    for (const char *from = text; *from;) {
+        size_t size = character_size((const unsigned char *)from);
+        memmove(to, from, size);
+        to += size;
+        from += size ? size : 1;
+    }
+    *to = 0;
+}
+
 carve_status failure(carve_code code, const char *format, ...) {
     carve_status status = {code, ""};
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(status.message, sizeof status.message, format, arguments);
     va_end(arguments);
+    keep_whole_characters(status.message);
     return status;
 }
 
@@ -25,12 +50,31 @@ carve_status missing(const char *what) {
     return failure(CARVE_INVALID_ARGUMENT, "%s is NULL. Pass one.", what);
 }
 
-carve_status check_struct_size(const char *what, size_t actual, size_t expected) {
-    if (actual == expected) return carve_ok;
+static carve_status check_struct_size(const char *what, const void *theirs, size_t first,
+                                      size_t size) {
+    const size_t actual = *(const size_t *)theirs;
+    if (actual == first || actual == size) return carve_ok;
     return failure(CARVE_INVALID_ARGUMENT,
                    "%s has struct_size %zu, this library knows %zu. Set it to sizeof the structure, "
                    "and use the header of this library.",
-                   what, actual, expected);
+                   what, actual, size);
+}
+
+carve_status struct_take(const char *what, void *ours, size_t size, const void *theirs,
+                         size_t first) {
+    TRY(check_struct_size(what, theirs, first, size));
+    memcpy(ours, theirs, *(const size_t *)theirs);
+    *(size_t *)ours = size;
+    return carve_ok;
+}
+
+carve_status struct_give(const char *what, const void *ours, size_t size, void *theirs,
+                         size_t first) {
+    TRY(check_struct_size(what, theirs, first, size));
+    const size_t known = *(size_t *)theirs;
+    memcpy(theirs, ours, known);
+    *(size_t *)theirs = known;
+    return carve_ok;
 }
 
 struct owned {
@@ -60,6 +104,11 @@ void *scope_alloc(scope *owner, size_t count, size_t size) {
     void *memory = calloc(count ? count : 1, size);
     if (!memory || scope_own(owner, memory, release_memory, NULL).code != CARVE_OK) return NULL;
     return memory;
+}
+
+void *scope_rows(scope *owner, size_t count, size_t width, size_t size) {
+    if (size && width > SIZE_MAX / size) return NULL;
+    return scope_alloc(owner, count, width * size);
 }
 
 char *scope_copy(scope *owner, const char *text) {

@@ -41,7 +41,7 @@ def import_openvino() -> ModuleType:
         DependencyError: it is not installed.
     """
     remedy = 'install its extra: pip install "carve-vlm[openvino]"'
-    return late_import("openvino", "OpenVINO", remedy)
+    return late_import("openvino", "OpenVINO", remedy, needs="Core")
 
 
 def describe() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from importlib import import_module
 from itertools import chain, repeat
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +20,16 @@ from carve_models.errors import (
 )
 from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.interface import require_tensors
-from carve_runtime.backends.ort_values import DTYPES, OrtBoundRun, OrtBuffer, OrtRow, in_turn
+from carve_runtime.backends.ort_install import EXTRAS, advice
+from carve_runtime.backends.ort_providers import choose_provider, require_started
+from carve_runtime.backends.ort_values import (
+    DTYPES,
+    OrtBoundRun,
+    OrtBuffer,
+    OrtRow,
+    in_turn,
+    memory_errors,
+)
 from carve_runtime.backends.protocol import (
     Array,
     BackendSettings,
@@ -31,11 +39,12 @@ from carve_runtime.backends.protocol import (
     InPlace,
     Value,
 )
-from carve_runtime.backends.providers import PROVIDERS, Plugin
+from carve_runtime.backends.providers import PROVIDERS
 from carve_runtime.bundle import Bundle
 from carve_runtime.late_import import late_import
 
-_ERRORS_ONLY = 3
+#: Nothing but what ends the process: errors are raised, and say the same.
+_QUIET = 4
 _NOT_OPTIMIZED = "optimization.disable_specified_optimizers"
 _WEIGHTS_APART = "session.use_device_allocator_for_initializers"
 _CAPTURE = "gpu_graph_id"
@@ -48,10 +57,10 @@ def import_onnxruntime() -> ModuleType:
     """Import ONNX Runtime late: the algorithm alone does not need it.
 
     Raises:
-        DependencyError: it is not installed.
+        DependencyError: it is not installed, or damaged.
     """
-    remedy = 'install one of the extras: pip install "carve-vlm[cpu]" or "carve-vlm[gpu]"'
-    return late_import("onnxruntime", "ONNX Runtime", remedy)
+    remedy = advice(*EXTRAS)
+    return late_import("onnxruntime", "ONNX Runtime", remedy, needs="InferenceSession")
 
 
 def describe() -> str:
@@ -78,7 +87,7 @@ class OrtGraph:
         self._records = self._appends and settings.cuda_graph and bool(self._provider.capture)
         self._captures = chain(range(1, _MOST_CAPTURES + 1), repeat(None))
         options = self._ort.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _QUIET
         if settings.threads is not None:
             options.intra_op_num_threads = settings.threads
         if bundle.manifest.weights != "float32":
@@ -89,21 +98,19 @@ class OrtGraph:
             options.graph_optimization_level = level
         if self._provider.memory is not None:  # else room is reserved in powers of two
             options.add_session_config_entry(_WEIGHTS_APART, "1")
-        providers = self._choose(options, settings)
+        capture = self._provider.capture if self._records else {}
+        providers = choose_provider(self._ort, options, self._provider, settings, capture)
         path = bundle.path(self.spec.file)
         try:
             self._session = in_turn(
-                lambda: self._ort.InferenceSession(os.fspath(path), options, providers=providers),
+                lambda: self._ort.InferenceSession(
+                    os.fspath(path), options, providers=providers, enable_fallback=0
+                ),
                 on_device=self.on_device,
             )
         except Exception as error:  # ONNX Runtime's own classes derive from Exception only
             raise self._unloadable(path, error) from error
-        if self._session.get_providers()[0] != self._provider.name:
-            raise ProviderError(
-                f"ONNX Runtime could not start {self._provider.name} and took "
-                f"{self._session.get_providers()[0]}",
-                "run carve-run doctor, and check the provider's own libraries",
-            )
+        require_started(self._provider, self._session)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         require_tensors(self.spec.file, "inputs", _tensors(inputs), self.spec.inputs)
         require_tensors(self.spec.file, "outputs", _tensors(outputs), self.spec.outputs)
@@ -115,6 +122,13 @@ class OrtGraph:
                 f"{self._provider.name} cannot compute all of {path}: {reason}",
                 "choose another provider or backend (bfloat16 wants a GPU, or openvino), or a "
                 "bundle in another precision",
+            )
+        if isinstance(
+            error, RuntimeError
+        ):  # what is wrong with a graph derives from Exception only
+            return ProviderError(
+                f"{self._provider.name} cannot be started: {reason}",
+                "run carve-run doctor, and check the provider's own libraries",
             )
         return BundleError(
             f"{path} cannot be loaded: {reason}",
@@ -157,7 +171,8 @@ class OrtGraph:
             outputs: list[Any] = binding.get_outputs()
             return outputs
 
-        outputs = in_turn(run, on_device=self.on_device)
+        with memory_errors(f"{self.spec.file} cannot be run"):
+            outputs = in_turn(run, on_device=self.on_device)
         # The binding's own values do not keep the memory of those that were given alive.
         return {
             tensor.name: targets.get(tensor.name) or OrtBuffer(output, tensor.name in kept)
@@ -177,7 +192,8 @@ class OrtGraph:
                 value.bind_output(binding, name)
             return binding
 
-        binding = in_turn(bind, on_device=self.on_device)
+        with memory_errors("buffers cannot be bound"):
+            binding = in_turn(bind, on_device=self.on_device)
         capture = next(self._captures) if self._records else None
         return OrtBoundRun(lambda capture: self._execute(binding, capture), capture, self.on_device)
 
@@ -211,12 +227,14 @@ class OrtGraph:
         buffer.update_inplace(whole)
 
     def _buffer(self, make: Callable[[Any], Any]) -> OrtBuffer:
-        value = in_turn(lambda: make(self._ort.OrtValue), on_device=self.on_device)
+        with memory_errors("a buffer cannot be made"):
+            value = in_turn(lambda: make(self._ort.OrtValue), on_device=self.on_device)
         return OrtBuffer(value, self.on_device)
 
     def _execute(self, binding: Any, capture: int | None = None) -> None:
         """Run what is bound; ``capture`` is the number of a recording, made if there is none."""
         options = self._ort.RunOptions()
+        options.log_severity_level = _QUIET
         if self._records:
             options.add_run_config_entry(_CAPTURE, str(_NO_CAPTURE if capture is None else capture))
         try:
@@ -233,46 +251,6 @@ class OrtGraph:
         if not isinstance(array, np.ndarray):
             return array
         return OrtBuffer(self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)))
-
-    def _choose(self, options: Any, settings: BackendSettings) -> list[Any] | None:
-        """Return the providers of a session; of a plug-in, put the device into its options.
-
-        Raises:
-            ProviderError: the provider is not there.
-        """
-        provider, chosen = self._provider, self._provider.options(settings)
-        if self._records:
-            chosen |= provider.capture
-        available = self._ort.get_available_providers()
-        if provider.name in available:
-            rest = PROVIDERS[provider.rest] if provider.rest else None
-            if rest is None or rest.name not in available:
-                return [(provider.name, chosen)]
-            return [(provider.name, chosen), (rest.name, rest.options(settings))]
-        devices = self._plugin_devices(provider.plugin, settings) if provider.plugin else []
-        if not devices or provider.plugin is None:
-            raise ProviderError(
-                f"ONNX Runtime {self._ort.__version__} has no {provider.name} here "
-                f"(available: {', '.join(available)})",
-                f"choose an available provider, or install {provider.install}",
-            )
-        options.add_provider_for_devices(devices[:1], dict(provider.plugin.fixed))
-        return None
-
-    def _plugin_devices(self, plugin: Plugin, settings: BackendSettings) -> list[Any]:
-        """Return the chosen device of a plug-in, if it is installed and finds one."""
-        name = self._provider.name
-        try:
-            library = import_module(plugin.module)
-        except ImportError:
-            return []
-        if not any(device.ep_name == name for device in self._ort.get_ep_devices()):
-            self._ort.register_execution_provider_library(name, library.get_library_path())
-        devices = [device for device in self._ort.get_ep_devices() if device.ep_name == name]
-        if plugin.metadata is None:
-            return devices[self._device :]
-        chosen = settings.device or self._provider.first
-        return [each for each in devices if each.ep_metadata.get(plugin.metadata) == chosen]
 
 
 def _tensors(nodes: Sequence[Any]) -> tuple[Tensor, ...]:

@@ -8,14 +8,16 @@ may have been given meanwhile; and ONNX Runtime keeps what it has recorded for e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
 
+from carve_models.errors import CarveError, RunError
 from carve_runtime.backends.protocol import Array, Buffer
 
 #: numpy's names of ONNX Runtime's types.
@@ -38,6 +40,24 @@ def in_turn(run: Callable[[], _Result], *, on_device: bool) -> _Result:
     return _device_thread().submit(run).result() if on_device else run()
 
 
+@contextmanager
+def memory_errors(cause: str) -> Iterator[None]:
+    """Turn what ONNX Runtime and numpy raise of memory into :class:`RunError`.
+
+    ONNX Runtime's own classes derive from ``Exception`` or ``RuntimeError``. What says that the
+    calling code is wrong passes.
+    """
+    try:
+        yield
+    except (CarveError, TypeError, ValueError):
+        raise
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise RunError(
+            f"{cause}: {reason}", "free memory, give a smaller image, or choose another device"
+        ) from error
+
+
 @dataclass(frozen=True, eq=False)
 class OrtBuffer:
     """An ``OrtValue``; see :class:`carve_runtime.backends.protocol.Buffer`."""
@@ -47,7 +67,8 @@ class OrtBuffer:
 
     def numpy(self) -> Array:
         """Return an array, which shares host memory and is copied from a device."""
-        array: Array = in_turn(self.value.numpy, on_device=self.on_device)
+        with memory_errors("a value cannot be read"):
+            array: Array = in_turn(self.value.numpy, on_device=self.on_device)
         return array
 
     def shape(self) -> Sequence[int]:
@@ -57,7 +78,8 @@ class OrtBuffer:
 
     def update_inplace(self, array: Array) -> None:
         """Copy an array of its shape and dtype into it."""
-        in_turn(lambda: self.value.update_inplace(array), on_device=self.on_device)
+        with memory_errors("a buffer cannot be written"):
+            in_turn(lambda: self.value.update_inplace(array), on_device=self.on_device)
 
     def bind_input(self, binding: Any, name: str) -> None:
         """Make it an input of a run."""
@@ -124,4 +146,5 @@ class OrtBoundRun:
             self.execute(self.capture if replay else None)
             return [np.array(buffer.value.numpy()) for buffer in reads]  # type: ignore[attr-defined]
 
-        return in_turn(run, on_device=self.on_device)
+        with memory_errors("buffers cannot be read or written"):
+            return in_turn(run, on_device=self.on_device)

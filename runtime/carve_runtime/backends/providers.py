@@ -32,7 +32,7 @@ class Provider:
 
     Attributes:
         name: ONNX Runtime's name.
-        install: what brings it.
+        install: what brings it, a requirement for pip.
         device: the option that names the device; ``None`` where there is but one.
         first: the device that is taken if none is chosen, where they are not numbered.
         memory: where outputs can stay; ``None`` where that is the host's memory.
@@ -75,12 +75,12 @@ class Provider:
 PROVIDERS: dict[ProviderName, Provider] = {
     "cpu": Provider(
         name="CPUExecutionProvider",
-        install="the extra cpu: pip install 'carve-vlm[cpu]'",
+        install="'carve-vlm[cpu]'",
         appends=frozenset({"float32", "float16"}),
     ),
     "cuda": Provider(
         name="CUDAExecutionProvider",
-        install="the extra gpu: pip install 'carve-vlm[gpu]'",
+        install="'carve-vlm[gpu]'",
         device="device_id",
         memory="cuda",
         appends=frozenset({"float16"}),  # it has no kernel for float32
@@ -89,22 +89,21 @@ PROVIDERS: dict[ProviderName, Provider] = {
     ),
     "tensorrt": Provider(
         name="TensorrtExecutionProvider",
-        install="the extra gpu, and TensorRT's libraries: pip install 'carve-vlm[gpu]' tensorrt",
+        install="'carve-vlm[gpu]' 'tensorrt-cu13<11'",
         device="device_id",
         memory="cuda",
         rest="cuda",
     ),
     "nv_tensorrt_rtx": Provider(
         name="NvTensorRTRTXExecutionProvider",
-        install="its plug-in: pip install onnxruntime-ep-nv-tensorrt-rtx",
+        install="onnxruntime-ep-nv-tensorrt-rtx",
         device="device_id",
         memory="cuda",
         plugin=Plugin(module="onnxruntime_ep_nv_tensorrt_rtx"),
     ),
     "openvino": Provider(
         name="OpenVINOExecutionProvider",
-        install="its plug-in: pip install onnxruntime-ep-openvino (Intel's processors), "
-        "or onnxruntime-openvino in place of onnxruntime",
+        install="onnxruntime-ep-openvino",  # for Intel's processors
         device="device_type",
         first="CPU",
         fixed={"precision": "FP32"},  # by default bfloat16 on CPUs that have it

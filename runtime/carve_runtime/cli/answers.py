@@ -34,7 +34,6 @@ class AnswerPrinter:
             self._end_line()
             self._stage = token.stage
             click.echo(_TITLES[token.stage], nl=False)
-            token = token._replace(text=token.text.lstrip())
         click.echo(token.text, nl=False)
         sys.stdout.flush()
 

@@ -21,11 +21,13 @@ from carve_models.settings import (
     Strategy,
 )
 from carve_runtime.backends.protocol import BackendSettings
-from carve_runtime.bundle import open_bundle
+from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.cli.answers import AnswerPrinter, carve_fields, plain_fields, report
 from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
+from carve_runtime.cli.given import given_picture, require_questions
 from carve_runtime.cli.saving import require_writable, save
+from carve_runtime.images.load import MAX_IMAGE_PIXELS
 
 _FLOAT = click.types.convert_type(float)
 
@@ -53,7 +55,7 @@ Examples:
 """,
 )
 @click.argument("bundle")
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image")
 @click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
 @click.option("--variant", type=click.Choice(list(VARIANTS)), help="The released code's variants.")
 @click.option("--steps", type=click.Choice(get_args(Steps)), help="Forward steps that are fused.")
@@ -79,6 +81,13 @@ Examples:
 @click.option("--sure-probability", type=float, help="Least probability, for --adaptive.")
 @click.option("--focused-entropy", type=float, help="Largest entropy, for --adaptive.")
 @backend_options
+@click.option(
+    "--max-image-pixels",
+    type=int,
+    default=MAX_IMAGE_PIXELS,
+    show_default=True,
+    help="Most pixels of IMAGE; reading more takes more than 1 GB.",
+)
 @click.option("--plain", is_flag=True, help="Give the plain answer alone.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write the overview picture here.")
 @click.option("--save-dir", type=click.Path(path_type=Path), help="Write every picture here.")
@@ -86,9 +95,10 @@ Examples:
 @VERIFY_OPTION
 def ask(
     bundle: str,
-    image: Path,
+    image: str,
     questions: tuple[str, ...],
     backend: BackendSettings,
+    max_image_pixels: int,
     plain: bool,
     picture: Path | None,
     save_dir: Path | None,
@@ -99,14 +109,20 @@ def ask(
     """Answer each QUESTION about IMAGE with BUNDLE, plainly and through CARVE.
 
     BUNDLE is a folder that carve-export wrote, or "default" for the one that ships with the
-    package. What depends on the image alone is computed once for all questions. Settings that are
-    not given come from the bundle.
+    package. IMAGE is a file, or "-" for standard input. What depends on the image alone is computed
+    once for all questions. Settings that are not given come from the bundle.
     """
     if plain:
         _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
     _require_one(questions, picture=picture, save_dir=save_dir)
+    require_questions(questions)
     require_writable(picture, save_dir)
-    vlm = Carve(open_bundle(bundle_folder(bundle), verify=verify), backend)
+    source, folder = given_picture(image), bundle_folder(bundle)
+    vlm = load_bundle(
+        folder,
+        lambda opened: Carve(opened, backend, max_image_pixels=max_image_pixels),
+        verify=verify,
+    )
     reports = []
     for question in questions:
         if len(questions) > 1 and not as_json:
@@ -114,10 +130,10 @@ def ask(
         with AnswerPrinter(quiet=as_json) as show:
             if plain:
                 limit = settings["max_new_tokens"]
-                answer = vlm.plain(image, question, max_new_tokens=limit, on_token=show)
+                answer = vlm.plain(source, question, max_new_tokens=limit, on_token=show)
                 fields = plain_fields(answer)
             else:
-                result = vlm.ask(image, question, on_token=show, **settings)
+                result = vlm.ask(source, question, on_token=show, **settings)
                 fields = carve_fields(result)
                 fields["saved"] = save(result, question, picture, save_dir)
         if not as_json:

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import platform
 import sys
-from importlib import metadata
+from pathlib import Path
 
 import click
 
+from carve_models.aside import abandoned
 from carve_models.cli import HELP, ErrorCommand
 from carve_models.errors import CarveError
-from carve_runtime.backends import BACKENDS
+from carve_runtime.backends import BACKENDS, ort_install
+from carve_runtime.backends.providers import PROVIDERS
 from carve_runtime.bundle import open_bundle
+from carve_runtime.cli.started import cuda_lines, start_providers
 from carve_runtime.verified import VerifiedFiles
 
-#: Distributions that install the same ``onnxruntime`` package and overwrite each other.
-ONNXRUNTIME_DISTRIBUTIONS = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-directml",
-    "onnxruntime-openvino",
-    "onnxruntime-qnn",
+
+@click.command(
+    cls=ErrorCommand,
+    context_settings=HELP,
+    epilog="\b\nExamples:\n  carve-run doctor\n  carve-run doctor ~/bundles",
 )
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+def doctor(folder: Path) -> None:
+    """Check the installation: backends, their providers and devices, the default bundle.
 
-
-@click.command(cls=ErrorCommand, context_settings=HELP, epilog="\b\nExample:\n  carve-run doctor")
-def doctor() -> None:
-    """Check the installation: backends, their providers and devices, the default bundle."""
+    Also lists what exports that were killed have left in FOLDER, the current one if not given.
+    """
     healthy, lines = examine()
+    lines += [f"--    {_describe_abandoned(path)}" for path in abandoned(folder)]
     click.echo("\n".join(lines))
     sys.exit(0 if healthy else 1)
 
@@ -36,11 +39,11 @@ def examine() -> tuple[bool, list[str]]:
     """Return whether everything is in order, and the findings line by line."""
     lines = [f"ok    Python {platform.python_version()} on {platform.machine()}"]
     problems = []
-    installed = [name for name in ONNXRUNTIME_DISTRIBUTIONS if _version(name)]
-    if len(installed) > 1:
+    both = ort_install.installed()
+    if len(both) > 1:
         problems.append(
-            f"{' and '.join(installed)} are both installed and overwrite each other. "
-            f"Uninstall all of them, then install the one you want."
+            f"{' and '.join(both)} are both installed and overwrite each other. "
+            f"Leave one: {ort_install.advice(*ort_install.EXTRAS)}."
         )
     working, missing = [], []
     for backend in BACKENDS.values():
@@ -53,6 +56,9 @@ def examine() -> tuple[bool, list[str]]:
         lines += [f"--    {backend}" for backend in missing]
     else:
         problems += missing
+    started, broken = _describe_providers()
+    lines += started
+    problems += broken
     try:
         bundle = open_bundle(verify=True)
         count = len(bundle.manifest.files)
@@ -63,6 +69,29 @@ def examine() -> tuple[bool, list[str]]:
         problems.append(str(error))
     lines.append(_describe_memory())
     return not problems, lines + [f"FAIL  {problem}" for problem in problems]
+
+
+def _describe_providers() -> tuple[list[str], list[str]]:
+    """Start ONNX Runtime's providers, and say which CUDA and cuDNN it wants; return problems apart.
+
+    A GPU may be missing, the CPU is not.
+    """
+    try:
+        failures, cuda = start_providers(), cuda_lines()
+    except CarveError:  # said among the backends
+        return [], []
+    lines, problems = [], []
+    for name, failure in failures.items():
+        what = f"{PROVIDERS[name].name} does not start: {failure}"
+        if not failure:
+            lines.append(f"ok    {PROVIDERS[name].name} computes")
+        elif name == "cpu":
+            problems.append(
+                f"{what}. Install ONNX Runtime again: {ort_install.advice(*ort_install.EXTRAS)}."
+            )
+        else:
+            lines.append(f"--    {what}")
+    return [*lines, *(f"--    {line}" for line in cuda)], problems
 
 
 def _describe_memory() -> str:
@@ -76,8 +105,5 @@ def _describe_memory() -> str:
     )
 
 
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
+def _describe_abandoned(path: Path) -> str:
+    return f"{path} was left by an export that was killed: the next one to that place removes it"

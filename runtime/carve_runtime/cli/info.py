@@ -9,7 +9,7 @@ import msgspec
 
 from carve_models import names
 from carve_models.cli import HELP, ErrorCommand
-from carve_models.manifest import Manifest, Quality, Segment
+from carve_models.manifest import Manifest, Segment
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.cli.backend_options import VERIFY_OPTION, bundle_folder
@@ -47,7 +47,7 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
         ("family", manifest.family),
         ("source", manifest.source),
         ("profile", f"{manifest.profile}, opset {manifest.opset}, {_spell_types(manifest)}"),
-        *_spell_quality(manifest.quality),
+        *_spell_quality(manifest),
         ("image", f"{image.describe()}, {image.resample}"),
         (
             "decoder",
@@ -83,12 +83,16 @@ def _spell_types(manifest: Manifest) -> str:
     return f"weights {manifest.weights}"
 
 
-def _spell_quality(quality: Quality | None) -> list[tuple[str, str]]:
+def _spell_quality(manifest: Manifest) -> list[tuple[str, str]]:
     """Return a row for a bundle in lower precision."""
-    if quality is None:
+    quality = manifest.quality
+    lowered = manifest.lowered or (quality.precision if quality else {})
+    if not lowered:
         return []
-    parts = ", ".join(f"{part} {precision}" for part, precision in quality.precision.items())
-    agreement = f"{quality.answer_agreement:.1%} of {quality.questions} answers as in float32"
+    parts = ", ".join(f"{part} {precision}" for part, precision in lowered.items())
+    if quality is None:
+        return [("lowered", f"{parts}: not measured")]
+    agreement = f"{quality.answer_agreement:.1%} of {quality.questions} answers as in its source"
     return [("lowered", f"{parts}: {agreement}")]
 
 

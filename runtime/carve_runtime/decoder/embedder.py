@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,13 +10,14 @@ import numpy as np
 from carve_models import names
 from carve_models.image_rules import ImageRule
 from carve_models.manifest import Manifest
+from carve_models.settings import require_count
 from carve_runtime.backends import load_graph
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle
-from carve_runtime.images.load import ImageInput, load_image
+from carve_runtime.images.load import MAX_IMAGE_PIXELS, ImageInput, load_image
 from carve_runtime.images.model_input import FEATURE, ModelInput
 from carve_runtime.images.picture import Picture
-from carve_runtime.images.preprocess import preprocess, require_aspect
+from carve_runtime.images.preprocess import preprocess
 from carve_runtime.method.geometry import RGB
 from carve_runtime.prompt.chunk import (
     ImageFeatures,
@@ -32,8 +34,15 @@ from carve_runtime.usage import Counts, Usage
 class Embedder:
     """Vision encoder, token embedding, tokenizer and prompts of a bundle. Threads may share it."""
 
-    def __init__(self, bundle: Bundle, settings: BackendSettings) -> None:
-        """Load the two graphs; errors as in :meth:`carve_runtime.Carve.load`."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: BackendSettings,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
+    ) -> None:
+        """Load the two graphs; arguments and errors as in :meth:`carve_runtime.Carve.load`."""
+        require_count("max_image_pixels", max_image_pixels, most=math.inf)
+        self._max_image_pixels = max_image_pixels
         self.manifest: Manifest = bundle.manifest
         self.text = Text(bundle.path(names.TOKENIZER_FILE), self.manifest.decoder.control_ids)
         self.requests = RequestBuilder(self.manifest, self.text)
@@ -45,12 +54,14 @@ class Embedder:
         """Return an image as the array that masks and boxes refer to.
 
         Raises:
-            ImageError: it cannot be read, or is too thin.
+            ImageError: it cannot be read, is too large or too thin.
         """
         with usage.clock.stage("decode"):
-            pixels = load_image(image)
-            require_aspect(pixels, self.manifest.image)
-        return pixels
+            return load_image(
+                image,
+                max_image_pixels=self._max_image_pixels,
+                max_aspect_ratio=self.manifest.image.max_aspect_ratio,
+            )
 
     def preprocess(self, image: RGB | Picture, max_pixels: int | None, usage: Usage) -> ModelInput:
         """Return what the vision encoder takes of a picture, in at most so many pixels."""

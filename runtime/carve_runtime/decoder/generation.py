@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from carve_runtime.prompt.answer import Streamer
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Generation:
         map_tokens: NDArray[np.int64],
         limit: int,
         eos_token_ids: Collection[int],
-        on_id: Callable[[int], None] | None,
+        streamer: Streamer | None,
         *,
         deferred: bool = False,
     ) -> None:
@@ -43,14 +45,14 @@ class Generation:
             map_tokens: (N,), where the tokens of the attention map stand.
             limit: most steps.
             eos_token_ids: ids that end an answer.
-            on_id: is told of each id of the answer.
+            streamer: is told of each id of the answer, and of its end.
             deferred: not before :meth:`tell`.
         """
         self.ids: list[int] = []
         #: (1,), the likeliest id of the last step, the end included.
         self.last_id: NDArray[np.int64] = np.empty(0, np.int64)
         self._map_tokens, self._limit, self._eos = map_tokens, limit, eos_token_ids
-        self._on_id, self._deferred = on_id, deferred
+        self._streamer, self._deferred = streamer, deferred
         self._rows: list[NDArray[np.float32]] = []
         self._probability = 1.0
         self._ended = False
@@ -66,19 +68,23 @@ class Generation:
         token = int(logits.argmax())
         self.last_id = np.array([token], np.int64)
         self._probability *= _probability(logits, token)
-        self._ended = token in self._eos
-        if not self._ended:
+        is_end = token in self._eos
+        self._ended = is_end or len(self._rows) == self._limit
+        if not is_end:
             self.ids.append(token)
-            if self._on_id is not None and not self._deferred:
-                self._on_id(token)
-            self._ended = len(self._rows) == self._limit
+        if self._streamer is not None and not self._deferred:
+            if not is_end:
+                self._streamer.push(token)
+            if self._ended:
+                self._streamer.end()
         return not self._ended
 
     def tell(self) -> None:
-        """Tell the listener of all ids at once."""
-        for token in self.ids:
-            if self._on_id is not None:
-                self._on_id(token)
+        """Tell the streamer of the whole answer at once."""
+        if self._streamer is not None:
+            for token in self.ids:
+                self._streamer.push(token)
+            self._streamer.end()
 
     def result(self) -> Pass:
         """Return what the pass has left."""

@@ -14,11 +14,13 @@ from carve_runtime.decoder.cache import Prefix
 from carve_runtime.decoder.decoder import Decoder, Step
 from carve_runtime.decoder.embedder import Embedder
 from carve_runtime.decoder.generation import Generation, Pass
+from carve_runtime.images.load import MAX_IMAGE_PIXELS
 from carve_runtime.images.model_input import ModelInput
 from carve_runtime.images.picture import Picture
 from carve_runtime.method.geometry import RGB
 from carve_runtime.prompt.budget import (
     ContextBudget,
+    fits_context,
     prompt_length,
     require_context,
     require_image_fits,
@@ -64,10 +66,15 @@ class EncodedImage:
 class Model(Embedder):
     """Graphs, tokenizer and prompts of a bundle. Threads may share it."""
 
-    def __init__(self, bundle: Bundle, settings: BackendSettings | None = None) -> None:
-        """Load everything; errors as in :meth:`carve_runtime.Carve.load`."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: BackendSettings | None = None,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
+    ) -> None:
+        """Load everything; arguments and errors as in :meth:`carve_runtime.Carve.load`."""
         settings = settings or BackendSettings()
-        super().__init__(bundle, settings)
+        super().__init__(bundle, settings, max_image_pixels)
         self.decoder = Decoder(bundle, settings)
 
     def encode_image(
@@ -189,6 +196,15 @@ class Model(Embedder):
                     step = self.decoder.step(chunk, step.cache, counts)
             return answer.result()
 
+    def can_answer_both(self, image: EncodedImage, request: Request) -> bool:
+        """Return whether question and general pass cost one if they go on together, and fit.
+
+        One after the other the general pass ends where the question's has, and may need less room.
+        """
+        prompt = image.prefix.length + prompt_length(self.requests.general.single, 0)
+        limit, positions = request.settings.max_new_tokens, self.manifest.decoder.context_length
+        return self.decoder.runs_side_by_side and fits_context(prompt, limit, positions)
+
     def answer_both(
         self,
         image: EncodedImage,
@@ -208,14 +224,13 @@ class Model(Embedder):
             request: whose usage is added to, and whose listener is told.
 
         Raises:
-            PromptError: prompt and answer may need more positions than the model has.
+            PromptError: the question and its answer may need more positions than the model has.
         """
         usage, limit = request.usage, request.settings.max_new_tokens
         with usage.clock.stage("question"):
             following = image.prefix.next_position
             chunks = [self.embed(prompt, [], following) for prompt in (question, general)]
-            for chunk in chunks:
-                self._require_room(image, chunk, limit)
+            self._require_room(image, chunks[0], limit)
             answer = self._generation(image, "question", request, limit)
             other = self._generation(image, "general", request, limit, deferred=True)
             passes = answer, other
@@ -244,11 +259,11 @@ class Model(Embedder):
         *,
         deferred: bool = False,
     ) -> Generation:
-        on_id, on_token = None, request.on_token
+        streamer, on_token = None, request.on_token
         if on_token is not None:
-            on_id = self.text.streamer(lambda text: on_token(Token(stage, text)))
+            streamer = self.text.streamer(lambda text: on_token(Token(stage, text)))
         eos = self.manifest.decoder.eos_token_ids
-        return Generation(image.map_tokens, limit, eos, on_id, deferred=deferred)
+        return Generation(image.map_tokens, limit, eos, streamer, deferred=deferred)
 
 
 def _take_all(passes: Sequence[Generation], steps: Sequence[Step]) -> list[bool]:

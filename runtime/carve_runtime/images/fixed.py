@@ -65,7 +65,7 @@ def _padded_to_square(image: Picture, color: tuple[int, int, int]) -> Frame:
 def _trimmed(image: Picture, ratio: float) -> Frame:
     """Cut the ends off a sliver before it grows to gigapixels; the centre crop drops them anyway.
 
-    Users' images are never that thin (:func:`require_aspect`), a refined image may be.
+    Users' images are never that thin (``load_image``), a refined image may be.
     """
     height, width = image.shape
     longest = int(ratio * min(height, width))

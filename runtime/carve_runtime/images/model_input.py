@@ -42,14 +42,20 @@ def features_only(count: int) -> NDArray[np.int64]:
     return np.full(count, FEATURE, np.int64)
 
 
-def normalize(pixels: RGB, rule: ImageRule) -> NDArray[np.float32]:
-    """Return (3, h, w) float32 of an (h, w, 3) image: rescaled, then mean and deviation.
+def levels(rule: ImageRule) -> NDArray[np.float32]:
+    """Return what each byte becomes in each channel, (256, 3).
 
-    A byte has 256 values: these are computed, and looked up for each pixel.
+    Bytes are rescaled; then the mean is subtracted, and divided by the deviation.
     """
-    levels = np.arange(np.iinfo(np.uint8).max + 1, dtype=np.float64)
-    values = np.repeat((levels * rule.rescale_factor).astype(np.float32)[:, None], 3, axis=1)
-    if rule.mean is not None and rule.std is not None:
-        mean, std = np.asarray(rule.mean, np.float32), np.asarray(rule.std, np.float32)
-        values = np.divide(values - mean, std)
+    values = np.arange(np.iinfo(np.uint8).max + 1, dtype=np.float64) * rule.rescale_factor
+    single = np.repeat(values.astype(np.float32)[:, None], 3, axis=1)
+    if rule.mean is None or rule.std is None:
+        return single
+    mean, std = np.asarray(rule.mean, np.float32), np.asarray(rule.std, np.float32)
+    return np.asarray(np.divide(single - mean, std))
+
+
+def normalize(pixels: RGB, rule: ImageRule) -> NDArray[np.float32]:
+    """Return (3, h, w) float32 of an (h, w, 3) image; see :func:`levels`."""
+    values = levels(rule)
     return np.stack([values[:, color][pixels[..., color]] for color in range(3)])

@@ -73,7 +73,7 @@ def smart_resize(height: int, width: int, rule: NativeImage) -> tuple[int, int]:
 def _thickened(image: Picture, ratio: float) -> Frame:
     """Put a sliver on black until its ratio is allowed.
 
-    Users' images are never that thin (``require_aspect``), a refined image may be.
+    Users' images are never that thin (``load_image``), a refined image may be.
     """
     height, width = image.shape
     thinnest = math.ceil(max(height, width) / ratio)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from carve_models.errors import ImageError
 from carve_models.image_rules import FixedImage, ImageRule, NativeImage, TiledImage
 from carve_runtime.images.fixed import preprocess_fixed
 from carve_runtime.images.model_input import ModelInput
@@ -22,17 +21,6 @@ PREPROCESSING: dict[type[ImageRule], Callable[[Picture, Any], ModelInput]] = {
     NativeImage: preprocess_native,
     TiledImage: preprocess_tiled,
 }
-
-
-def require_aspect(image: RGB, rule: ImageRule) -> None:
-    """Raise :class:`ImageError` if the sides' ratio is beyond ``rule.max_aspect_ratio``."""
-    height, width = image.shape[:2]
-    ratio = max(height, width) / min(height, width)
-    if ratio > rule.max_aspect_ratio:
-        raise ImageError(
-            f"the image's sides, {width} x {height} pixels, have a ratio of {ratio:.0f}",
-            f"crop the image to a ratio of at most {rule.max_aspect_ratio:g}",
-        )
 
 
 def preprocess(image: RGB | Picture, rule: ImageRule) -> ModelInput:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from carve_models.errors import SettingsError
 from carve_runtime.images.load import ImageInput, load_image
-from carve_runtime.method.geometry import RGB, Box
+from carve_runtime.method.geometry import RGB, Box, real_array
 from carve_runtime.method.refine import refine_pixels
 
 
@@ -27,11 +26,11 @@ def refine_image(
         whole image if the mask is empty.
 
     Raises:
-        SettingsError: the mask's shape differs from the image's.
+        SettingsError: the mask is none, or its shape differs from the image's.
         ImageError: the image cannot be read.
     """
     pixels = load_image(image)
-    kept = np.asarray(mask, bool)
+    kept = real_array("mask", mask, bool)
     if kept.shape != pixels.shape[:2]:
         raise SettingsError(
             f"the mask has shape {kept.shape} and the image {pixels.shape[:2]}",

@@ -91,15 +91,8 @@ def closest_aspect(height: int, width: int, rule: TiledImage) -> tuple[int, int]
     Of equally close arrangements the later one wins, the larger that is, if the image has more than
     half its pixels.
     """
-    sides = range(1, rule.max_tiles + 1)
-    arrangements = [
-        (rows, columns)
-        for columns in sides
-        for rows in sides
-        if rule.min_tiles <= rows * columns <= rule.max_tiles
-    ]
     best, smallest = (1, 1), math.inf
-    for rows, columns in sorted(arrangements, key=lambda sides: sides[0] * sides[1]):
+    for rows, columns in rule.arrangements():
         difference = abs(width / height - columns / rows)
         enough = height * width > 0.5 * rule.tile**2 * rows * columns
         if difference < smallest or (difference == smallest and enough):

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from carve_models.errors import SettingsError
 from carve_models.settings import (
+    MOST_PIXELS,
     Auto,
     Contrast,
     Settings,
@@ -18,9 +19,10 @@ from carve_models.settings import (
     require_choice,
     require_or_auto,
     require_range,
+    shown,
 )
 from carve_runtime.method.automatic import automatic_regularizer, general_explains
-from carve_runtime.method.geometry import Window
+from carve_runtime.method.geometry import Window, real_array
 from carve_runtime.method.placement import place
 
 
@@ -63,6 +65,8 @@ def fuse_contrast(
         SettingsError: shapes that do not fit, a layer out of range, a value out of range.
     """
     image_size = _pair("image_size", image_size)
+    if window is not None:
+        window = _window(window)
     fused = fuse_tokens(
         question_attention,
         general_attention,
@@ -90,7 +94,7 @@ def fuse_tokens(
     Raises:
         SettingsError: shapes that do not fit, a layer out of range, a value out of range.
     """
-    question = _attention(question_attention)
+    question = real_array("question_attention", question_attention, np.float32)
     layers, grid = _whole("layers", layers), _pair("grid", grid)
     require_choice("steps", steps, Steps)
     require_choice("contrast", contrast, Contrast)
@@ -99,7 +103,7 @@ def fuse_tokens(
     if contrast == "off":
         maps = _chosen(question, len(question), steps, layers)
     else:
-        general = _attention(general_attention)
+        general = real_array("general_attention", general_attention, np.float32)
         _check("general", general, grid, layers)
         _check_alike(question, general)
         common = min(len(question), len(general))
@@ -144,27 +148,35 @@ def _divide(
     return contrast
 
 
-def _attention(values: ArrayLike | None) -> NDArray[np.float32]:
-    try:
-        return np.asarray(values, np.float32)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(
-            f"the attention is not an array ({error})", "give arrays of numbers"
-        ) from None
-
-
 def _whole(name: str, values: Iterable[int]) -> list[int]:
     try:
         return [index(value) for value in values]
     except TypeError:
-        raise SettingsError(f"{name} is {values!r}", "give a sequence of whole numbers") from None
+        raise SettingsError(
+            f"{name} is {shown(values)}", "give a sequence of whole numbers"
+        ) from None
 
 
 def _pair(name: str, values: Iterable[int]) -> tuple[int, int]:
     numbers = _whole(name, values)
     if len(numbers) != 2 or min(numbers) < 1:
-        raise SettingsError(f"{name} is {values!r}", "give two positive whole numbers")
+        raise SettingsError(f"{name} is {shown(values)}", "give two positive whole numbers")
+    if numbers[0] * numbers[1] > MOST_PIXELS:
+        raise SettingsError(
+            f"{name} is {shown(values)}", f"give two numbers whose product is at most {MOST_PIXELS}"
+        )
     return numbers[0], numbers[1]
+
+
+def _window(values: Window) -> Window:
+    edges = real_array("window", values, np.float64)
+    if edges.shape != (4,) or not np.isfinite(edges).all() or (edges[2:] - edges[:2]).min() < 1:
+        raise SettingsError(
+            f"window is {shown(values)}",
+            "give (x0, y0, x1, y1) in pixels of the image, a pixel apart at least",
+        )
+    x0, y0, x1, y1 = (float(edge) for edge in edges)
+    return x0, y0, x1, y1
 
 
 def _check(
@@ -180,7 +192,7 @@ def _check(
     wrong = [layer for layer in layers if not 0 <= layer < depth]
     if wrong or not layers:
         raise SettingsError(
-            f"layers {list(layers)} do not fit attention of {depth} layers",
+            f"layers {shown(list(layers))} do not fit attention of {depth} layers",
             f"name layers from 0 to {depth - 1}",
         )
 

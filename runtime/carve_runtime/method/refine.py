@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from carve_models.settings import require_count
+from carve_models.settings import MOST_PIXELS, require_count
 from carve_runtime.method.geometry import RGB, Box, bounding_box
 from carve_runtime.method.lazy import Lazy
 
@@ -91,8 +91,9 @@ def magnified_size(
     The crop grows until both sides reach the image's: by ``max(W / w, H / h)``.
     """
     (w, h), (width, height) = crop_size, image_size
+    if max_pixels is not None:
+        require_count("max_refined_pixels", max_pixels, most=MOST_PIXELS)
     limit = DEFAULT_GROWTH * width * height if max_pixels is None else max_pixels
-    require_count("max_refined_pixels", limit)
     scale = max(width / w, height / h)
     size = int(w * scale), int(h * scale)
     if size[0] * size[1] <= limit:

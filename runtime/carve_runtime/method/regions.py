@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cc3d
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -20,9 +19,8 @@ from carve_models.settings import (
     require_share,
 )
 from carve_runtime.method.automatic import automatic_share
-from carve_runtime.method.geometry import bounding_box
-
-_FOUR_CONNECTED = 4
+from carve_runtime.method.components import label_regions
+from carve_runtime.method.geometry import bounding_box, real_array
 
 #: Values of a map that are sorted to find out where a percentile lies, and how many of them to
 #: either side of it are taken: some of the standard deviations, 64, of a place in that order.
@@ -59,7 +57,7 @@ def select_regions(
             automatic.
     """
     # Raster order decides ties, so the memory layout must not.
-    values = np.ascontiguousarray(saliency)
+    values = np.ascontiguousarray(real_array("saliency", saliency))
     if values.dtype != np.float32:
         values = values.astype(np.float64, copy=False)
     require_choice("strategy", strategy, Strategy)
@@ -72,11 +70,10 @@ def select_regions(
     mask: NDArray[np.bool_] = values >= _least_kept(finite, (1.0 - share) * 100)
     x0, y0, x1, y1 = bounding_box(mask)
     part, values = mask[y0:y1, x0:x1], values[y0:y1, x0:x1]
-    labels, count = cc3d.connected_components(part, connectivity=_FOUR_CONNECTED, return_N=True)
+    inside, count = label_regions(part)
     keep = max(max_regions, int(count * share)) if rule == "released" else max_regions
     if strategy != "remove_small" and count <= keep:
         return mask
-    inside = labels[part]
     if strategy == "attention_sum":
         scores = np.bincount(inside, values[part], minlength=count + 1)
     else:

@@ -33,6 +33,15 @@ def prompt_length(parts: Sequence[PromptPart], image_tokens: int) -> int:
     return sum(image_tokens if isinstance(part, int) else len(part) for part in parts)
 
 
+def fits_context(prompt: int, new_tokens: int, context_length: int) -> bool:
+    """Return whether a prompt and its answer fit; arguments as for :func:`require_context`."""
+    return _needed(prompt, new_tokens) <= context_length
+
+
+def _needed(prompt: int, new_tokens: int) -> int:
+    return prompt + new_tokens - 1
+
+
 def require_context(prompt: int, new_tokens: int, context_length: int) -> None:
     """Check that a prompt and its answer fit.
 
@@ -44,11 +53,10 @@ def require_context(prompt: int, new_tokens: int, context_length: int) -> None:
     Raises:
         PromptError: they may need more.
     """
-    needed = prompt + new_tokens - 1
-    if needed > context_length:
+    if not fits_context(prompt, new_tokens, context_length):
         raise PromptError(
-            f"the prompt of {prompt} tokens and {new_tokens} new ones need {needed} "
-            f"positions, the model has {context_length}",
+            f"the prompt of {prompt} tokens and {new_tokens} new ones need "
+            f"{_needed(prompt, new_tokens)} positions, the model has {context_length}",
             "shorten the question, lower max_new_tokens, or ask about the refined image alone",
         )
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from carve_models.errors import SettingsError
 from carve_models.manifest import Manifest
-from carve_models.settings import Settings, SettingsChanges, Variant
+from carve_models.settings import Settings, SettingsChanges, Variant, shown
 from carve_runtime.prompt.budget import ContextBudget, prompt_length, require_context
 from carve_runtime.prompt.text import PromptPart, Text, prompt_parts, question_text
 from carve_runtime.usage import Usage
@@ -119,6 +119,8 @@ class RequestBuilder:
     def _request(
         self, question: str, settings: Settings, on_token: OnToken | None, *, pair: bool
     ) -> Request:
+        if on_token is not None and not callable(on_token):
+            raise SettingsError(f"on_token is {shown(on_token)}", "give a function of one Token")
         prompt = self._encode(question)
         budget = self._budget(prompt, settings, pair=pair)
         require_context(

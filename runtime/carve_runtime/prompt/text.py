@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from tokenizers.decoders import DecodeStream
 from tokenizers.pre_tokenizers import Metaspace
 
 from carve_models.errors import BundleError, PromptError
 from carve_models.manifest import Prompts, Segment
+from carve_runtime.prompt.answer import Streamer, TokenDecoder
 
 #: A part of a prompt: token ids, (S,) int64, or the index of the image that stands there.
 PromptPart: TypeAlias = "NDArray[np.int64] | int"
+
+
+def _is_failure(error: BaseException) -> bool:
+    """Whether tokenizers raised it: a bare ``Exception``, or a panic of Rust, which is none."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+@contextmanager
+def _refusing(cause: str, *passed: type[Exception]) -> Iterator[None]:
+    """Turn what tokenizers raises into :class:`BundleError`, but for the classes that pass."""
+    try:
+        yield
+    except passed:
+        raise
+    except BaseException as error:
+        if not _is_failure(error):
+            raise
+        raise BundleError(f"{cause}: {error}", "export the checkpoint again") from error
 
 
 class Text:
@@ -30,16 +50,16 @@ class Text:
             control_ids: ids that are special whatever the file says: image and end of sequence.
 
         Raises:
-            BundleError: the file is not a tokenizer.
+            BundleError: the file is not a tokenizer, or its decoder is of an unknown kind.
         """
-        try:
+        with _refusing(f"{tokenizer_file} is not a tokenizer", BundleError):
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
-        except Exception as error:  # tokenizers raises bare Exception
-            raise BundleError(
-                f"{tokenizer_file} is not a tokenizer: {error}", "export the checkpoint again"
-            ) from error
+            self._prepare(control_ids)
+
+    def _prepare(self, control_ids: Iterable[int]) -> None:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        control_ids = list(control_ids)
         control = [self._tokenizer.id_to_token(token) for token in control_ids]
         self._tokenizer.add_special_tokens([token for token in control if token is not None])
         # "</s>" in a question is five characters, not the end of the text.
@@ -50,19 +70,22 @@ class Text:
             splitter.prepend_scheme = "never"
             self._tokenizer.pre_tokenizer = splitter
         added = self._tokenizer.get_added_tokens_decoder()
+        self._silent = {index for index, token in added.items() if token.special} | {*control_ids}
         unknown = getattr(self._tokenizer.model, "unk_token", None)
-        self._special = {
-            index for index, token in added.items() if token.special and token.content != unknown
-        }
+        self._special = {index for index in self._silent if self._spelling(index) != unknown}
+        decoder = self._tokenizer.decoder
+        self._bytes = TokenDecoder(json.loads(decoder.__getstate__()) if decoder else None)
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """Return the ids of a text in which special tokens are plain characters, (S,) int64.
 
         Raises:
             PromptError: this vocabulary has no plain spelling for a special token in the text.
+            BundleError: the tokenizer fails.
         """
         try:
-            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            with _refusing("the bundle's tokenizer cannot encode the text", TypeError):
+                encoding = self._tokenizer.encode(text, add_special_tokens=False)
         except TypeError as error:
             raise PromptError(
                 "the question is not valid Unicode text", "pass a str that encodes as UTF-8"
@@ -79,27 +102,27 @@ class Text:
             )
         return np.asarray(encoding.ids, np.int64)
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Iterable[int]) -> str:
         """Return the text of an answer: special tokens dropped, outer white space stripped."""
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
-        return text.strip()
+        parts: list[str] = []
+        streamer = self.streamer(parts.append)
+        for token in ids:
+            streamer.push(token)
+        streamer.end()
+        return "".join(parts)
 
-    def streamer(self, on_text: Callable[[str], None]) -> Callable[[int], None]:
-        """Return a function that takes ids one by one and passes on text as it completes."""
-        stream = DecodeStream(skip_special_tokens=True)
+    def streamer(self, on_text: Callable[[str], None]) -> Streamer:
+        """Return what passes on an answer's text as it completes; joined it is :meth:`decode`'s."""
+        return Streamer(self._token_bytes, on_text)
 
-        def step(token: int) -> None:
-            nonlocal stream
-            try:
-                text = stream.step(self._tokenizer, token)
-            except (
-                Exception
-            ):  # tokenizers raises bare Exception for bytes that are not text: skip them
-                stream, text = DecodeStream(skip_special_tokens=True), None
-            if text:
-                on_text(text)
+    def _token_bytes(self, token: int) -> bytes:
+        with _refusing("the bundle's tokenizer cannot decode the answer"):
+            spelling = None if token in self._silent else self._spelling(token)
+        return b"" if spelling is None else self._bytes(spelling)
 
-        return step
+    def _spelling(self, token: int) -> str | None:
+        spelling: str | None = self._tokenizer.id_to_token(token)
+        return spelling
 
 
 def prompt_parts(

@@ -60,7 +60,9 @@ export class Controls {
 
   /** The settings that differ from the defaults, under the library's names. */
   get changes() {
-    const moved = Object.entries(this.#values).filter(([name, value]) => value !== this.#defaults[name]);
+    const moved = Object.entries(this.#values).filter(
+      ([name, value]) => value !== this.#defaults[name],
+    );
     return Object.fromEntries(moved);
   }
 

@@ -1,4 +1,5 @@
 /** Paint what a result holds on canvases of the picture's size. */
+import { rowsOf } from "../src/method/attention.js";
 
 // Stops of a black - violet - orange - yellow scale, as in the pictures of carve-run.
 const HEAT = [
@@ -59,19 +60,18 @@ export function paintSaliency(canvas, picture, saliency) {
 /**
  * Paint attention to the image's tokens over the picture.
  *
- * @param pass `attention` (steps * layers * tokens).
+ * @param pass `attention` (steps * layers * tokens) and what it is of.
  * @param options `grid` (rows, columns), `window` (what the grid covers, in pixels), `weights` (of
- *     steps), `layers` (indices among the pass's).
+ *     steps), `layers` (of the decoder).
  */
 export function paintAttention(canvas, picture, pass, { grid, window, weights, layers }) {
   const [rows, columns] = grid;
-  const tokens = rows * columns;
-  const depth = pass.attention.length / (tokens * pass.steps);
+  const { attention, tokens } = rowsOf(pass, layers);
   const sum = new Float32Array(tokens);
   weights.slice(0, pass.steps).forEach((weight, step) => {
-    for (const layer of layers) {
-      const start = (step * depth + layer) * tokens;
-      for (let i = 0; i < tokens; i++) sum[i] += weight * pass.attention[start + i];
+    for (let layer = 0; layer < layers.length; layer++) {
+      const start = (step * layers.length + layer) * tokens;
+      for (let i = 0; i < tokens; i++) sum[i] += weight * attention[start + i];
     }
   });
   const [x0, y0, x1, y1] = window;

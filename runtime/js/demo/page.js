@@ -1,19 +1,20 @@
 /** The page: a picture, a question, and what lies between the two answers. */
 import { Controls } from "./controls.js";
-import { ModelWorker } from "./model_worker.js";
+import { connect } from "../src/worker.js";
 import { decode } from "./picture.js";
 import { Views } from "./views.js";
 
 const ASK_AGAIN_AFTER = 500; // ms after the last move of a control
 
 const $ = (id) => document.getElementById(id);
-const worker = new ModelWorker();
+const connected = connect(new Worker(new URL("worker.js", document.baseURI), { type: "module" }));
 const views = new Views($("views"), $("large"));
 const controls = new Controls($("controls"), moved);
 
 const kind = new URLSearchParams(location.search).get("device") === "webgpu" ? "webgpu" : "wasm";
-let model; // manifest, settings
-let picture; // data, width, height, reduced
+let model; // in the worker
+let session; // there too, about the picture
+let picture; // data, width, height, full
 let asked; // the question that `result` answers
 let result; // what is known of the answer
 
@@ -37,12 +38,16 @@ function say(text) {
   $("status").textContent = text;
 }
 
+const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+
 /** Load ONNX Runtime and the bundle, with a progress bar. */
 async function load() {
-  model = await worker.call("load", [kind], (share) => {
-    if (share < 1) $("progress").value = share;
+  const onProgress = (loaded, total) => {
+    $("bytes").textContent = `${megabytes(loaded)} of ${megabytes(total)} MB`;
+    if (loaded < total) $("progress").value = loaded / total;
     else $("progress").removeAttribute("value"); // how long the rest takes is not known
-  });
+  };
+  model = await connected(kind, { onProgress });
   $("loading").hidden = true;
   controls.fit(model.manifest, model.settings);
   for (const id of ["file", "send"]) $(id).disabled = false;
@@ -54,10 +59,18 @@ async function usePicture(blob) {
   result = undefined;
   views.begin(picture);
   $("plain").textContent = $("answer").textContent = "";
-  say("Looking …");
-  await worker.call("open", [picture]);
-  say("Ask something about it");
+  say(`Looking …${reduction()}`);
+  await session?.close();
+  session = await model.open(picture);
+  say(`Ask something about it${reduction()}`);
   await ask($("question").value);
+}
+
+/** Say that the picture was reduced, if it was. */
+function reduction() {
+  if (!picture.full) return "";
+  const size = ({ width, height }) => `${width} × ${height}`;
+  return `, picture reduced to ${size(picture)} from ${size(picture.full)}`;
 }
 
 /** Ask a question; parts appear as they are known. */
@@ -67,20 +80,25 @@ async function ask(question) {
   asked = question;
   say("Thinking …");
   $("answers").classList.add("stale");
-  let known = {};
-  const add = (part) => show((known = { ...known, ...part }));
-  add(await worker.call("ask", [question, controls.changes], add));
+  const said = { question: "", final: "" };
+  const onToken = ({ stage, text }) => {
+    if (!(stage in said)) return;
+    said[stage] += text;
+    $(stage === "final" ? "answer" : "plain").textContent = said[stage];
+  };
+  show(await session.ask(question, controls.changes, { onPart: show, onToken }));
   $("answers").classList.remove("stale");
+  // The controls may ask for the general instruction's later steps: compute them beforehand.
+  session.refineAgain(result, { steps: "all", earlyExit: false }).catch(() => {});
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
-  const size = picture.reduced ? `, picture reduced to ${picture.width} × ${picture.height}` : "";
-  say(`Answered in ${seconds} s${size}`);
+  say(`Answered in ${seconds} s${reduction()}`);
   document.dispatchEvent(new CustomEvent("carve", { detail: result }));
 }
 
 /** Show what is known of a result. */
 function show(known) {
   result = known;
-  views.show(picture, known, model.manifest);
+  views.show(picture, known);
   $("plain").textContent = known.plainAnswer || "(nothing)";
   $("answer").textContent = "answer" in known ? known.answer || "(nothing)" : "";
 }
@@ -95,7 +113,7 @@ function moved() {
   enqueue(async () => {
     following = false;
     const settings = { ...model.settings, ...controls.changes };
-    const refined = await worker.call("refine", [settings]);
+    const refined = await session.refineAgain(result, settings);
     show({ ...result, ...refined, settings });
     $("answers").classList.add("stale");
     document.dispatchEvent(new CustomEvent("carve-refined", { detail: result }));
@@ -154,10 +172,12 @@ async function offerDevices() {
 offerDevices();
 enqueue(async () => {
   await load();
-  if (!EXAMPLE) {
+  if (EXAMPLE) {
+    $("suggestions").hidden = false;
+    await usePicture(await (await fetch(EXAMPLE)).blob());
+  } else {
     $("question").value = "";
-    return say("Choose a picture, then ask");
+    say("Choose a picture, then ask");
   }
-  $("suggestions").hidden = false;
-  await usePicture(await (await fetch(EXAMPLE)).blob());
+  document.dispatchEvent(new CustomEvent("ready"));
 });

@@ -1,5 +1,5 @@
 /** The steps between the answers as small pictures, and the chosen step as a large one. */
-import { stepWeights } from "../src/steps.js";
+import { stepWeights } from "../src/method/steps.js";
 import { paintAttention, paintMask, paintPicture, paintRefined, paintSaliency } from "./draw.js";
 
 const DESCRIPTIONS = {
@@ -44,21 +44,22 @@ export class Views {
    *
    * @param picture RGBA.
    * @param result a CarveResult, as far as it is known.
-   * @param manifest the bundle's.
    */
-  show(picture, result, manifest) {
+  show(picture, result) {
     const { questionAttention: question, generalAttention: general, settings } = result;
     const common = Math.min(question.steps, general?.steps ?? Infinity);
     const options = {
-      grid: manifest.image.grid,
+      grid: result.grid,
       window: settings.geometry === "input" ? result.window : [0, 0, picture.width, picture.height],
       weights: stepWeights(settings.steps, common),
-      layers: settings.layers.map((layer) => manifest.decoder.tapped_layers.indexOf(layer)),
+      layers: settings.layers,
     };
     const chosen = [settings.steps, common, String(settings.layers)];
     for (const [name, pass] of Object.entries({ question, general })) {
       if (!pass) continue;
-      this.#paint(name, [pass, ...chosen], (canvas) => paintAttention(canvas, picture, pass, options));
+      this.#paint(name, [pass, ...chosen], (canvas) =>
+        paintAttention(canvas, picture, pass, options),
+      );
     }
     const { saliency, mask, refinedImage } = result;
     if (mask) {

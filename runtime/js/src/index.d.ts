@@ -2,12 +2,12 @@ import type { InferenceSession, Tensor } from "onnxruntime-common";
 
 export type ErrorCode =
   | "bundle" // a file is missing, truncated, swapped or malformed
-  | "image" // not bytes, a side below 2 pixels, or too thin
+  | "image" // cannot be read, a side below 2 pixels, or too thin
   | "prompt" // empty, too long, or with control tokens in it
-  | "settings" // an unknown setting, a value out of range, a layer that is not exposed
+  | "settings" // an unknown setting or option, a value out of range, a layer that is not exposed
   | "provider" // ONNX Runtime cannot load a graph with the providers
   | "run" // ONNX Runtime failed
-  | "unsupported"; // a bundle of a kind that this library does not run
+  | "unsupported"; // a bundle that this library does not run, or a package that is not installed
 
 /** What is wrong, and what to do about it. */
 export class CarveError extends Error {
@@ -22,6 +22,28 @@ export interface PixelImage {
 }
 
 /**
+ * An image: pixels, or what `decode` of LoadOptions knows. In Node (loadFolder, by the package sharp): a
+ * path, a file: URL, encoded bytes or a Blob. In the browser (loadUrl): an address, encoded bytes, a Blob,
+ * or what a canvas can draw, such as an ImageBitmap, an element or a video's frame.
+ */
+export type ImageInput =
+  | PixelImage
+  | string
+  | URL
+  | ArrayBuffer
+  | ArrayBufferView
+  | Blob
+  | ImageBitmap
+  | HTMLImageElement
+  | HTMLCanvasElement
+  | HTMLVideoElement
+  | OffscreenCanvas
+  | VideoFrame;
+
+/** Turns an image that is not pixels into some. */
+export type Decode = (image: ImageInput, signal?: AbortSignal) => Promise<PixelImage>;
+
+/**
  * Settings of a question; docs/method.md explains them. Where maxRefinedPixels is null, the refined
  * image has up to four times the image's pixels.
  */
@@ -34,6 +56,7 @@ export interface Settings {
   contrast: "on" | "off" | "auto";
   geometry: "input" | "released";
   finalPrompt: "pair" | "refined";
+  resizeRefined: "by_size" | "twice" | "once";
   /** A number above 0, at most 1. */
   maskTopP: number | "auto";
   /** A whole number of at least 1. */
@@ -44,9 +67,51 @@ export interface Settings {
   regularizer: number | "auto";
   /** A whole number of at least 1. */
   maxNewTokens: number;
-  /** A whole number of at least 1. */
+  /** A whole number from 1 to 268435456. */
   maxRefinedPixels: number | null;
+  /** A whole number from 1 to 268435456. */
+  scoutPixels: number | null;
+  /** A whole number from 1 to 268435456. */
+  finalPixels: number | null;
+  /** A number from 0 to 1. */
+  sureProbability: number | null;
+  /** A number of at least 0. */
+  focusedEntropy: number | null;
+  earlyExit: boolean;
+  adaptive: boolean;
   // settings: end
+}
+
+/** Settings that replace the bundle's; a variant, of the released code, is applied before the others. */
+export type SettingsChanges = Partial<Settings> & { variant?: "v1" | "v2" | "v3" | "v4" };
+
+/** A stretch of text while it is generated, and the pass that generates it. */
+export interface Token {
+  stage: "question" | "general" | "final";
+  text: string;
+}
+
+export interface CallOptions {
+  /** Stops the call, which rejects with the signal's reason at once, before or behind a graph's run. */
+  signal?: AbortSignal;
+  /** Is called with the text of all passes as it is generated. */
+  onToken?: (token: Token) => void;
+}
+
+export interface AskOptions extends CallOptions {
+  /** Is called with all that is known so far: after each pass, and once refined. */
+  onPart?: (known: Partial<CarveResult>) => void;
+}
+
+export interface PlainOptions extends CallOptions {
+  /** A second image, to ask about the pair: a crop of your own, for instance. */
+  refined?: ImageInput;
+}
+
+/** Tokens to iterate over once; to stop aborts what still runs. */
+export interface TokenStream extends AsyncIterable<Token> {
+  /** The whole result. */
+  readonly result: Promise<CarveResult>;
 }
 
 export interface PlainResult {
@@ -55,11 +120,16 @@ export interface PlainResult {
   ids: number[];
 }
 
-/** Attention to the image's tokens: steps * tapped layers * tokens. */
+/** Attention to the image's tokens: steps * layers * tokens numbers. */
 export interface Attention {
   attention: Float32Array;
   steps: number;
+  /** Of the decoder: those whose rows they are. */
+  layers: number[];
+  tokens: number;
   ids: number[];
+  /** The model's own probability of these ids, their end included. */
+  probability: number;
 }
 
 /** What lies between the passes. */
@@ -77,23 +147,41 @@ export interface Refinement {
   refinedImage: { data: Uint8Array; width: number; height: number };
   /** Whether maxRefinedPixels reduced its size. */
   refinedLimited: boolean;
-  /** null if the contrast is off. */
+  /** null if the contrast is off, or nothing was refined. */
   generalAttention: Attention | null;
 }
 
 export interface CarveResult extends PlainResult, Refinement {
   /** What the model saw, in pixels of the image: x0, y0, x1, y1; may reach beyond it. */
   window: [number, number, number, number];
-  plainAnswer: string;
-  plainIds: number[];
+  /** Rows and columns of the attention map. */
+  grid: [number, number];
+  /** null after an early exit, like the next two. */
+  plainAnswer: string | null;
+  plainIds: number[] | null;
+  /** The model's own probability of the plain answer, its end included. */
+  plainProbability: number | null;
   questionAttention: Attention;
+  /** Attention entropy of the question pass's last step, in nats. */
+  entropy: number;
+  /** Why `adaptive` kept the plain answer; null if it did not. Nothing is refined then. */
+  skipped: string | null;
   settings: Settings;
 }
 
 /** Where a bundle's files come from. */
 export interface Source {
   /** Resolve to a file's bytes; may call `onBytes` with the number that has arrived. */
-  read(path: string, onBytes: (loaded: number) => void): Promise<Uint8Array>;
+  read(path: string, onBytes: (loaded: number) => void, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * Resolve to a file that ONNX Runtime opens by itself: its path, its size and, if `sum`, its SHA-256.
+   * Where there is none, graphs are read.
+   */
+  path?(
+    path: string,
+    sum: boolean,
+    signal?: AbortSignal,
+  ): Promise<{ content: string; size: number; sha256: string | false }>;
 }
 
 /** The part of onnxruntime-node and onnxruntime-web that is used. */
@@ -112,6 +200,10 @@ export interface LoadOptions {
   verify?: boolean;
   /** Is called with the bytes that have arrived and the bytes of all files. */
   onProgress?: (loaded: number, total: number) => void;
+  /** Turns images that are not pixels into some; loadFolder and loadUrl bring their own. */
+  decode?: Decode;
+  /** Stops loading. */
+  signal?: AbortSignal;
 }
 
 /** A loaded bundle. Calls may overlap; they run one after the other. */
@@ -122,12 +214,32 @@ export class Carve {
   readonly manifest: Record<string, any>;
   /** The bundle's default settings. */
   readonly settings: Settings;
-  /** Look at an image once, to ask several questions about it. */
-  open(image: PixelImage): Promise<ImageSession>;
+  /** Look at an image once, to ask several questions about it, all with these scoutPixels. */
+  open(
+    image: ImageInput,
+    options?: { scoutPixels?: number | null; signal?: AbortSignal },
+  ): Promise<ImageSession>;
   /** Answer through CARVE; `changes` replace the bundle's settings. */
-  ask(image: PixelImage, question: string, changes?: Partial<Settings>): Promise<CarveResult>;
-  /** Answer with one pass over the whole image. */
-  plain(image: PixelImage, question: string, changes?: Partial<Settings>): Promise<PlainResult>;
+  ask(
+    image: ImageInput,
+    question: string,
+    changes?: SettingsChanges,
+    options?: AskOptions,
+  ): Promise<CarveResult>;
+  /** Answer as `ask` does, and give the tokens of all passes meanwhile. */
+  stream(
+    image: ImageInput,
+    question: string,
+    changes?: SettingsChanges,
+    options?: AskOptions,
+  ): TokenStream;
+  /** Answer with one pass over the whole image, or about the pair. */
+  plain(
+    image: ImageInput,
+    question: string,
+    changes?: Pick<SettingsChanges, "maxNewTokens">,
+    options?: PlainOptions,
+  ): Promise<PlainResult>;
   /** Free ONNX Runtime's memory; the instance cannot be used afterwards. */
   release(): Promise<void>;
 }
@@ -135,13 +247,17 @@ export class Carve {
 /** One image and any number of questions about it; Carve.open makes one. */
 export class ImageSession {
   private constructor();
-  /** `onPart` is called with all that is known so far: after each pass, and once refined. */
-  ask(
+  ask(question: string, changes?: SettingsChanges, options?: AskOptions): Promise<CarveResult>;
+  stream(question: string, changes?: SettingsChanges, options?: AskOptions): TokenStream;
+  plain(
     question: string,
-    changes?: Partial<Settings>,
-    onPart?: (known: Partial<CarveResult>) => void,
-  ): Promise<CarveResult>;
-  plain(question: string, changes?: Partial<Settings>): Promise<PlainResult>;
+    changes?: Pick<SettingsChanges, "maxNewTokens">,
+    options?: PlainOptions,
+  ): Promise<PlainResult>;
   /** Contrast and refine a result's attention again with other settings, without the model. */
-  refineAgain(result: CarveResult, changes: Partial<Settings>): Promise<Refinement>;
+  refineAgain(
+    result: Pick<CarveResult, "questionAttention" | "settings">,
+    changes: SettingsChanges,
+    options?: { signal?: AbortSignal },
+  ): Promise<Refinement>;
 }

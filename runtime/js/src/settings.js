@@ -1,45 +1,38 @@
 /** Settings of a question, as in docs/method.md, under their names in JavaScript's spelling. */
 import { ensure } from "./errors.js";
-import { CHOICES, DEFAULTS, NUMBERS } from "./settings_table.js";
+import { CHOICES, DEFAULTS, FLAGS, NUMBERS, VARIANTS } from "./settings_table.js";
 
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 
-/**
- * Return the defaults of a manifest.
- *
- * `early_exit` only saves time: the answers are the same without. `adaptive` is not known here.
- */
+/** Return the defaults of a manifest. */
 export function defaultSettings(manifest) {
   const given = Object.fromEntries(
     Object.entries(manifest.defaults).map(([name, value]) => [camel(name), value]),
   );
-  ensure(
-    !given.adaptive,
-    "unsupported",
-    "The bundle's default is adaptive. Export it without, or use the Python runtime.",
-  );
   const names = ["layers", ...Object.keys(DEFAULTS)];
   const settings = Object.fromEntries(names.map((name) => [name, given[name] ?? DEFAULTS[name]]));
-  const limits = [given.maxRefinedPixels, given.finalPixels].map((limit) => limit ?? Infinity);
-  const least = Math.min(...limits);
-  settings.maxRefinedPixels = least === Infinity ? null : least;
   return checked(settings, manifest);
 }
 
-/** Return settings with some replaced; undefined keeps what was there. */
-export function changedSettings(settings, changes, manifest) {
+/** Return settings with a variant applied, then some replaced; undefined keeps what was there. */
+export function changedSettings(settings, { variant, ...changes }, manifest) {
+  ensure(
+    variant === undefined || Object.hasOwn(VARIANTS, variant),
+    "settings",
+    `variant is ${variant}. Choose one of ${Object.keys(VARIANTS).join(", ")}.`,
+  );
   const given = Object.entries(changes).filter(([, value]) => value !== undefined);
-  const unknown = given.find(([name]) => !(name in settings));
+  const unknown = given.find(([name]) => !Object.hasOwn(settings, name));
   ensure(
     !unknown,
     "settings",
     `There is no setting named ${unknown?.[0]}. Choose from ${Object.keys(settings).join(", ")}.`,
   );
-  return checked({ ...settings, ...Object.fromEntries(given) }, manifest);
+  return checked({ ...settings, ...VARIANTS[variant], ...Object.fromEntries(given) }, manifest);
 }
 
-function checked(settings, manifest) {
-  checkLayers(settings.layers, manifest.decoder.tapped_layers);
+function checked(settings, { decoder }) {
+  checkLayers(settings.layers, decoder.tapped_layers);
   for (const [name, values] of Object.entries(CHOICES)) {
     ensure(
       values.includes(settings[name]),
@@ -48,6 +41,11 @@ function checked(settings, manifest) {
     );
   }
   for (const [name, limits] of Object.entries(NUMBERS)) checkNumber(name, settings[name], limits);
+  for (const name of FLAGS) {
+    const isFlag = typeof settings[name] === "boolean";
+    ensure(isFlag, "settings", `${name} is ${settings[name]}. Give true or false.`);
+  }
+  checkModes(settings, decoder.exit_layers ?? null);
   return settings;
 }
 
@@ -60,7 +58,11 @@ function checkLayers(layers, tapped) {
   );
 }
 
-function checkNumber(name, value, { accepted, low, high = Infinity, above, whole, auto, optional }) {
+function checkNumber(
+  name,
+  value,
+  { accepted, low, high = Infinity, above, whole, auto, optional },
+) {
   const kind = whole ? Number.isSafeInteger(value) : typeof value === "number";
   const inRange = kind && (above ? value > low : value >= low) && value <= high;
   const otherwise = (auto ? ', or "auto"' : "") + (optional ? ", or null" : "");
@@ -68,5 +70,43 @@ function checkNumber(name, value, { accepted, low, high = Infinity, above, whole
     inRange || (auto && value === "auto") || (optional && value === null),
     "settings",
     `${name} is ${value}. Give ${accepted}${otherwise}.`,
+  );
+}
+
+/** Refuse settings that do not go together, or not with this bundle. */
+function checkModes({ resizeRefined, earlyExit, adaptive, ...settings }, exitLayers) {
+  ensure(
+    resizeRefined !== "once",
+    "settings",
+    'resizeRefined is once, and this library resizes twice. Choose "twice" or "by_size".',
+  );
+  ensure(
+    !adaptive || (settings.sureProbability !== null && settings.focusedEntropy !== null),
+    "settings",
+    "adaptive has no thresholds in this bundle. Give sureProbability and focusedEntropy.",
+  );
+  if (!earlyExit) return;
+  ensure(
+    settings.steps === "first",
+    "settings",
+    `earlyExit sees the first step only, and steps is ${settings.steps}. Ask with steps "first", ` +
+      "or without earlyExit.",
+  );
+  ensure(
+    !adaptive,
+    "settings",
+    "adaptive judges the plain answer, which earlyExit does not compute. Choose one of the two.",
+  );
+  ensure(
+    exitLayers !== null,
+    "settings",
+    "earlyExit needs a decoder in two halves, which this bundle does not have. Export the " +
+      "checkpoint with default layers that end below the last one.",
+  );
+  ensure(
+    settings.layers.every((layer) => layer < exitLayers),
+    "settings",
+    `earlyExit stops below layer ${exitLayers}, layers has ${Math.max(...settings.layers)}. ` +
+      "Choose lower layers, or ask without earlyExit.",
   );
 }

@@ -1,30 +1,31 @@
 /** Prompts to token ids and back, with the bundle's tokenizer. */
 import { Tokenizer } from "@huggingface/tokenizers";
 
+import { Streamer, stripped, tokenDecoder } from "./answer.js";
 import { CarveError, ensure } from "./errors.js";
+import { questionTokenizer } from "./tokenizer_json.js";
 
 const CONFIG = { clean_up_tokenization_spaces: false };
 
 export class Text {
   #encoder;
-  #decoder;
+  #bytes;
+  #silent;
   #special;
 
   /** Read a parsed tokenizer.json; `controlIds` are special whatever it says of them. */
   constructor(document, controlIds) {
     try {
       const added = document.added_tokens ?? [];
-      const plain = added.filter((token) => !token.special);
-      // "</s>" in a question is five characters: the encoder knows no special token.
-      this.#encoder = new Tokenizer(
-        { ...withoutPrefix(document), added_tokens: plain, post_processor: null },
-        CONFIG,
-      );
-      this.#decoder = new Tokenizer(document, CONFIG);
+      const special = added.filter((token) => token.special).map((token) => token.id);
+      this.#silent = new Set([...special, ...controlIds]);
+      this.#encoder = new Tokenizer(questionTokenizer(document, this.#silent), CONFIG);
+      this.#bytes = tokenDecoder(document.decoder);
       const unknown = document.model?.unk_token;
-      const special = added.filter((token) => token.special && token.content !== unknown);
-      this.#special = new Set([...special.map((token) => token.id), ...controlIds]);
+      const unknownId = added.find((token) => token.content === unknown)?.id;
+      this.#special = new Set([...this.#silent].filter((id) => id !== unknownId));
     } catch (error) {
+      if (error instanceof CarveError) throw error;
       throw new CarveError("bundle", `tokenizer.json cannot be used: ${error.message}`, error);
     }
   }
@@ -43,22 +44,25 @@ export class Text {
 
   /** Return the text of an answer: special tokens dropped, outer white space stripped. */
   decode(ids) {
-    const kept = ids.filter((id) => !this.#special.has(id));
-    return kept.length ? this.#decoder.decode(kept, { skip_special_tokens: true }).trim() : "";
+    const streamer = this.streamer();
+    return ids.map((id) => streamer.push(id)).join("") + streamer.end();
   }
-}
 
-/** Text is encoded in parts that follow other tokens: none of them is the first. */
-function withoutPrefix(document) {
-  const splitter = document.pre_tokenizer;
-  if (splitter?.type !== "Metaspace" || splitter.prepend_scheme !== "first") return document;
-  return { ...document, pre_tokenizer: { ...splitter, prepend_scheme: "never" } };
+  /** Return a Streamer: its `push(id)` and `end()` return what decode returns, piece by piece. */
+  streamer() {
+    return new Streamer((id) => this.#tokenBytes(id));
+  }
+
+  #tokenBytes(id) {
+    const token = this.#silent.has(id) ? undefined : this.#encoder.id_to_token(id);
+    return token === undefined ? new Uint8Array() : this.#bytes(token);
+  }
 }
 
 /** Return what every pass sends: the question, a space and the bundle's suffix, if it has one. */
 export function questionText(question, prompts) {
   ensure(typeof question === "string", "prompt", "The question is not a text. Pass a string.");
   ensure(question.isWellFormed?.() ?? true, "prompt", "The question is not valid Unicode text.");
-  ensure(question.trim(), "prompt", "The question is empty. Ask something about the image.");
+  ensure(stripped(question), "prompt", "The question is empty. Ask something about the image.");
   return prompts.suffix ? `${question} ${prompts.suffix}` : question;
 }

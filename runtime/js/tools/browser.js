@@ -14,7 +14,7 @@ export function launch(options = {}) {
 }
 
 /**
- * Open the page in a window and wait until it has answered about its example.
+ * Open the page in a window and wait until it has answered about its example, if it has one.
  *
  * @param window `width`, `height`, and what else a Playwright context takes.
  * @returns the page, and `complaints`: errors, on the console and elsewhere.
@@ -29,11 +29,11 @@ export async function open(browser, url, { width, height, ...options }) {
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("requestfailed", (request) => complaints.push(`${request.url()} failed`));
   await page.addInitScript(() => {
-    globalThis.answered = new Promise((resolve) => {
-      document.addEventListener("carve", resolve, { once: true });
+    globalThis.ready = new Promise((resolve) => {
+      document.addEventListener("ready", resolve, { once: true });
     });
   });
   await page.goto(url);
-  await page.evaluate(() => globalThis.answered.then(() => {}));
+  await page.evaluate(() => globalThis.ready.then(() => {}));
   return { page, complaints };
 }

@@ -16,7 +16,7 @@ await assemble();
 const server = await serve(SITE);
 const browser = await launch();
 for (const [name, window] of Object.entries(WINDOWS)) {
-  const { page } = await open(browser, address(server), window);
+  const { page } = await open(browser, address(server), { ...window, colorScheme: "dark" });
   await page.waitForTimeout(SETTLED);
   const path = join(FOLDER, `page-${name}.jpg`);
   await page.screenshot({ path, fullPage: true, type: "jpeg", quality: 88 });

@@ -1,12 +1,14 @@
 /** Assemble the page and all that it needs into one folder that any static server can serve. */
 import { build } from "esbuild";
-import { existsSync } from "node:fs";
-import { cp, mkdir, readFile, rm, stat } from "node:fs/promises";
+import { createReadStream, createWriteStream, existsSync } from "node:fs";
+import { cp, mkdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
+import { constants, createGzip } from "node:zlib";
 
-import { GRAPHS } from "../src/bundle.js";
-import { MANIFEST_FILE, TOKENIZER_FILE } from "../src/bundle_format.js";
+import { filesRead, readManifest } from "../src/bundle/bundle.js";
+import { folder as bundleFolder } from "../src/node.js";
 
 const ROOT = join(import.meta.dirname, "..");
 const PAGE = join(ROOT, "demo");
@@ -50,9 +52,8 @@ export async function assemble(bundle = POCKET, site = SITE) {
 
 /** Copy what the library reads of a bundle; returns its example picture's address, or null. */
 async function copyBundle(bundle, folder) {
-  const { graphs } = JSON.parse(await readFile(join(bundle, MANIFEST_FILE), "utf8"));
-  const names = Object.values(GRAPHS).map((name) => graphs[name].file);
-  for (const name of [MANIFEST_FILE, TOKENIZER_FILE, ...names]) {
+  const manifest = await readManifest(bundleFolder(bundle));
+  for (const name of filesRead(manifest)) {
     await cp(join(bundle, name), join(folder, name));
   }
   if (!existsSync(join(bundle, EXAMPLE))) return null;
@@ -60,15 +61,23 @@ async function copyBundle(bundle, folder) {
   return `bundle/${EXAMPLE}`;
 }
 
-/** Copy ONNX Runtime's WebAssembly; returns file and size by kind. */
+/**
+ * Copy ONNX Runtime's WebAssembly; returns file and size by kind.
+ *
+ * It is a quarter as large compressed, which servers do or do not do on the way: so it lies there
+ * compressed, under a name that they leave alone, and worker.js unpacks it.
+ */
 async function copyRuntimes(folder) {
   const runtimes = {};
+  await mkdir(folder);
   for (const [kind, name] of Object.entries(RUNTIMES)) {
-    for (const suffix of [".mjs", ".wasm"]) {
-      await cp(join(ORT, name + suffix), join(folder, name + suffix));
-    }
-    const { size } = await stat(join(folder, `${name}.wasm`));
-    runtimes[kind] = { file: `ort/${name}.wasm`, size };
+    await cp(join(ORT, `${name}.mjs`), join(folder, `${name}.mjs`));
+    const file = `${name}.wasm.gzip`;
+    const smallest = createGzip({ level: constants.Z_BEST_COMPRESSION });
+    const target = createWriteStream(join(folder, file));
+    await pipeline(createReadStream(join(ORT, `${name}.wasm`)), smallest, target);
+    const { size } = await stat(join(folder, file));
+    runtimes[kind] = { file: `ort/${file}`, size };
   }
   return runtimes;
 }

@@ -91,6 +91,13 @@ static void try_question(const tokenizer *t) {
     scope_release(&memory);
 }
 
+/* End every third text. */
+static int32_t on_token(void *context, carve_stage stage, const char *text) {
+    (void)context;
+    if (!text || stage > CARVE_STAGE_FINAL) die("a text of no stage");
+    return !below(3);
+}
+
 /* Call with options, an image and a question that are each right or wrong. */
 static void try_call(carve_model *model) {
     static uint8_t pixels[64 * 64 * 3];
@@ -121,6 +128,16 @@ static void try_call(carve_model *model) {
     o.contrast = (carve_contrast)below(4);
     o.max_refined_pixels = sizes[below(8)];
     o.max_new_tokens = below(4) ? 2 : sizes[below(8)];
+    if (!below(4)) o.early_exit = sizes[below(4)], o.steps = CARVE_STEPS_FIRST;
+    if (!below(4)) o.adaptive = sizes[below(4)];
+    if (!below(4)) o.resize_refined = (carve_resize_refined)below(5);
+    o.sure_probability = numbers[below(8)];
+    o.focused_entropy = numbers[below(8)];
+    o.scout_pixels = below(9) ? 0 : sizes[below(8)];
+    o.final_pixels = below(9) ? 0 : sizes[below(8)];
+    o.on_token = below(2) ? on_token : NULL;
+    carve_set_variant(below(9) ? &o : NULL, (carve_variant)below(6));
+    carve_cancel(model, below(40) == 0);
     bool looked = carve_look(below(9) ? model : NULL, &image, &view).code == CARVE_OK;
     bool asked = carve_ask(view, below(9) ? questions[below(7)] : NULL, below(9) ? &o : NULL,
                            &result).code == CARVE_OK;

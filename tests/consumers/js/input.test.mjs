@@ -6,11 +6,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { CarveError } from "../../../runtime/js/src/index.js";
-import { loadFolder } from "../../../runtime/js/src/node.js";
+import { readManifest } from "../../../runtime/js/src/bundle/bundle.js";
+import { Carve, CarveError } from "../../../runtime/js/src/index.js";
+import { folder, loadFolder } from "../../../runtime/js/src/node.js";
+import { defaultSettings } from "../../../runtime/js/src/settings.js";
 import { remote } from "../../../runtime/js/src/web.js";
+import { mutated } from "./mutations.mjs";
 
 const POCKET = join(import.meta.dirname, "../../../models/pocket");
+const MUTATIONS = 600;
 const image = { data: new Uint8Array(40 * 30 * 3).fill(7), width: 40, height: 30 };
 
 let vlm;
@@ -73,14 +77,15 @@ const damage = {
     "unsupported",
     /no graph carve_refine/,
   ],
-  "images of another kind": [
-    () =>
-      edited(({ image, graphs }) => {
-        image.kind = "native";
-        delete graphs.preprocess;
-      }),
+  "a graph of the image rule as older versions made it": [
+    () => edited(({ graphs }) => graphs.preprocess.outputs.splice(1)),
     "unsupported",
-    /of the kind 'native'/,
+    /gives no image_ids.* Export the checkpoint again/,
+  ],
+  "a graph that is not listed": [
+    () => edited(({ files }) => delete files["onnx/decoder_lower.onnx"]),
+    "bundle",
+    /does not list onnx\/decoder_lower.onnx/,
   ],
   bfloat16: [
     () => edited((manifest) => (manifest.dtype = "bfloat16")),
@@ -92,15 +97,42 @@ const damage = {
     "unsupported",
     /inputs that this library does not feed/,
   ],
-  "no grid": [() => edited(({ image }) => delete image.grid), "bundle", /no grid/],
-  "an adaptive default": [
-    () => edited(({ defaults }) => (defaults.adaptive = true)),
-    "unsupported",
-    /adaptive/,
+  "no grid": [() => edited(({ image }) => delete image.grid), "bundle", /image: .*"grid"/],
+  "a number where a text is due": [
+    () => edited(({ prompts }) => (prompts.suffix = 3)),
+    "bundle",
+    /prompts\/suffix.*"number"/,
+  ],
+  "ids beyond the vocabulary": [
+    () => edited(({ prompts }) => prompts.single[0].ids.push(1e6)),
+    "bundle",
+    /beyond the vocabulary/,
+  ],
+  "layers that are not there": [
+    () => edited(({ decoder }) => (decoder.tapped_layers = [0, 99])),
+    "bundle",
+    /no layer 99/,
+  ],
+  "a split behind the last layer": [
+    () => edited(({ decoder }) => (decoder.exit_layers = decoder.layers)),
+    "bundle",
+    /cannot be split/,
+  ],
+  "a bottomless manifest": [
+    () =>
+      edited((manifest) => (manifest.versions.x = JSON.parse("[".repeat(999) + "]".repeat(999)))),
+    "bundle",
+    /nested too deeply/,
+  ],
+  "adaptive defaults without thresholds": [
+    () =>
+      edited(({ defaults }) => Object.assign(defaults, { adaptive: true, sure_probability: null })),
+    "settings",
+    /no thresholds/,
   ],
   "prompts that do not start alike": [
-    () => edited(({ prompts }) => prompts.pair.reverse()),
-    "unsupported",
+    () => edited(({ prompts }) => prompts.single.unshift({ ids: [7] })),
+    "bundle",
     /do not start alike/,
   ],
   "a path that leaves": [
@@ -116,12 +148,44 @@ for (const [name, [make, code, message]] of Object.entries(damage)) {
   });
 }
 
-test("a manifest that is not JSON", async () => {
-  const source = { read: async () => new TextEncoder().encode("{") };
-  const { Carve } = await import("../../../runtime/js/src/index.js");
+test("hundreds of damaged manifests: a CarveError, or an answer", async () => {
+  const document = JSON.parse(readFileSync(join(POCKET, "carve.json")));
+  const whole = folder(POCKET);
+  const outcomes = { opened: 0, refused: 0 };
+  for (let seed = 0; seed < MUTATIONS; seed++) {
+    const text = new TextEncoder().encode(mutated(document, seed));
+    const read = async (name, ...rest) =>
+      name === "carve.json" ? text : whole.read(name, ...rest);
+    try {
+      defaultSettings(await readManifest({ read }));
+      outcomes.opened++;
+    } catch (error) {
+      assert.ok(error instanceof CarveError, `seed ${seed}: ${error.stack}`);
+      outcomes.refused++;
+    }
+  }
+  assert.ok(
+    outcomes.opened > MUTATIONS / 10 && outcomes.refused > MUTATIONS / 2,
+    JSON.stringify(outcomes),
+  );
+});
+
+test("a manifest that is not JSON, or all brackets", async () => {
   const options = { ort: { InferenceSession: {} }, cpu: "cpu" };
-  await assert.rejects(Carve.load(source, options), refused("bundle", /not JSON/));
-  await assert.rejects(Carve.load(source), refused("settings", /Pass ort/));
+  const deep = `{"schema_version": ${"[".repeat(1e5)}${"]".repeat(1e5)}}`;
+  for (const [text, message] of [
+    ["{", /not JSON/],
+    ["null", /schema version/],
+    [deep, /nested too deeply/],
+  ]) {
+    const source = { read: async () => new TextEncoder().encode(text) };
+    await assert.rejects(Carve.load(source, options), (error) => {
+      assert.ok(error instanceof CarveError, String(error));
+      assert.match(error.message, message);
+      return true;
+    });
+    await assert.rejects(Carve.load(source), refused("settings", /Pass ort/));
+  }
 });
 
 test("an address where nothing is, and connections that break", async () => {
@@ -132,15 +196,27 @@ test("an address where nothing is, and connections that break", async () => {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { read } = remote(`http://127.0.0.1:${server.address().port}`);
-  await assert.rejects(read("carve.json", () => {}), refused("bundle", /json: 404\. Check/));
+  await assert.rejects(
+    read("carve.json", () => {}),
+    refused("bundle", /json: 404\. Check/),
+  );
   const broken = refused("bundle", /tokenizer\.json cannot be fetched\. Check/);
-  await assert.rejects(read("tokenizer.json", () => {}), broken);
+  await assert.rejects(
+    read("tokenizer.json", () => {}),
+    broken,
+  );
   await new Promise((resolve) => server.close(resolve));
-  await assert.rejects(read("tokenizer.json", () => {}), broken);
+  await assert.rejects(
+    read("tokenizer.json", () => {}),
+    broken,
+  );
 });
 
 test("a provider that is not there", async () => {
-  await assert.rejects(loadFolder(POCKET, { providers: ["nosuch"] }), refused("provider", /nosuch/));
+  await assert.rejects(
+    loadFolder(POCKET, { providers: ["nosuch"] }),
+    refused("provider", /nosuch/),
+  );
 });
 
 const images = [null, {}, { data: [1, 2, 3], width: 1, height: 1 }, { ...image, width: 0 }];
@@ -166,8 +242,8 @@ test("a question that is too long", async () => {
   assert.equal(typeof (await session.ask("What?")).answer, "string"); // it still works
 });
 
-test("defaults that the Python runtime derives or saves time with", async () => {
-  const derived = { mask_top_p: "auto", regularizer: "auto", contrast: "auto", early_exit: true };
+test("defaults that are derived from the attention", async () => {
+  const derived = { mask_top_p: "auto", regularizer: "auto", contrast: "auto" };
   const automatic = await loadFolder(edited(({ defaults }) => Object.assign(defaults, derived)));
   const { settings } = await automatic.ask(image, "What?");
   assert.deepEqual([settings.maskTopP, settings.contrast], ["auto", "auto"]);
@@ -186,7 +262,6 @@ test("calls out of order", async () => {
   const session = await released.open(image);
   const result = await session.ask("What?");
   await assert.rejects(session.refineAgain(undefined, {}), TypeError);
-  await assert.rejects(session.refineAgain({}, {}), Error);
   await Promise.all([released.release(), released.release()]);
   await assert.rejects(session.ask("What?"), refused("run", /disposed/));
   await assert.rejects(session.refineAgain(result, {}), refused("run", /disposed/));
@@ -208,6 +283,16 @@ const settings = [
   [{ maxNewTokens: null }, /maxNewTokens is null/],
   [{ maxRefinedPixels: 0 }, /maxRefinedPixels is 0/],
   [{ mask_top_p: 0.5 }, /no setting named mask_top_p/],
+  [{ variant: "v5" }, /variant is v5.*v1, v2/],
+  [{ adaptive: 1 }, /adaptive is 1/],
+  [{ adaptive: true, sureProbability: null }, /no thresholds/],
+  [{ earlyExit: true, steps: "all" }, /earlyExit sees the first step/],
+  [{ earlyExit: true, steps: "first", adaptive: true }, /Choose one of the two/],
+  [{ earlyExit: true, steps: "first", layers: [3] }, /stops below layer/],
+  [{ resizeRefined: "once" }, /resizes twice/],
+  [{ scoutPixels: 100 }, /sees every image at one size/],
+  [{ finalPixels: 1e6 }, /finalPixels is 1000000, and this model/],
+  [{ scoutPixels: 0 }, /scoutPixels is 0/],
 ];
 
 for (const [changes, message] of settings) {

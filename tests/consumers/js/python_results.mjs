@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 const folder = process.env.CARVE_PAIRS;
 assert.ok(folder, "set CARVE_PAIRS to the folder that tests/consumers/test_js.py writes");
-export const { bundle, pairs, texts } = JSON.parse(readFileSync(join(folder, "pairs.json")));
+export const { bundle, pairs } = JSON.parse(readFileSync(join(folder, "pairs.json")));
 
 export const bytes = (name) => new Uint8Array(readFileSync(join(folder, name)));
 export const floats = (name) => new Float64Array(bytes(name).buffer);
@@ -35,4 +35,35 @@ export function compareSaliency(actual, name, relative) {
       : Math.abs(actual[i] - expected[i]) <= relative * Math.abs(expected[i]);
     assert.ok(close, `saliency ${i}: ${actual[i]}, expected ${expected[i]}`);
   }
+}
+
+/** Python's result, in all that it holds. */
+export function compare(result, expected) {
+  assert.equal(result.answer, expected.answer);
+  assert.equal(result.plainAnswer, expected.plain_answer);
+  assert.deepEqual(result.ids, expected.ids);
+  assert.deepEqual(result.plainIds, expected.plain_ids);
+  assert.deepEqual(result.grid, expected.grid);
+  assert.equal(result.skipped, expected.skipped);
+  const relative = expected.exact ? 1e-3 : 1e-2;
+  compareNumbers(result.plainProbability, expected.plain_probability, relative);
+  compareNumbers(result.entropy, expected.entropy, relative);
+  compareRefinement(result, expected);
+}
+
+function compareNumbers(actual, expected, relative) {
+  if (expected === null) return assert.equal(actual, null);
+  assert.ok(Math.abs(actual - expected) <= relative * expected, `${actual}, expected ${expected}`);
+}
+
+/** What lies between the passes. */
+export function compareRefinement(result, expected) {
+  compareMasks(result.mask, expected.mask);
+  compareSaliency(result.saliency, expected.saliency, expected.exact ? 1e-4 : 1e-2);
+  assert.deepEqual(result.bbox, expected.bbox);
+  assert.equal(result.refinedLimited, expected.refined_limited);
+  const { data, width, height } = result.refinedImage;
+  assert.deepEqual([width, height], expected.refined_size);
+  if (!expected.exact) return; // a mask may end a pixel earlier or later
+  assert.ok(Buffer.from(data).equals(Buffer.from(bytes(expected.refined))), "refined image");
 }

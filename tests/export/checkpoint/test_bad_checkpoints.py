@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from tests.export.cli.commands import carve_export, changed_copy, failed
@@ -40,8 +44,64 @@ def test_no_checkpoint_at_all(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = carve_export(tmp_path / "empty", tmp_path / "out")
     failed(result, 1, r"empty has no config\.json\. Give a Hugging Face checkpoint")
-    result = carve_export("./absent", tmp_path / "out")
-    failed(result, 1, r"there is no folder .*absent\. Give a checkpoint's folder")
+    for absent in ("./absent", "absent", "a/b/absent"):
+        result = carve_export(absent, tmp_path / "out")
+        failed(result, 1, rf"there is no folder {absent}\. Give a checkpoint's folder")
+
+
+class Hub(ThreadingHTTPServer):
+    """A hub on this machine that knows no repository, or never answers."""
+
+    def __init__(self, answer: dict[str, str] | None) -> None:
+        super().__init__(("127.0.0.1", 0), Refusal)
+        self.answer, self.closing = answer, Event()
+        self.asked: list[str] = []
+
+
+class Refusal(BaseHTTPRequestHandler):
+    server: Hub
+
+    def do_HEAD(self) -> None:
+        self.server.asked.append(self.path)
+        if self.server.answer is None:
+            self.server.closing.wait()
+            return
+        self.send_response(404)
+        for name, value in self.server.answer.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+HUBS: dict[str, tuple[dict[str, str] | None, str]] = {
+    "no repository": ({"X-Error-Code": "RepoNotFound"}, r"the hub has no such repository"),
+    "no configuration": ({"X-Error-Code": "EntryNotFound"}, r"what the hub has .* no config\.json"),
+    "silent": (None, r"the hub cannot be reached \(.*timed out.*\)"),
+}
+
+
+@pytest.mark.parametrize("name", HUBS)
+def test_a_mistyped_folder_is_told_at_once(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, message = HUBS[name]
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Hub(answer) as hub:
+        Thread(target=hub.serve_forever).start()
+        address = f"http://127.0.0.1:{hub.server_port}/{{repo_id}}/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+        began = time.monotonic()
+        result = carve_export("models/chekpoint", "out")
+        took = time.monotonic() - began
+        hub.closing.set()
+        hub.shutdown()
+    failed(result, 1, rf"there is no folder models/chekpoint, and {message}.*\. See how the folder")
+    assert len(hub.asked) == 1  # and not again and again
+    assert took < 5, "a second, and what a busy machine adds"
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
 class Trap:

@@ -17,10 +17,11 @@ from carve_export.precision import Precision
 from carve_export.precision.calibration import read_entries, record, record_prompts
 from carve_export.precision.quality import LowerOptions, lower_bundle
 from carve_models import names
-from carve_models.errors import CarveError, SettingsError
+from carve_models.errors import BundleError, CarveError, SettingsError
 from carve_models.manifest import read_manifest
 from carve_runtime import Carve
 from carve_runtime.bundle import open_bundle
+from carve_runtime.cli.info import describe
 from tests.conftest import CheckpointOf
 from tests.support import CASES, PHOTOS, POCKET, SCENES
 
@@ -148,6 +149,11 @@ def test_questions_are_needed_to_measure_or_to_calibrate(tmp_path: Path) -> None
         with pytest.raises(CarveError, match=r"one of the two is missing"):
             lower_bundle(POCKET, tmp_path / "out", options)
     options = LowerOptions(precisions=("int4-nearest",), calibration=None, unchecked=True)
-    assert lower_bundle(POCKET, tmp_path / "out", options).quality is None
+    manifest = lower_bundle(POCKET, tmp_path / "out", options)
+    assert manifest.quality is None
+    assert manifest.lowered == {"vision_encoder": "int4-nearest", "decoder": "int4-nearest"}
+    with pytest.raises(BundleError, match=r"is in lower precision already\. Start from the bundle"):
+        lower_bundle(tmp_path / "out", tmp_path / "twice", options)
+    assert "int4-nearest: not measured" in describe(open_bundle(tmp_path / "out"))
     with pytest.raises(CarveError, match=r"one of the two is missing"):
         replace(ExportOptions(), precisions=("int4-only",), unchecked=True)

@@ -121,14 +121,14 @@ def test_the_command_prints_what_it_costs(calibration: Path, tmp_path: Path) -> 
     done = CliRunner().invoke(main, list(map(str, arguments)))
     assert done.exit_code == 0, done.output
     assert "lm_head fp16" in done.stdout
-    assert "100.0% (float32 100.0%)" in done.stdout  # the file has the answer and its place
+    assert "100.0% (source 100.0%)" in done.stdout  # the file has the answer and its place
     lower = [*map(str, arguments)]
     lower[1:3] = [str(tmp_path / "out"), str(tmp_path / "again")]
     twice = CliRunner().invoke(main, lower)
     same = CliRunner().invoke(main, [lower[0], lower[1], lower[1], *lower[3:], "--overwrite"])
     assert re.search(r"out is the bundle to lower\. Choose another folder", same.stderr)
     shown = CliRunner().invoke(carve_run, ["info", str(tmp_path / "out")]).stdout
-    assert "lm_head fp16: 100.0% of 1 answers as in float32" in shown
+    assert "lm_head fp16: 100.0% of 1 answers as in its source" in shown
     assert re.search(r"is in lower precision already\. Start from the bundle it was", twice.stderr)
 
 
@@ -147,7 +147,7 @@ def test_an_export_in_lower_precision(calibration: Path, tmp_path: Path) -> None
     done = subprocess.run(command, env=wide, capture_output=True, text=True, check=True)
     assert not done.stderr
     assert "relative error against PyTorch" in done.stdout  # the bundle in float32
-    assert "against float32" in done.stdout
+    assert "against its source" in done.stdout
     assert f"{out}: " in done.stdout
     quality = read_manifest(out).quality
     assert quality is not None

@@ -14,5 +14,6 @@ from tests.support import POCKET
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("steps")
-    write_step_graphs(folder, read_manifest(POCKET).image)
+    manifest = read_manifest(POCKET)
+    write_step_graphs(folder, manifest.image, manifest.decoder.positions)
     return folder

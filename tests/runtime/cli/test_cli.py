@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from carve_models.aside import LOCK, aside_of, lock
 from carve_models.manifest import read_manifest
 from carve_runtime import Carve
+from carve_runtime.cli import given
 from carve_runtime.cli.main import main
 from tests.runtime.cli.commands import ASK, QUESTION, SCENE, carve_run, failed
 from tests.support import POCKET
@@ -145,6 +148,22 @@ def test_save_dir_holds_every_picture(tmp_path: Path) -> None:
             assert picture.size == (640, 640)
 
 
+def test_a_picture_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Path(SCENE).read_bytes()
+    arguments = ["ask", "default", "-", QUESTION, "--plain", "--json"]
+    piped = CliRunner().invoke(main, arguments, input=data)
+    assert piped.exit_code == 0, piped.output
+    wanted = json.loads(carve_run(*ASK, "--plain", "--json").stdout)
+    assert json.loads(piped.stdout)["plain_answer"] == wanted["plain_answer"]
+    monkeypatch.setattr(given, "MOST_BYTES", len(data) - 1)
+    refused = CliRunner().invoke(main, arguments, input=data)
+    failed(refused, 1, rf"more than {len(data) - 1} bytes\. Give the path")
+
+
+def test_a_question_may_be_longer_than_any_path() -> None:
+    failed(carve_run("ask", "default", SCENE, "why " * 9999), 1, r"1024\. Shorten the question")
+
+
 def test_info(tmp_path: Path) -> None:
     result = carve_run("info", POCKET)
     assert result.exit_code == 0, result.output
@@ -163,6 +182,22 @@ def test_doctor() -> None:
     assert all(line.startswith("ok ") for line in lines)
     for expected in ("Python", "ONNX Runtime", "OpenVINO 20", "default bundle"):
         assert sum(expected in line for line in lines) == 1
+
+
+def test_doctor_lists_what_killed_exports_left(tmp_path: Path) -> None:
+    for name in ("killed", "running"):
+        aside = aside_of(tmp_path / name)
+        aside.mkdir()
+        (aside / LOCK).touch()
+    (tmp_path / ".other.carve").mkdir()
+    stream = lock(aside_of(tmp_path / "running"))
+    assert stream is not None
+    with stream:
+        result = carve_run("doctor", tmp_path)
+    assert result.exit_code == 0, result.output
+    listed = [line for line in result.stdout.splitlines() if str(tmp_path) in line]
+    assert len(listed) == 1
+    assert re.match(r"--    .*/\.killed\.carve was left by an export that was killed", listed[0])
 
 
 @pytest.mark.parametrize("name", [None, "ask", "info", "doctor"])

@@ -36,6 +36,11 @@ WRONG_USE = {
         [*ASK, "--backend", "openvino", "--provider", "cpu"],
         r"provider cpu is ONNX Runtime's, .*\. Leave the provider out",
     ),
+    "picture for a question": (
+        ["ask", "default", QUESTION, SCENE],
+        r"scene-00\.jpg' is a picture\. The order is BUNDLE IMAGE QUESTION",
+    ),
+    "two pictures": ([*ASK, SCENE], r"The order is BUNDLE IMAGE QUESTION"),
     "plain with layers": ([*ASK, "--plain", "--layers", "1"], r"--layers .*with --plain"),
 }
 
@@ -49,6 +54,8 @@ def test_wrong_use_exits_with_2(name: str) -> None:
 FAILURES = {
     "no image": (["ask", "default", "missing.jpg", QUESTION], r"no file missing\.jpg\. Check"),
     "no picture": (["ask", "default", __file__, QUESTION], r"is not an image .*\. Give a JPEG"),
+    "a folder": (["ask", "default", str(POCKET), QUESTION], r" is a folder\. Give one image"),
+    "nothing piped in": (["ask", "default", "-", QUESTION], r"standard input is empty\. Pipe an"),
     "no bundle": (["ask", "missing", SCENE, QUESTION], r"missing is not a bundle: .*\. Give the"),
     "no question": (["ask", "default", SCENE, " "], r"question is empty\. Ask something"),
     "no provider": ([*ASK, "--provider", "cuda"], r"no CUDAExecutionProvider here .*\. Choose"),

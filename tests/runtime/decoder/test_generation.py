@@ -6,10 +6,24 @@ import numpy as np
 import pytest
 
 from carve_runtime.decoder.generation import Generation
+from carve_runtime.prompt.answer import Streamer
 from tests.comparing import assert_close
 
 EOS = 3
 MAP_TOKENS = np.array([1, 2])
+
+
+class Heard(Streamer):
+    """Remembers the ids of an answer, and its end."""
+
+    def __init__(self) -> None:
+        self.ids: list[int | None] = []
+
+    def push(self, token: int) -> None:
+        self.ids.append(token)
+
+    def end(self) -> None:
+        self.ids.append(None)
 
 
 def step(token: int, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -25,15 +39,15 @@ def step(token: int, length: int) -> tuple[np.ndarray, np.ndarray]:
     ids=["end of sequence", "limit", "at once"],
 )
 def test_nothing_follows_the_end(tokens: list[int], ids: tuple[int, ...], steps: int) -> None:
-    heard: list[int] = []
-    answer = Generation(MAP_TOKENS, 3, [EOS], heard.append)
+    heard = Heard()
+    answer = Generation(MAP_TOKENS, 3, [EOS], heard)
     goes_on = [answer.take(*step(token, 5 + index)) for index, token in enumerate(tokens)]
     assert goes_on == [True] * (len(tokens) - 1) + [False]
     before = answer.result()
     assert not answer.take(*step(1, 9))
     after = answer.result()
     assert after.ids == before.ids == ids
-    assert heard == list(ids)
+    assert heard.ids == [*ids, None]
     assert after.attention.shape == (steps, 1, len(MAP_TOKENS))
     assert_close(after.attention, before.attention)
     likeliest = np.e / (np.e + 3)
@@ -41,10 +55,10 @@ def test_nothing_follows_the_end(tokens: list[int], ids: tuple[int, ...], steps:
 
 
 def test_a_deferred_pass_is_told_at_once() -> None:
-    heard: list[int] = []
-    answer = Generation(MAP_TOKENS, 3, [EOS], heard.append, deferred=True)
+    heard = Heard()
+    answer = Generation(MAP_TOKENS, 3, [EOS], heard, deferred=True)
     for index, token in enumerate([1, 2]):
         answer.take(*step(token, 5 + index))
-    assert heard == []
+    assert heard.ids == []
     answer.tell()
-    assert heard == [1, 2]
+    assert heard.ids == [1, 2, None]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from carve_models.errors import PromptError
 from carve_runtime import Carve, CarveResult, Token
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
@@ -116,3 +117,22 @@ def test_what_may_be_left_out_is_not_begun() -> None:
         again = session.ask(question, variant="v4")
     assert again.counts.decoder_runs < first.counts.decoder_runs
     assert_close(again.general_attention, first.general_attention)
+
+
+@pytest.mark.usefixtures("device")
+def test_a_longer_general_prompt_takes_no_room_from_the_answer() -> None:
+    """One after the other it has few steps; together both would have as many as are allowed."""
+    carve = Carve.load(POCKET, threads=1)
+    picture, limit = SCENES / "scene-00.jpg", carve.manifest.decoder.context_length
+    question = "What letter is on it?"
+
+    def fits(steps: int) -> bool:
+        try:
+            return bool(carve.plain(picture, question, max_new_tokens=steps).answer)
+        except PromptError:
+            return False
+
+    most = next(steps for steps in range(limit, 0, -1) if fits(steps))
+    settings: dict[str, Any] = {"variant": "v4", "final_prompt": "refined"}
+    result = carve.ask(picture, question, max_new_tokens=most, **settings)
+    assert 1 < len(result.general_attention) <= len(result.question_attention)

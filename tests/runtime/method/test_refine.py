@@ -72,7 +72,7 @@ def test_magnified_size(crop: Any, more: Any, limit: int | None) -> None:
 
 def test_a_limit_on_the_final_pass_leaves_the_other_limit() -> None:
     mask = mask_of((100, 50, 104, 300))
-    usual, few, many = (refine_pixels(PHOTO, mask, None, most) for most in (None, 5_000, 10**9))
+    usual, few, many = (refine_pixels(PHOTO, mask, None, most) for most in (None, 5_000, 1 << 28))
     assert usual.limited
     assert many.size == usual.size
     assert few.size[0] * few.size[1] <= 5_000

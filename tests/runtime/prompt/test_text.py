@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import (
     AddedToken,
+    Regex,
     Tokenizer,
     decoders,
     models,
@@ -26,9 +29,10 @@ from transformers import PreTrainedTokenizerFast
 from carve_export.checkpoint.load import Checkpoint
 from carve_export.checkpoint.prompts import resolve_prompts
 from carve_models.families.llava import LLAVA
-from carve_runtime import Carve, PromptError
+from carve_runtime import BundleError, Carve, PromptError
 from carve_runtime.prompt.text import Text, prompt_parts, question_text
 from tests.conftest import ExportOf
+from tests.runtime.prompt.answers import write_answers
 from tests.support import POCKET, SCENES
 
 SCENE = SCENES / "scene-00.jpg"
@@ -62,13 +66,14 @@ def test_any_text_survives_a_byte_level_tokenizer(export_of: ExportOf, parts: li
     text = Text(folder / "tokenizer.json")
     ids = text.encode(written).tolist()
     assert not special_ids(folder) & set(ids)
-    assert text.decode(ids) == written.strip()
+    assert text.decode(ids) == written.strip().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def test_a_vocabulary_without_plain_spelling(tmp_path: Path) -> None:
     """Where a special token is also an ordinary word, the question is refused, not misread."""
     tokenizer = Tokenizer(models.WordLevel({"</s>": 0, "a": 1, "?": 2}, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens(["</s>"])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     text = Text(tmp_path / "tokenizer.json")
@@ -121,20 +126,63 @@ def test_llama_like_tokenizers(scheme: str, special: bool, tmp_path: Path) -> No
     assert 2 not in ids
 
 
+def pieces_of(text: Text, ids: list[int]) -> list[str]:
+    """Return what each id completes, and what is left at the end."""
+    heard: list[str] = []
+    streamer = text.streamer(heard.append)
+    pieces = []
+    steps: list[Callable[[], None]] = [partial(streamer.push, token) for token in ids]
+    for step in [*steps, streamer.end]:
+        heard.clear()
+        step()
+        pieces.append("".join(heard))
+    return pieces
+
+
+def test_the_table_of_answers(tmp_path: Path) -> None:
+    for path, answers in write_answers(tmp_path).items():
+        text = Text(path)
+        assert answers
+        for answer in answers:
+            assert pieces_of(text, answer.ids) == answer.pieces, answer.name
+            assert text.decode(answer.ids) == "".join(answer.pieces), answer.name
+
+
+@given(ids=st.lists(st.integers(0, 305), max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_streamed_pieces_are_the_answer(byte_fallback: Text, ids: list[int]) -> None:
+    """Whatever bytes come, and what follows them is streamed too."""
+    ids = [*ids, *byte_fallback.encode(" What is this?").tolist()]
+    answer = byte_fallback.decode(ids)
+    assert "".join(pieces_of(byte_fallback, ids)) == answer
+    assert answer == answer.strip()
+    assert answer.endswith("is this?")
+
+
 @pytest.fixture(scope="module")
 def byte_fallback(tmp_path_factory: pytest.TempPathFactory) -> Text:
     return Text(llama_like(tmp_path_factory.mktemp("tokenizer"), "first", True)[0])
 
 
-@given(ids=st.lists(st.integers(3, 300), max_size=12))
-@settings(max_examples=200, deadline=None)
-def test_streaming_survives_any_bytes(byte_fallback: Text, ids: list[int]) -> None:
-    """Bytes that are no text are passed over, and what follows them is streamed."""
-    parts: list[str] = []
-    step = byte_fallback.streamer(parts.append)
-    for token in [*ids, *byte_fallback.encode("What is this?").tolist()]:
-        step(token)
-    assert "".join(parts).endswith("is this?")
+@pytest.mark.parametrize(
+    ("decoder", "message"),
+    [
+        (None, "is missing"),
+        (decoders.WordPiece(), "has WordPiece, which"),
+        (decoders.Replace(Regex("a+"), "a"), "is not a plain text"),
+        (decoders.Strip(" ", 1, 0), "strips other things"),
+        (decoders.Sequence([decoders.Fuse(), decoders.Strip("a", 1, 0)]), "strips other things"),
+        (decoders.Sequence([decoders.Fuse(), decoders.ByteLevel()]), "has ByteLevel behind"),
+    ],
+)
+def test_decoders_that_do_not_decode_token_by_token(
+    decoder: Any, message: str, tmp_path: Path
+) -> None:
+    tokenizer = Tokenizer(models.BPE({"a": 0}, []))
+    tokenizer.decoder = decoder
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(BundleError, match=f"decoder of tokenizer.json .*{message}"):
+        Text(tmp_path / "tokenizer.json")
 
 
 def test_the_suffix_follows_every_question(pocket: Carve) -> None:

@@ -23,7 +23,9 @@ MUTATIONS = load_mutations()
 def test_a_mutation_fits_the_code(mutation: Mutation) -> None:
     source = (ROOT / mutation.file).read_text(encoding="utf-8")
     mutated = mutation.mutate(source)  # raises unless the text is there once
-    assert ast.dump(ast.parse(mutated)) != ast.dump(ast.parse(source))
+    if mutation.file.endswith(".py"):
+        assert ast.dump(ast.parse(mutated)) != ast.dump(ast.parse(source))
+    assert mutated != source
     assert mutation.file.split("/")[0] in {"models", "runtime", "export", "tools"}
     assert mutation.caught_by
     for tests in mutation.caught_by:

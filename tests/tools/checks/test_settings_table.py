@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from carve_models.settings import Settings
 from tools.checks.settings_table.files import ROOT, generated_files
-from tools.checks.settings_table.table import Choice, Number, offered_settings
+from tools.checks.settings_table.table import Choice, Number, offered_flags, offered_settings
 
 
 @pytest.mark.parametrize("path", generated_files(), ids=lambda path: str(path.relative_to(ROOT)))
@@ -25,6 +27,10 @@ def test_the_settings_are_read_from_the_declarations() -> None:
         Number("outlier_percent", 0.1, 0, False, 100, False, False, False),
         Number("regularizer", 1e-8, 0, False, math.inf, False, True, False),
         Number("max_regions", 3, 1, False, math.inf, True, False, False),
-        Number("max_refined_pixels", None, 1, False, math.inf, True, False, True),
+        Number("max_refined_pixels", None, 1, False, 1 << 28, True, False, True),
+        Number("sure_probability", None, 0, False, 1, False, False, True),
     ):
         assert number in numbers
+    assert offered_flags() == {"early_exit": False, "adaptive": False}
+    names = {choice.name for choice in choices} | {number.name for number in numbers}
+    assert names | {"layers", *offered_flags()} == {field.name for field in fields(Settings)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -138,7 +137,7 @@ def test_an_interrupted_run_goes_on(
     def add_and_interrupt(file: AnswerFile, answer: Answer) -> None:
         add(file, answer)
         if len(file.answers) == 5:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(AnswerFile, "add", add_and_interrupt)

@@ -115,8 +115,9 @@ def test_what_cannot_be_compared_is_an_error() -> None:
         bootstrap_interval([])
     with pytest.raises(ValueError, match="2 scores have 1 cluster names"):
         bootstrap_interval([0, 1], clusters=["a"])
-    with pytest.raises(ValueError, match="k"):
-        wilson_interval(3, 2)
+    for right, total in ((3, 2), (-1, 2), (0, 0)):
+        with pytest.raises(ValueError, match=f"{right} right answers of {total}"):
+            wilson_interval(right, total)
 
 
 def test_a_ratio_by_hand_and_its_interval() -> None:

@@ -22,6 +22,8 @@ from tools.checks.mutations.mutation import Mutation, StaleMutationError
 
 #: Folders whose packages the tests import.
 _SOURCES = ("models", "runtime", "export")
+#: What git ignores and tests of JavaScript need: ``tests/setup.sh`` fills it.
+_PACKAGES = ("runtime/js/node_modules",)
 #: A mutated run is stopped after so many times the seconds of the run without, plus some.
 _PATIENCE, _GRACE = 5, 60
 
@@ -121,12 +123,15 @@ class Trials:
 
     @contextmanager
     def _copy(self) -> Iterator[Path]:
-        """Yield a copy of the repository's files, without its history."""
+        """Yield a copy of the repository's files without its history, npm's packages linked."""
         with TemporaryDirectory(prefix="mutation-") as folder:
             copy = Path(folder)
             for name in self._files:
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(self._root / name, copy / name)
+            for name in _PACKAGES:
+                if (self._root / name).is_dir():
+                    (copy / name).symlink_to(self._root / name)
             yield copy
 
 

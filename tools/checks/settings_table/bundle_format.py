@@ -6,6 +6,8 @@ from carve_models import names
 from carve_models.image_rules import FixedImage
 from carve_models.interface import preprocess_interface, refine_interface
 from carve_models.manifest import SCHEMA_VERSION
+from carve_runtime.images.model_input import FEATURE
+from carve_runtime.method.refine import DEFAULT_GROWTH
 
 #: Those of ``carve_models.names`` that the libraries need.
 _NAMES = (
@@ -15,6 +17,8 @@ _NAMES = (
     "VISION_ENCODER",
     "EMBED_TOKENS",
     "DECODER",
+    "DECODER_LOWER",
+    "DECODER_UPPER",
     "CARVE_REFINE",
     "PIXEL_VALUES",
     "IMAGE_FEATURES",
@@ -22,6 +26,9 @@ _NAMES = (
     "INPUTS_EMBEDS",
     "ATTENTION_MASK",
     "POSITION_IDS",
+    "DEEPSTACK_FEATURES",
+    "DEEPSTACK_EMBEDS",
+    "HIDDEN_STATES",
     "LOGITS",
     "LAST_ROW",
 )
@@ -31,8 +38,13 @@ _IMAGE = FixedImage(size=(1, 1), resize_to=(1, 1), grid=(1, 1), patch_size=1)
 
 
 def format_numbers() -> dict[str, float]:
-    """Return the schema's version and what a manifest without the key means, by constant."""
-    return {"SCHEMA_VERSION": SCHEMA_VERSION, "DEFAULT_MAX_ASPECT_RATIO": _IMAGE.max_aspect_ratio}
+    """Return the numbers that readers share, by constant."""
+    return {
+        "SCHEMA_VERSION": SCHEMA_VERSION,
+        "DEFAULT_MAX_ASPECT_RATIO": _IMAGE.max_aspect_ratio,
+        "DEFAULT_GROWTH": DEFAULT_GROWTH,
+        "FEATURE": FEATURE,
+    }
 
 
 def format_names() -> dict[str, str]:
@@ -41,7 +53,7 @@ def format_names() -> dict[str, str]:
         "PAST_PREFIX": names.past_names([0])[0].split(".")[0],
         "PRESENT_PREFIX": names.present_names([0])[0].split(".")[0],
     }
-    graphs = (preprocess_interface(_IMAGE.size), refine_interface())
+    graphs = (preprocess_interface(_IMAGE, "sequential"), refine_interface())
     tensors = [tensor.name for graph in graphs for tensor in (*graph.inputs, *graph.outputs)]
     return {
         **{constant: getattr(names, constant) for constant in _NAMES},

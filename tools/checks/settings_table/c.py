@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from carve_models.settings import VARIANTS
 from tools.checks.settings_table.bundle_format import format_names, format_numbers
-from tools.checks.settings_table.table import Choice, Number, offered_settings
+from tools.checks.settings_table.table import Choice, Number, offered_flags, offered_settings
 
 _WIDTH = 99  # of a line that goes on
 _NOTE = "/* Written by `python -m tools.checks.settings_table --write`: do not edit. */"
 
 #: Where the public enumerators are shorter than their setting.
-_ENUMERATORS = {"final_prompt": "FINAL"}
+_ENUMERATORS = {"final_prompt": "FINAL", "resize_refined": "RESIZE"}
 
 
 def enumerator(setting: str, value: str) -> str:
@@ -23,14 +24,12 @@ def enumerator(setting: str, value: str) -> str:
 def enumerations() -> str:
     """Return the enumerations of ``carve.h``."""
     choices, _ = offered_settings()
+    named = [*((choice.name, choice.values) for choice in choices), ("variant", tuple(VARIANTS))]
     blocks = []
-    for choice in choices:
-        values = [
-            f"    {enumerator(choice.name, value)} = {number}"
-            for number, value in enumerate(choice.values)
-        ]
-        body = ",\n".join(values)
-        blocks.append(f"typedef enum carve_{choice.name} {{\n{body}\n}} carve_{choice.name};")
+    for name, values in named:
+        members = [f"    {enumerator(name, value)} = {i}" for i, value in enumerate(values)]
+        body = ",\n".join(members)
+        blocks.append(f"typedef enum carve_{name} {{\n{body}\n}} carve_{name};")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -47,7 +46,13 @@ def settings_header() -> str:
             "Real numbers: name, default, lowest, whether it is excluded, highest, whether\n"
             " * CARVE_AUTO is accepted, the range in words.",
             "REAL_SETTINGS",
-            [_real(number) for number in numbers if not number.whole],
+            [_real(number) for number in numbers if not (number.whole or number.optional)],
+        ),
+        table(
+            "Real numbers that may be left out, CARVE_NONE in carve.h: name, lowest, highest, the\n"
+            " * range in words.",
+            "OPTIONAL_REAL_SETTINGS",
+            [_optional_real(each) for each in numbers if each.optional and not each.whole],
         ),
         table(
             "Whole numbers: name, default, lowest, the range in words.",
@@ -59,12 +64,26 @@ def settings_header() -> str:
             ],
         ),
         table(
-            "Whole numbers that may be left out, 0 in carve.h: name, lowest, the range in words.",
+            "Whole numbers that may be left out, 0 in carve.h: name, lowest, highest, the range in "
+            "words.",
             "OPTIONAL_SETTINGS",
             [
-                f'{number.name}, {number.low}, "{number.accepted}"'
+                f'{number.name}, {number.low}, {number.high:.15g}, "{number.accepted}"'
                 for number in numbers
-                if number.optional
+                if number.whole and number.optional
+            ],
+        ),
+        table(
+            "True or false, 1 or 0 in carve.h: name, default.",
+            "FLAG_SETTINGS",
+            [f"{name}, {int(default)}" for name, default in offered_flags().items()],
+        ),
+        table(
+            "Variants, in the order of carve.h's enumerators: what they set.",
+            "VARIANT_SETTINGS",
+            [
+                f"{enumerator('steps', steps)}, {enumerator('strategy', strategy)}"
+                for steps, strategy in VARIANTS.values()
             ],
         ),
     ]
@@ -85,10 +104,17 @@ def _choice(choice: Choice) -> str:
 
 def _real(number: Number) -> str:
     default = "CARVE_AUTO" if isinstance(number.default, str) else f"{number.default:g}"
-    high = "HUGE_VAL" if number.high == math.inf else f"{number.high:g}"
     flags = [str(flag).lower() for flag in (number.above, number.auto)]
-    limits = f"{number.low:g}, {flags[0]}, {high}, {flags[1]}"
+    limits = f"{number.low:g}, {flags[0]}, {_high(number)}, {flags[1]}"
     return f'{number.name}, {default}, {limits}, "{number.accepted}"'
+
+
+def _optional_real(number: Number) -> str:
+    return f'{number.name}, {number.low:g}, {_high(number)}, "{number.accepted}"'
+
+
+def _high(number: Number) -> str:
+    return "HUGE_VAL" if number.high == math.inf else f"{number.high:.15g}"
 
 
 def table(comment: str, macro: str, rows: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tools.checks.settings_table import c, javascript, providers
+from tools.checks.settings_table import c, javascript, manifest_schema, providers
 from tools.checks.settings_table.bundle_format import format_numbers
 from tools.checks.settings_table.table import offered_settings
 
@@ -28,6 +28,7 @@ def generated_files() -> dict[Path, str]:
         _C / "src" / "provider_table.h": providers.provider_header(),
         _JS / "settings_table.js": javascript.settings_module(),
         _JS / "bundle_format.js": javascript.format_module(),
+        _JS / "bundle" / "manifest_schema.js": manifest_schema.schema_module(),
         header: _with_settings(header, c.enumerations()),
         declarations: _with_settings(declarations, javascript.declarations()),
         document: _with_rows(document),

@@ -7,8 +7,9 @@ import math
 import re
 from collections.abc import Mapping
 
+from carve_models.settings import VARIANTS
 from tools.checks.settings_table.bundle_format import format_names, format_numbers
-from tools.checks.settings_table.table import Choice, Number, offered_settings
+from tools.checks.settings_table.table import Choice, Number, offered_flags, offered_settings
 
 _NOTE = "// Written by `python -m tools.checks.settings_table --write`: do not edit.\n"
 
@@ -20,7 +21,7 @@ def camel(name: str) -> str:
 
 def settings_module() -> str:
     """Return ``settings_table.js``."""
-    choices, numbers = offered_settings()
+    (choices, numbers), flags = offered_settings(), offered_flags()
     parts = [
         _constant(
             "A setting's values; the graph's numbers follow the order.",
@@ -32,12 +33,23 @@ def settings_module() -> str:
             "NUMBERS",
             {number.name: _limits(number) for number in numbers},
         ),
+        "/** Settings that are true or false. */\n"
+        f"export const FLAGS = {_text([camel(name) for name in flags])};\n",
+        _constant(
+            "What a variant sets.",
+            "VARIANTS",
+            {
+                name: f"{{ steps: {_text(steps)}, strategy: {_text(strategy)} }}"
+                for name, (steps, strategy) in VARIANTS.items()
+            },
+        ),
         _constant(
             "What a manifest without the setting means.",
             "DEFAULTS",
             {
                 **{choice.name: _text(choice.default) for choice in choices},
                 **{number.name: _text(number.default) for number in numbers},
+                **{name: _text(default) for name, default in flags.items()},
             },
         ),
     ]
@@ -59,6 +71,7 @@ def declarations() -> str:
         [
             *(f"  {camel(choice.name)}: {_union(choice)};\n" for choice in choices),
             *(f"  /** {_sentence(number)} */\n  {_typed(number)};\n" for number in numbers),
+            *(f"  {camel(name)}: boolean;\n" for name in offered_flags()),
         ]
     )
 
@@ -83,7 +96,7 @@ def _limits(number: Number) -> str:
         "auto": number.auto,
         "optional": number.optional,
     }
-    high = "" if number.high == math.inf else f", high: {number.high:g}"
+    high = "" if number.high == math.inf else f", high: {number.high:.15g}"
     chosen = "".join(f", {name}: true" for name, holds in flags.items() if holds)
     words = _text(number.accepted)
     return f"{{ accepted: {words}, low: {number.low:g}{high}{chosen} }}"

@@ -8,25 +8,14 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from carve_models.errors import SettingsError
-from carve_models.settings import AUTO, Settings
+from carve_models.settings import AUTO, MOST_PIXELS, Settings
 
-#: Settings that the libraries do not have in a table: a list of layers has code of its own, the
-#: others are not offered (``runtime/c/README.md``, "Limits"). Every other setting is offered.
-NOT_IN_TABLES = frozenset(
-    {
-        "layers",
-        "scout_pixels",
-        "final_pixels",
-        "resize_refined",
-        "early_exit",
-        "adaptive",
-        "sure_probability",
-        "focused_entropy",
-    }
-)
+#: Settings that the libraries do not have in a table: a list of layers has code of its own. Every
+#: other setting is offered, or refused by name.
+NOT_IN_TABLES = frozenset({"layers"})
 
 _LOWEST = (0, 1)
-_HIGHEST = (1, 100)
+_HIGHEST = (1, 100, MOST_PIXELS)
 _LARGE = 2**53
 
 
@@ -68,17 +57,17 @@ class Number:
         """What is accepted, in words; without "auto" and ``None``."""
         kind = "a whole number" if self.whole else "a number"
         if self.above:
-            return f"{kind} above {self.low:g}, at most {self.high:g}"
+            return f"{kind} above {self.low:g}, at most {self.high:.15g}"
         if self.high == math.inf:
             return f"{kind} of at least {self.low:g}"
-        return f"{kind} from {self.low:g} to {self.high:g}"
+        return f"{kind} from {self.low:g} to {self.high:.15g}"
 
 
 def offered_settings() -> tuple[list[Choice], list[Number]]:
-    """Return the settings that the libraries offer, in the order of :class:`Settings`.
+    """Return the settings with named values and those that are numbers, in their order.
 
     Raises:
-        TypeError: a setting is neither a choice nor a number: offer it by hand, or add it to
+        TypeError: a setting is neither, nor a flag: offer it by hand, or add it to
             ``NOT_IN_TABLES``.
         ValueError: a range has a limit that is not among those looked for here.
     """
@@ -88,6 +77,8 @@ def offered_settings() -> tuple[list[Choice], list[Number]]:
         if field.name in NOT_IN_TABLES:
             continue
         hint, default = hints[field.name], field.default
+        if hint is bool:
+            continue
         if get_origin(hint) is Literal:
             choices.append(Choice(field.name, get_args(hint), str(default)))
         else:
@@ -95,12 +86,18 @@ def offered_settings() -> tuple[list[Choice], list[Number]]:
     return choices, numbers
 
 
+def offered_flags() -> dict[str, bool]:
+    """Return the settings that are true or false, with what a manifest without them means."""
+    hints = get_type_hints(Settings)
+    return {each.name: bool(each.default) for each in fields(Settings) if hints[each.name] is bool}
+
+
 def _number(name: str, hint: Any, default: Any) -> Number:
     kinds = get_args(hint) or (hint,)
     auto, optional = Literal[AUTO] in kinds, NoneType in kinds
     (kind,) = set(kinds) - {Literal[AUTO], NoneType}
     if kind not in (int, float):
-        raise TypeError(f"the setting {name} is neither a choice nor a number")
+        raise TypeError(f"the setting {name} is neither a choice, nor a number, nor a flag")
     above = kind is float and not _accepts(name, 0) and _accepts(name, math.ulp(0))
     low = 0 if above else _limit(name, _LOWEST, -1)
     high = math.inf if _accepts(name, _LARGE) else _limit(name, _HIGHEST, 1)

@@ -1,7 +1,8 @@
 """Export a model of its true size, with random weights, and answer once: times, memory, sizes.
 
 python -m tools.research.real_size qwen2.5-vl-3b
-python -m tools.research.real_size llava-1.5-7b --depth 2 --lower int4-only
+python -m tools.research.real_size llava-1.5-7b --dtype float16 --export-only
+python -m tools.research.real_size llava-1.5-7b --depth 2 --dtype float16 --lower int4-only
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ _GIGABYTE = 1e9
 )
 @click.option("--depth", type=int, help="Fewer layers in text model and vision encoder each.")
 @click.option("--export-only", is_flag=True, help="Do not answer.")
-@click.option("--lower", "precision", help="Export in float16, and lower that to PRECISION.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float16", "bfloat16"]),
+    help="What the bundle computes in. If left out, matrices are stored in float16, and widened.",
+)
+@click.option("--lower", "precision", help="Lower the bundle to PRECISION; needs --dtype.")
 @click.option(
     "--questions",
     type=click.IntRange(min=1),
@@ -45,6 +51,7 @@ def main(
     folder: Path,
     depth: int | None,
     export_only: bool,
+    dtype: str | None,
     precision: str | None,
     questions: int,
 ) -> None:
@@ -53,6 +60,8 @@ def main(
     With fewer layers the export is compared with PyTorch, in full depth it is not, nor if it is
     lowered.
     """
+    if precision is not None and dtype is None:
+        raise click.UsageError("--lower needs --dtype: a model of this size has no float32 bundle")
     console = open_console()
     folder /= name if depth is None else f"{name}-depth-{depth}"
     checkpoint, bundle = folder / "checkpoint", folder / "bundle"
@@ -66,7 +75,7 @@ def main(
             checkpoint,
             bundle,
             not compared,
-            precision is not None,
+            dtype,
         ),
     ]
     if precision is not None:

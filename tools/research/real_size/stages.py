@@ -45,12 +45,12 @@ def make(name: str, folder: Path, depth: int | None) -> dict[str, Any]:
     return {"bytes": _size(folder)}
 
 
-def export(checkpoint: Path, out: Path, unchecked: bool, half: bool) -> dict[str, Any]:
-    """Export with matrices as they are, computing in float32, or in half precision."""
+def export(checkpoint: Path, out: Path, unchecked: bool, dtype: str | None) -> dict[str, Any]:
+    """Export in a dtype, or with matrices in float16 that are widened, computing in float32."""
     from carve_export import ExportOptions, export_bundle
 
     stages = Stages()
-    precision: dict[str, Any] = {"dtype": "float16"} if half else {"weights": "float16"}
+    precision: dict[str, Any] = {"weights": "float16"} if dtype is None else {"dtype": dtype}
     options = ExportOptions(**precision, unchecked=unchecked, overwrite=True)
     report = export_bundle(str(checkpoint), out, options, on_stage=stages.begin)
     return {

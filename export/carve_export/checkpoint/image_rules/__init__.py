@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from carve_export.checkpoint.image_rules.fixed import read_fixed
 from carve_export.checkpoint.image_rules.native import read_native
 from carve_export.checkpoint.image_rules.source import RuleSource
 from carve_export.checkpoint.image_rules.tiled import read_tiled
-from carve_export.checkpoint.load import Checkpoint
+from carve_export.checkpoint.load import Checkpoint, metadata
 from carve_models.errors import CheckpointError
 from carve_models.families.family import (
     FixedImages,
@@ -48,7 +50,9 @@ def image_rule(
         SettingsError: the model cannot see images in so few pixels.
     """
     images = checkpoint.family.images
-    rule = READERS[type(images)](images, RuleSource(checkpoint, encode, max_pixels))
+    with metadata("preprocessor_config.json"):
+        rule = READERS[type(images)](images, RuleSource(checkpoint, encode, max_pixels))
+        rule = msgspec.convert(msgspec.to_builtins(rule), type(rule))  # types and ranges
     return rule if max_pixels is None else rule.within(max_pixels)
 
 

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from carve_models.engines import ENGINES, EngineManifest, TensorRtEngine, read_engines, require_size
+from carve_models.aside import read_whole
+from carve_models.engines import (
+    ENGINES,
+    ENGINES_FILE,
+    EngineManifest,
+    TensorRtEngine,
+    read_engines,
+    require_size,
+)
 from carve_models.errors import EngineError, RunError
 from carve_models.names import graph_file
 from carve_runtime.bundle import Bundle, require_file
@@ -35,6 +43,10 @@ def open_engines(folder: Path) -> EngineManifest:
     Raises:
         EngineError: a file is missing or cut short, or the list is malformed.
     """
+    return read_whole(folder, ENGINES_FILE, lambda: _open(folder))
+
+
+def _open(folder: Path) -> EngineManifest:
     manifest = read_engines(folder)
     for name, entry in manifest.files.items():
         require_file(ENGINES, folder, name, entry, verify=False)

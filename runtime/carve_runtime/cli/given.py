@@ -1,0 +1,56 @@
+"""The picture that ``carve-run ask`` is given: a file, or standard input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from PIL import Image
+
+from carve_models.errors import ImageError
+
+#: As IMAGE: standard input.
+STANDARD_INPUT = "-"
+#: Most bytes that are read from it; a pipe may never end.
+MOST_BYTES = 1 << 28
+
+
+def given_picture(image: str) -> Path | bytes:
+    """Return the path of a picture, or what standard input holds.
+
+    Raises:
+        ImageError: standard input is empty, or too long.
+        click.UsageError: it is a terminal, or closed.
+    """
+    if image != STANDARD_INPUT:
+        return Path(image)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise click.UsageError(f"IMAGE is {STANDARD_INPUT}, and nothing is piped in. Pipe a file.")
+    data = sys.stdin.buffer.read(MOST_BYTES + 1)
+    if not data:
+        raise ImageError("standard input is empty", "pipe an image into it, or give a path")
+    if len(data) > MOST_BYTES:
+        raise ImageError(
+            f"standard input holds more than {MOST_BYTES} bytes",
+            "give the path of the image, or one that is smaller",
+        )
+    return data
+
+
+def require_questions(questions: tuple[str, ...]) -> None:
+    """Raise :class:`click.UsageError` if a question is the path of a picture."""
+    for question in questions:
+        if _is_picture(question):
+            raise click.UsageError(
+                f"The question {question!r} is a picture. The order is BUNDLE IMAGE QUESTION..., "
+                "and all questions are about one picture."
+            )
+
+
+def _is_picture(text: str) -> bool:
+    try:
+        path = Path(text)
+        return path.is_file() and path.suffix.lower() in Image.registered_extensions()
+    except (OSError, ValueError):  # too long for a path, or a NUL in it
+        return False

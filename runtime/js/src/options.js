@@ -1,0 +1,27 @@
+/** What a call may be given beside its settings. */
+import { ensure } from "./errors.js";
+
+/** Return `signal`, `onToken` and `onPart`, checked; `onPart` may be called in any case. */
+export function checkedOptions({ signal, onToken, onPart, ...others }) {
+  const [unknown] = Object.keys(others);
+  ensure(!unknown, "settings", `There is no option ${unknown}. Pass signal, onToken or onPart.`);
+  const isSignal = signal === undefined || typeof signal?.throwIfAborted === "function";
+  ensure(isSignal, "settings", "signal is not an AbortSignal. Pass that of an AbortController.");
+  for (const [name, listener] of Object.entries({ onToken, onPart })) {
+    const isFunction = listener === undefined || typeof listener === "function";
+    ensure(isFunction, "settings", `${name} is not a function. Pass one, or leave it out.`);
+  }
+  return { signal, onToken, onPart: onPart ?? (() => {}) };
+}
+
+/** Return a promise that is rejected at once when a signal is aborted. */
+export function unlessAborted(promise, signal) {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop, { once: true });
+    const stopListening = () => signal.removeEventListener("abort", stop);
+    promise.then(resolve, reject).finally(stopListening);
+  });
+}

@@ -1,0 +1,44 @@
+/** Tokens of an answer while it is generated. */
+
+/**
+ * The tokens of all passes, `{ stage, text }`, to iterate over once; `result` resolves to the whole
+ * result. To stop iterating aborts what still runs.
+ */
+export class TokenStream {
+  #controller = new AbortController();
+  #tokens = [];
+  #ended = false;
+  #wake = () => {};
+
+  /**
+   * @param start begins the work with `signal` and `onToken`, and returns its promise.
+   * @param options `signal` of the caller, and `onToken`, which is told as well.
+   */
+  constructor(start, { signal, onToken = () => {} }) {
+    const own = this.#controller.signal;
+    const add = (token) => {
+      onToken(token);
+      this.#tokens.push(token);
+      this.#wake();
+    };
+    this.result = start({ signal: signal ? AbortSignal.any([own, signal]) : own, onToken: add });
+    const end = () => {
+      this.#ended = true;
+      this.#wake();
+    };
+    this.result.then(end, end); // and whoever iterates is told of the error
+  }
+
+  async *[Symbol.asyncIterator]() {
+    try {
+      for (;;) {
+        while (this.#tokens.length) yield this.#tokens.shift();
+        if (this.#ended) break;
+        await new Promise((resolve) => (this.#wake = resolve));
+      }
+      await this.result;
+    } finally {
+      this.#controller.abort();
+    }
+  }
+}

@@ -1,0 +1,212 @@
+// How the library is called: kinds of images, tokens as they come, aborts, workers.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
+
+import { decodeWithSharp } from "../../../runtime/js/src/images/sharp.js";
+import { Carve, CarveError, folder, loadFolder } from "../../../runtime/js/src/node.js";
+import { connect } from "../../../runtime/js/src/worker.js";
+
+const POCKET = join(import.meta.dirname, "../../../models/pocket");
+const PICTURE = join(POCKET, "example.jpg");
+const QUESTION = "What word is on the purple square?";
+const PHOTO = join(import.meta.dirname, "../../photos/portrait.jpg");
+
+let vlm;
+let expected;
+before(async () => {
+  vlm = await loadFolder(POCKET);
+  expected = await vlm.ask(PICTURE, QUESTION);
+});
+after(() => vlm.release());
+
+const refused = (code, message) => (error) => {
+  assert.ok(error instanceof CarveError, String(error));
+  assert.equal(error.code, code, error.message);
+  assert.match(error.message, message);
+  return true;
+};
+
+const bytes = readFileSync(PICTURE);
+const encoded = {
+  "a file: URL": pathToFileURL(PICTURE),
+  "a Buffer": bytes,
+  "an ArrayBuffer": Uint8Array.from(bytes).buffer,
+  "a Blob": new Blob([bytes]),
+};
+
+for (const [name, image] of Object.entries(encoded)) {
+  test(`an image as ${name}`, async () => {
+    const { plainIds, bbox } = await vlm.ask(image, QUESTION);
+    assert.deepEqual([plainIds, bbox], [expected.plainIds, expected.bbox]);
+  });
+}
+
+const unreadable = {
+  "no file": ["/nowhere.jpg", /cannot be read \(ENOENT\)/],
+  "a folder": [POCKET, /cannot be read \(EISDIR\)/],
+  "bytes that are none": [Buffer.from("no picture"), /cannot be decoded/],
+  "a truncated picture": [bytes.subarray(0, 400), /cannot be decoded/],
+};
+
+for (const [name, [image, message]] of Object.entries(unreadable)) {
+  test(`an image that is ${name}`, async () => {
+    await assert.rejects(vlm.ask(image, QUESTION), refused("image", message));
+  });
+}
+
+test("without a decoder only pixels", async () => {
+  const bare = await loadFolder(POCKET, { decode: undefined });
+  await assert.rejects(bare.ask(PICTURE, QUESTION), refused("image", /Load with decode/));
+  await bare.release();
+});
+
+test("a pair of one's own", async () => {
+  const { refinedImage, ids } = expected;
+  const own = await vlm.plain(PICTURE, QUESTION, {}, { refined: refinedImage });
+  assert.deepEqual(own.ids, ids);
+});
+
+test("tokens of all passes, as they come", async () => {
+  const session = await vlm.open(PHOTO);
+  const texts = { question: "", general: "", final: "" };
+  const answering = session.stream(QUESTION, { steps: "all", maxNewTokens: 6 });
+  for await (const { stage, text } of answering) texts[stage] += text;
+  const { plainAnswer, answer } = await answering.result;
+  assert.deepEqual([texts.question, texts.final], [plainAnswer, answer]);
+  assert.ok(texts.general);
+});
+
+test("to stop iterating stops the work, and the session answers again", async () => {
+  const session = await vlm.open(PICTURE);
+  const answering = session.stream(QUESTION);
+  for await (const { stage } of answering) {
+    assert.equal(stage, "question");
+    break;
+  }
+  await assert.rejects(answering.result, { name: "AbortError" });
+  assert.deepEqual((await session.ask(QUESTION)).ids, expected.ids);
+});
+
+test("an error reaches whoever iterates", async () => {
+  const iterate = async () => {
+    for await (const token of vlm.stream(PICTURE, "")) assert.fail(token);
+  };
+  await assert.rejects(iterate, refused("prompt", /empty/));
+});
+
+test("aborted before, meanwhile, and in the queue", async () => {
+  const reason = new Error("enough");
+  await assert.rejects(
+    vlm.ask(PICTURE, QUESTION, {}, { signal: AbortSignal.abort(reason) }),
+    reason,
+  );
+  const session = await vlm.open(PICTURE);
+  for (const stage of ["question", "final"]) {
+    const controller = new AbortController();
+    const stop = (token) => token.stage === stage && controller.abort(reason);
+    const { signal } = controller;
+    const waiting = new AbortController();
+    const first = session.ask(QUESTION, {}, { signal, onToken: stop });
+    const second = session.ask(QUESTION, {}, { signal: waiting.signal });
+    waiting.abort(reason);
+    await assert.rejects(second, reason);
+    await assert.rejects(first, reason);
+  }
+  assert.deepEqual((await session.ask(QUESTION)).ids, expected.ids);
+});
+
+test("loading stops", async () => {
+  const signal = AbortSignal.abort(new Error("enough"));
+  await assert.rejects(loadFolder(POCKET, { signal }), signal.reason);
+});
+
+const options = [
+  [{ onToken: 3 }, /onToken is not a function/],
+  [{ onPart: "x" }, /onPart is not a function/],
+  [{ signal: {} }, /signal is not an AbortSignal/],
+  [{ onpart: () => {} }, /no option onpart/],
+];
+
+for (const [given, message] of options) {
+  test(`options ${Object.keys(given)}`, async () => {
+    await assert.rejects(vlm.ask(PICTURE, QUESTION, {}, given), refused("settings", message));
+  });
+}
+
+test("a variant is its settings, and single settings win", async () => {
+  const { settings } = await vlm.ask(PICTURE, QUESTION, { variant: "v1", steps: "last" });
+  assert.deepEqual([settings.steps, settings.strategy], ["last", "remove_small"]);
+});
+
+test("early exit: the mask without a plain answer; the whole follows when it is needed", async () => {
+  const session = await vlm.open(PICTURE);
+  const changes = { earlyExit: true, steps: "first" };
+  const early = await vlm.ask(PICTURE, QUESTION, changes);
+  assert.deepEqual([early.plainAnswer, early.plainIds, early.plainProbability], [null, null, null]);
+  assert.deepEqual([early.bbox, early.ids], [expected.bbox, expected.ids]);
+  assert.deepEqual((await session.ask(QUESTION, changes)).ids, expected.ids);
+  const deeper = session.refineAgain(early, { earlyExit: false, layers: [3] });
+  await assert.rejects(deeper, refused("settings", /no attention of some of these layers/));
+});
+
+test("adaptive: the plain answer where it is sure and focused", async () => {
+  const thresholds = { adaptive: true, sureProbability: 0, focusedEntropy: 9 };
+  const kept = await vlm.ask(PICTURE, QUESTION, thresholds);
+  assert.match(kept.skipped, /^the plain answer is sure \(probability 0\.\d{3}, at least 0\.000\)/);
+  assert.deepEqual([kept.ids, kept.bbox], [expected.plainIds, [0, 0, kept.width, kept.height]]);
+  assert.ok(kept.saliency.every(Number.isNaN) && kept.mask.every(Boolean));
+  for (const unsure of [{ sureProbability: 1 }, { focusedEntropy: 0 }]) {
+    const { skipped, ids } = await vlm.ask(PICTURE, QUESTION, { ...thresholds, ...unsure });
+    assert.deepEqual([skipped, ids], [null, expected.ids]);
+  }
+});
+
+test("in a worker, while this thread goes on", async () => {
+  const worker = new Worker(new URL("./node_worker.mjs", import.meta.url));
+  try {
+    const progress = [];
+    const onProgress = (loaded, total) => progress.push(loaded / total);
+    const remote = await connect(worker)(POCKET, { onProgress });
+    assert.equal(progress.at(-1), 1);
+    assert.equal(remote.manifest.family, vlm.manifest.family);
+    const session = await remote.open(PICTURE);
+    const parts = [];
+    const onPart = (known) => parts.push(Object.keys(known).length);
+    let turns = 0;
+    const ticking = setInterval(() => turns++, 1);
+    const result = await session.ask(QUESTION, {}, { onPart });
+    clearInterval(ticking);
+    assert.deepEqual([result.ids, result.bbox], [expected.ids, expected.bbox]);
+    assert.ok(turns > 5, `${turns} turns`);
+    assert.ok(parts.length > 2 && parts.every((count, i) => i === 0 || count >= parts[i - 1]));
+    const wider = await session.refineAgain(result, { maskTopP: 1 });
+    assert.ok(wider.mask.every(Boolean));
+    const answering = session.stream(QUESTION);
+    for await (const { text } of answering) if (text) break;
+    await assert.rejects(answering.result, { name: "AbortError" });
+    await assert.rejects(session.ask(""), refused("prompt", /empty/));
+    await session.close();
+    assert.deepEqual((await remote.plain(PICTURE, QUESTION)).ids, expected.plainIds);
+    await remote.release();
+  } finally {
+    await worker.terminate();
+  }
+});
+
+test("a worker that ends with an error", async () => {
+  const worker = new Worker("setTimeout(() => { throw new Error('gone'); }, 50)", { eval: true });
+  await assert.rejects(connect(worker)(POCKET, {}), /gone/);
+});
+
+test("a bundle that gives bytes alone", async () => {
+  const { read } = folder(POCKET); // as from an address: the halves' weights are in a third file
+  const ort = (await import("../../../runtime/js/node_modules/onnxruntime-node/dist/index.js"))
+    .default;
+  const given = await Carve.load({ read }, { ort, cpu: "cpu", decode: decodeWithSharp });
+  assert.deepEqual((await given.ask(PICTURE, QUESTION)).ids, expected.ids);
+  await given.release();
+});

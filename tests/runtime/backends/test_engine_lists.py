@@ -1,0 +1,132 @@
+"""``engines.json`` that was damaged: refused as a whole, or good for all that reads it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from carve_models.engines import ENGINES_FILE, read_engines
+from carve_runtime import EngineError, RunError
+from carve_runtime.backends.tensorrt.plan import (
+    open_engines,
+    output_buffers,
+    require_dtypes,
+    require_gpu,
+    require_inputs,
+)
+
+GOOD: dict[str, Any] = {
+    "target": "tensorrt",
+    "version": "10.9",
+    "compute_capabilities": ["8.9"],
+    "precision": "fp16",
+    "stripped": False,
+    "engines": {
+        "embed_tokens": {
+            "file": "a.engine",
+            "source": "0" * 64,
+            "inputs": [{"name": "ids", "dtype": "int64", "shape": [1, "length"]}],
+            "outputs": [{"name": "embeds", "dtype": "float32", "shape": [1, "length", 8]}],
+            "ranges": {"length": [0, 4, 9]},
+        }
+    },
+    "files": {"a.engine": {"size": 3, "sha256": "0" * 64}},
+    "schema_version": 1,
+}
+ODD: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    1 << 40,
+    10**30,
+    0.5,
+    "",
+    "a\0b",
+    "../x",
+    "bfloat17",
+    "length",
+    [],
+    {},
+]
+
+
+def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to every value in a document."""
+    readers: dict[type, Callable[[Any], Any]] = {dict: dict.items, list: enumerate}
+    read = readers.get(type(document))
+    for key, value in read(document) if read else ():
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("engines")
+    (folder / "a.engine").write_bytes(b"abc")
+    return folder
+
+
+def use(folder: Path, document: Any) -> None:
+    """Do all that needs no GPU with a list."""
+    (folder / ENGINES_FILE).write_text(json.dumps(document))
+    manifest = open_engines(folder)
+    require_gpu(manifest, "8.9", 0)
+    for engine in manifest.engines.values():
+        require_dtypes(engine, {})
+        require_inputs(engine, {"ids": (1, 5)})
+        output_buffers(engine, lambda _: (1, 5, 8))
+
+
+def test_a_good_list(folder: Path) -> None:
+    use(folder, GOOD)
+
+
+@given(
+    st.sampled_from(list(places(GOOD))),
+    st.sampled_from(ODD),
+    st.sampled_from(["replaced", "removed", "twice"]),
+)
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_damaged_lists(folder: Path, path: tuple[Any, ...], value: Any, how: str) -> None:
+    document = copy.deepcopy(GOOD)
+    holder: Any = document
+    for key in path[:-1]:
+        holder = holder[key]
+    if how == "removed":
+        del holder[path[-1]]
+    elif how == "twice" and isinstance(holder, list):
+        holder.append(holder[path[-1]])
+    else:
+        holder[path[-1]] = value
+    with suppress(EngineError, RunError):
+        use(folder, document)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("ranges",), {}, "length has no range"),
+        (("ranges", "length"), [0, 4, 1 << 60], "range .* is not in order"),
+        (("outputs", 0, "dtype"), "bfloat17", "embeds is 'bfloat17', which no engine computes"),
+        (("inputs", 0, "shape"), [1, -5], "ids has the shape"),
+        (("inputs",), [], "missing, or share a name"),
+    ],
+)
+def test_what_is_refused(folder: Path, path: tuple[Any, ...], value: Any, message: str) -> None:
+    document = copy.deepcopy(GOOD)
+    holder = document["engines"]["embed_tokens"]
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    (folder / ENGINES_FILE).write_text(json.dumps(document))
+    with pytest.raises(EngineError, match=rf"malformed: .*{message}.*\. Build the engines again"):
+        read_engines(folder)
