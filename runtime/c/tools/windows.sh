@@ -8,7 +8,7 @@ require cmake cmake
 require pkg-config pkg-config
 
 onnxruntime win_amd64
-fetch deb-src amd64 cjson pcre2 libpng1.6 zlib libjpeg-turbo
+fetch deb-src amd64 cjson pcre2 utf8proc libpng1.6 zlib libjpeg-turbo
 prefix=$folder/prefix
 cross=(
     -DCMAKE_SYSTEM_NAME=Windows -DCMAKE_SYSTEM_PROCESSOR=x86_64 -DCMAKE_C_COMPILER=x86_64-w64-mingw32-gcc
@@ -33,6 +33,7 @@ library() { # NAME OPTION...: build one of the sources, statically, and install 
 
 library cjson -DENABLE_CJSON_TEST=OFF -DENABLE_CUSTOM_COMPILER_FLAGS=OFF -DCMAKE_C_FLAGS=-DCJSON_HIDE_SYMBOLS
 library pcre2 -DPCRE2_BUILD_TESTS=OFF -DPCRE2_BUILD_PCRE2GREP=OFF
+library utf8proc -DUTF8PROC_ENABLE_TESTING=OFF
 unpack zlib # whose source in Debian lacks what its CMake project needs for Windows
 (cd "$folder/sources/zlib" && CHOST=x86_64-w64-mingw32 ./configure --static --prefix="$prefix" && make install)
 library libpng1.6 -DPNG_SHARED=OFF -DPNG_TESTS=OFF
@@ -44,7 +45,7 @@ x86_64-w64-mingw32-dlltool -d "$folder/onnxruntime.def" -l "$folder/onnxruntime/
 
 export PKG_CONFIG_LIBDIR=$prefix/lib/pkgconfig
 cmake -S "$source_folder" -B "$folder/build" "${cross[@]}" -DCMAKE_FIND_ROOT_PATH="$prefix;$folder/onnxruntime" \
-    -DONNXRUNTIME_ROOT="$folder/onnxruntime" -DCMAKE_C_FLAGS="-Werror -DPCRE2_STATIC" \
+    -DONNXRUNTIME_ROOT="$folder/onnxruntime" -DCMAKE_C_FLAGS="-Werror -DPCRE2_STATIC -DUTF8PROC_STATIC" \
     -DCMAKE_C_STANDARD_LIBRARIES="$prefix/lib/libz.a"
 cmake --build "$folder/build"
 cmake --install "$folder/build"
