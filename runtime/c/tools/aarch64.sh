@@ -9,7 +9,7 @@ require pkg-config pkg-config
 
 onnxruntime manylinux_2_28_aarch64
 fetch deb arm64 libc6 libgcc-s1 libstdc++6 zlib1g zlib1g-dev libcjson1 libcjson-dev \
-    libpcre2-8-0 libpcre2-dev libpng16-16 libpng-dev libturbojpeg0 libturbojpeg0-dev
+    libpcre2-8-0 libpcre2-dev libutf8proc2 libutf8proc-dev libpng16-16 libpng-dev libturbojpeg0 libturbojpeg0-dev
 sysroot=$folder/sysroot
 for package in "$folder"/packages/*_arm64.deb; do dpkg -x "$package" "$sysroot"; done
 

@@ -47,8 +47,7 @@ onnxruntime() { # PLATFORM: the wheel's library and the headers, into FOLDER/onn
     "$source_folder/get_onnxruntime.sh" "$folder/onnxruntime" "$folder"/wheel/onnxruntime-*.whl
 }
 
-# What is asked, and how the answer is told from one that is not: by the ids that the test run expects of this
-# machine's own build, as Python gives them.
+# What is asked: the answer is to be that of this machine's own build.
 bundle=$repository/models/pocket
 question="What word is on the purple square?"
 picture=$bundle/example.jpg

@@ -60,7 +60,7 @@ static bool is_regular(const file_facts *facts) { return S_ISREG(facts->st_mode)
 
 FILE *file_open(const char *path) {
     scope temporary = {NULL};
-    const ORTCHAR_T *native;
+    const ORTCHAR_T *native = NULL;
     FILE *stream = NULL;
     if (native_path(&temporary, path, &native).code == CARVE_OK) {
         stream = open_native(native);
@@ -73,7 +73,7 @@ FILE *file_open(const char *path) {
 
 int64_t file_size(const char *path) {
     scope temporary = {NULL};
-    const ORTCHAR_T *native;
+    const ORTCHAR_T *native = NULL;
     file_facts facts;
     bool regular = native_path(&temporary, path, &native).code == CARVE_OK &&
                    read_facts(native, &facts) == 0 && is_regular(&facts);
