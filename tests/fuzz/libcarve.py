@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from tests.consumers.building import SOURCE, run
-from tests.consumers.libcarve import LibcarveError, Library
+from tests.consumers.c.libcarve import LibcarveError, Library
 from tests.fuzz.surface import RefusedError
 from tests.support import ROOT
 

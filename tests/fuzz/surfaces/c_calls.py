@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.consumers.libcarve import AskOptions, Image
+from tests.consumers.c.libcarve import AskOptions, Image
 from tests.fuzz.libcarve import library, refusing
 from tests.fuzz.mutations import described
 from tests.support import POCKET

@@ -28,9 +28,10 @@ class _Tokenizer:
             text = Text(self._path, self._control)
             text.encode(_QUESTION)
             text.decode(_IDS)
-            step = text.streamer(lambda _: None)
+            streamer = text.streamer(lambda _: None)
             for token in _IDS:
-                step(token)
+                streamer.push(token)
+            streamer.end()
 
 
 def prepare(folder: Path) -> _Tokenizer:
