@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,20 +26,60 @@ def exchange(first: Path, second: Path, spare: Path) -> None:
     Args:
         first: a folder.
         second: another folder.
-        spare: a free path on the same file system; what was at ``first`` passes through it.
+        spare: a free path on the same file system; what was at ``first`` passes through it, and
+            stays there if the last rename fails.
 
     Raises:
-        OSError: they stay as they were.
+        OSError: they stay as they were; only if undoing the first rename fails too is nothing at
+            ``first``, and what was there at ``spare``.
     """
     if _exchange_at_once(first, second):
         return
-    first.rename(spare)
     try:
-        second.rename(first)
+        _rename(first, spare)
+        _rename(second, first)
     except BaseException:
-        spare.rename(first)
+        if os.path.lexists(spare) and not os.path.lexists(first):
+            with suppress(OSError):
+                _rename(spare, first)
         raise
-    spare.rename(second)
+    with suppress(OSError):
+        _rename(spare, second)
+
+
+def _rename(folder: Path, to: Path) -> None:
+    """Rename a folder; an error of a rename that was done is none (NFS may ask twice).
+
+    Raises:
+        OSError: it is where it was.
+    """
+    before = folder.stat()
+    try:
+        folder.rename(to)
+    except OSError:
+        with suppress(OSError):
+            if not os.path.lexists(folder) and os.path.samestat(before, to.lstat()):
+                return
+        raise
+
+
+def require_movable(folder: Path, full: Path) -> None:
+    """Raise ``OSError`` (``EXDEV``) if a file system cannot move a folder; nothing is moved.
+
+    Linux's overlayfs cannot where the folder is of a lower layer, such as a container's image.
+
+    Args:
+        folder: the folder.
+        full: a folder that is not empty. Nothing can be renamed to that, and what the system says
+            instead tells whether it could have moved the folder elsewhere.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        folder.rename(full)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise
 
 
 def _exchange_at_once(first: Path, second: Path) -> bool:
@@ -128,10 +169,20 @@ def _raise(error: OSError) -> NoReturn:
 
 
 def _make_like(old: Path, new: Path) -> None:
-    """Make a folder with another's permissions unless it is there."""
+    """Make a folder with another's owner, permissions and attributes unless it is there."""
     if not new.is_dir():
         new.mkdir()
-        shutil.copymode(old, new)
+        liken(old, new)
+
+
+def liken(old: Path, new: Path) -> None:
+    """Give a folder the owner and group of another, where this user may, and all its attributes."""
+    if sys.platform != "win32":
+        status = old.stat()
+        for owner in ((-1, status.st_gid), (status.st_uid, -1)):
+            with suppress(PermissionError):
+                os.chown(new, *owner)
+    shutil.copystat(old, new)  # at last: a new owner takes bits of the mode away
 
 
 def _link(old: Path, new: Path) -> None:

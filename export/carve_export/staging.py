@@ -5,14 +5,36 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
+import sys
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from carve_export.folders import exchange, keep, sync_files, sync_folder, sync_folders
-from carve_models.aside import LOCK, NEW, OLD, aside_of, lock, restore, unlock
+from carve_export.folders import (
+    exchange,
+    keep,
+    liken,
+    require_movable,
+    sync_files,
+    sync_folder,
+    sync_folders,
+)
+from carve_export.mounts import mounted_in
+from carve_models.aside import (
+    LOCK,
+    NEW,
+    OLD,
+    aside_of,
+    is_vacant,
+    lock,
+    remove_unused,
+    restore,
+    unlock,
+)
 from carve_models.errors import CarveError, ExportError
 from carve_models.folder import FileEntry
 from carve_runtime.bundle import sha256
@@ -20,8 +42,11 @@ from carve_runtime.bundle import sha256
 #: A disk that is full, over its quota, read-only or failing, and a file that may not be as large.
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 _PRIVATE = 0o700  # nobody else sees a bundle in the making
-#: Exports to one place that may end between making its folder and locking it.
-_MOST_OWNERS = 100
+_OF_OTHERS = 0o077  # what group and others may do
+#: What a file system without locks says; NFS says it where its server's service for them is off.
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+#: Seconds in which readers that look at a folder, and exports that are ending, are done with it.
+_PATIENCE, _PAUSE = 0.2, 0.01
 
 
 class _Listing(Protocol):
@@ -68,7 +93,7 @@ class Claim:
         with _typed(target):
             sync_files(folder)
             if target.is_dir():
-                shutil.copymode(target, folder)
+                liken(target, folder)
             if target.is_dir() and any(target.iterdir()):
                 keep(target, folder, _listed(target, read))
                 sync_folders(folder)
@@ -102,14 +127,18 @@ def claim(out: Path, *, overwrite: bool) -> Iterator[Claim]:
     try:
         with _typed(target):
             restore(aside, target)
-            _clear(aside)
+            _clear(aside, target)
             (aside / NEW).mkdir()
+            if not is_vacant(target):
+                require_movable(target, aside)
         require_free(out, overwrite=overwrite)
         with _typed(target, _STORAGE):
             yield Claim(target, aside / NEW, overwrite)
     except BaseException:
         with suppress(OSError):
-            _clear(aside)
+            restore(aside, target)
+        with suppress(OSError):
+            _clear(aside, target, failed=True)
         raise
     else:
         _clear_replaced(aside, target)
@@ -124,19 +153,29 @@ def require_free(out: Path, *, overwrite: bool) -> None:
     is, and a shell would be left in a folder that is gone: they are refused.
     """
     target = _place(out)
+    with _typed(target):
+        _require_free(out, target, overwrite)
+
+
+def _require_free(out: Path, target: Path, overwrite: bool) -> None:
     if target.is_symlink():
         raise ExportError(f"{out} is a link", "give the folder that it leads to")
     if not target.exists():
         return
     if not target.is_dir():
         raise ExportError(f"{out} is a file", "choose a folder")
-    if os.path.ismount(target):
+    mount = mounted_in(target)
+    if mount == target:
         raise ExportError(f"{out} is a mounted file system", "choose a folder in it")
+    if mount is not None:
+        raise ExportError(
+            f"{out} holds a mounted file system, {mount}", "unmount that, or choose another folder"
+        )
     if _working_folder().is_relative_to(target):
         raise ExportError(
             f"{out} holds the current folder", "change to another folder, or choose another"
         )
-    if any(target.iterdir()) and not overwrite:
+    if not is_vacant(target) and not overwrite:
         raise ExportError(f"{out} is already there", "choose another folder, or pass --overwrite")
     effective = os.access in os.supports_effective_ids
     for folder, _, _ in os.walk(target):
@@ -157,47 +196,84 @@ def file_entries(folder: Path) -> dict[str, FileEntry]:
 
 def _place(out: Path) -> Path:
     """Return an absolute path whose last part may be a link, but no other."""
-    path = out.absolute()
-    if path.name in ("", ".."):
-        return path.resolve()
-    return path.parent.resolve() / path.name
+    try:
+        path = out.absolute()
+        os.fsencode(path)
+        if "\0" in path.name:
+            raise ValueError("it has a NUL in it")  # the system would say that later
+        if path.name in ("", ".."):
+            return path.resolve()
+        return path.parent.resolve() / path.name
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that lead in a ring
+        raise ExportError(
+            f"nothing can be written to {str(out)!r}: {error}", "choose another folder"
+        ) from error
 
 
 def _working_folder() -> Path:
     try:
         return Path.cwd()
-    except FileNotFoundError:  # it was removed
+    except OSError:  # it was removed
         return Path()
 
 
 def _own(aside: Path, target: Path) -> BinaryIO:
     """Make and lock the folder beside the target; return the open lock."""
-    if aside.is_symlink():
-        raise ExportError(f"{aside} is a link", "remove it: an export works in that folder")
-    for _ in range(_MOST_OWNERS):
-        aside.mkdir(_PRIVATE, parents=True, exist_ok=True)
+    end = time.monotonic() + _PATIENCE
+    while True:
         try:
+            try:
+                aside.mkdir(_PRIVATE, parents=True)
+            except FileExistsError:
+                _require_own(aside)
             stream = lock(aside)
         except FileNotFoundError:
-            continue  # its last owner has just removed it
+            stream = None  # its last owner has just removed it
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            remove_unused(aside)
+            raise ExportError(
+                f"the file system of {target.parent} has no locks, without which two exports "
+                f"could mix: {error.strerror}",
+                "choose a folder on a local disk, and move it when it is written",
+            ) from error
         if stream is not None:
             return stream
-        break
-    raise ExportError(
-        f"another export is writing to {target}", "let it end, or choose another folder"
-    )
+        if time.monotonic() > end:
+            raise ExportError(
+                f"another export is writing to {target}", "let it end, or choose another folder"
+            )
+        time.sleep(_PAUSE)
 
 
-def _clear(aside: Path) -> None:
-    """Remove all but the lock."""
+def _require_own(aside: Path) -> None:
+    """Raise :class:`ExportError` if a folder that was there is not this user's alone."""
+    status = aside.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise ExportError(f"{aside} is a link", "remove it: an export works in that folder")
+    if not stat.S_ISDIR(status.st_mode):
+        raise ExportError(f"{aside} is a file", "remove it: an export works in that folder")
+    if sys.platform == "win32":
+        return
+    if status.st_uid != os.geteuid() or status.st_mode & _OF_OTHERS:
+        raise ExportError(
+            f"{aside} is there and, as its file system says, another user's or open to others",
+            "see that no export uses it and remove it, or choose another folder",
+        )
+
+
+def _clear(aside: Path, target: Path, *, failed: bool = False) -> None:
+    """Remove all but the lock, and but what was at the target if that may be its only copy."""
+    kept = {LOCK, OLD} if failed or is_vacant(target) else {LOCK}
     for path in aside.iterdir():
-        if path.name != LOCK:
+        if path.name not in kept:
             shutil.rmtree(path)
 
 
 def _clear_replaced(aside: Path, target: Path) -> None:
     try:
-        _clear(aside)
+        _clear(aside, target)
     except OSError as error:
         raise ExportError(
             f"{target} is written, but what it replaced cannot be removed from {aside}: {error}",
@@ -223,6 +299,12 @@ def _typed(target: Path, codes: Collection[int] = ()) -> Iterator[None]:
     except OSError as error:
         if codes and error.errno not in codes:
             raise
+        if error.errno == errno.EXDEV:
+            raise ExportError(
+                f"{target} cannot be replaced in one step: its file system does not move it, as "
+                "overlayfs does not move what came with a container's image",
+                "remove it first, or choose another folder",
+            ) from error
         where = f" ({error.filename})" if error.filename else ""
         raise _not_written(target, f"{error.strerror or error}{where}") from error
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Literal, TypeVar
 
 from carve_models.errors import BundleError, CarveError
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def aside_of(target: Path) -> Path:
-    """Return the folder in which what comes to ``target`` is made."""
+    """Return the folder in which what comes to ``target``, a path with a name, is made."""
     return target.with_name(f".{target.name}{_SUFFIX}")
 
 
@@ -42,11 +42,16 @@ def lock(aside: Path) -> BinaryIO | None:
         FileNotFoundError: the folder is not there.
         OSError: it cannot be written, or its file system has no locks.
     """
+    return _lock(aside, "ab", shared=False)
+
+
+def _lock(aside: Path, mode: Literal["ab", "r+b", "rb"], *, shared: bool) -> BinaryIO | None:
+    """Lock a folder; those who only read open its file in a mode that does not make it anew."""
     path = aside / LOCK
     while True:
-        stream = path.open("ab")
+        stream = path.open(mode)
         try:
-            if not _locks(stream):
+            if not _locks(stream, shared):
                 stream.close()
                 return None
             with suppress(FileNotFoundError):
@@ -60,19 +65,29 @@ def lock(aside: Path) -> BinaryIO | None:
 
 def unlock(aside: Path, stream: BinaryIO) -> None:
     """Unlock a folder, and remove it if it holds nothing but the lock."""
-    if sys.platform == "win32":  # a file that is open is not removed there
+    try:
+        if sys.platform == "win32":  # a file that is open is not removed there
+            stream.close()
+        remove_unused(aside)
+    finally:
         stream.close()
-    with stream, suppress(OSError):
+
+
+def remove_unused(aside: Path) -> None:
+    """Remove a folder that holds nothing but its lock, as far as that is possible."""
+    with suppress(OSError):
         if [path.name for path in aside.iterdir()] == [LOCK]:
             (aside / LOCK).unlink()
             aside.rmdir()
 
 
-def _locks(stream: BinaryIO) -> bool:
-    """Lock an open file; return whether no other process has."""
+def _locks(stream: BinaryIO, shared: bool) -> bool:
+    """Lock an open file, against others or against owners; return whether no other has it."""
     try:
         if sys.platform == "win32":
             msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        elif shared:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
         else:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
@@ -80,19 +95,40 @@ def _locks(stream: BinaryIO) -> bool:
     return True
 
 
+def is_vacant(target: Path) -> bool:
+    """Return whether nothing is at a place, or an empty folder."""
+    if not os.path.lexists(target):
+        return True
+    try:
+        return not target.is_symlink() and not any(target.iterdir())
+    except OSError:  # a file, or not for this user
+        return False
+
+
 def restore(aside: Path, target: Path) -> None:
-    """Undo a replacement that ended between its two renames; the folder aside has to be locked."""
-    if (aside / OLD).is_dir() and not os.path.lexists(target):
+    """Undo a replacement that ended between its two renames; the folder aside has to be locked.
+
+    An empty folder that came to the place meanwhile gives way.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    if (aside / OLD).is_dir() and is_vacant(target):
+        with suppress(FileNotFoundError):
+            target.rmdir()
         (aside / OLD).rename(target)
 
 
-def _restore_abandoned(target: Path) -> None:
+def _restore_abandoned(folder: Path) -> None:
     """Undo a replacement that was killed between its two renames, where this process may."""
-    aside = aside_of(target)
-    if os.path.lexists(target) or not (aside / OLD).is_dir():
-        return
-    with suppress(OSError):
-        stream = lock(aside)
+    with suppress(OSError, ValueError):  # ValueError: a path with a NUL
+        target = folder.absolute()
+        if target.name in ("", ".."):
+            return  # neither the root nor the folder above is replaced
+        aside = aside_of(target)
+        if not (aside / OLD).is_dir() or not is_vacant(target):
+            return
+        stream = _lock(aside, "r+b", shared=False)
         if stream is not None:
             with stream:
                 restore(aside, target)
@@ -141,10 +177,10 @@ def abandoned(folder: Path) -> list[Path]:
 
 def _is_abandoned(aside: Path) -> bool:
     """Return whether a folder is one of an export that has ended, as far as that can be told."""
-    if not (aside / LOCK).is_file():
-        return False
     try:
-        stream = lock(aside)
+        if not (aside / LOCK).is_file():
+            return False
+        stream = _lock(aside, "rb", shared=True)
     except OSError:
         return False
     if stream is None:
