@@ -126,7 +126,7 @@ test("what cannot be cloned is refused, and keeps no program from its end", asyn
   const program = `
     import { Worker } from "node:worker_threads";
     import { connect } from ${JSON.stringify(import.meta.resolve("../../../runtime/js/src/worker.js"))};
-    const worker = new Worker(new URL(${JSON.stringify(SERVING.href)}));
+    const worker = new Worker(new URL(${JSON.stringify(SERVING.href)}), { execArgv: [] });
     const remote = await connect(worker)(${JSON.stringify(POCKET)}, {});
     worker.unref();
     await remote.open(() => {}).catch(({ code }) => console.log(code));

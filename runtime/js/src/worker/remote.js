@@ -110,6 +110,7 @@ class Connection {
   /** Reject what waits, and whatever is called from now on. */
   #end(error) {
     this.#ended ??= error;
+    this.#port.close();
     this.#reject(this.#ended);
   }
 }
