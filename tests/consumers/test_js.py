@@ -104,9 +104,9 @@ def test_the_page(folder: Path, pairs: list[Pair]) -> None:
     assert node_tests(SOURCE, TESTS / "page.test.mjs", CARVE_PAIRS=str(folder)) > len(pairs)
 
 
-@pytest.mark.parametrize("name", ["input", "calls", "server", "package"])
+@pytest.mark.parametrize("name", ["input", "calls", "workers", "server", "package"])
 def test_what_else_a_program_does(name: str) -> None:
-    """Bad input, kinds of images and of calls, the page's server, the package."""
+    """Bad input, kinds of images and of calls, workers, the page's server, the package."""
     node_tests(SOURCE, TESTS / f"{name}.test.mjs")
 
 

@@ -60,7 +60,9 @@ async function usePicture(blob) {
   views.begin(picture);
   $("plain").textContent = $("answer").textContent = "";
   say(`Looking …${reduction()}`);
-  await session?.close();
+  const old = session;
+  session = undefined; // until this picture is taken
+  await old?.close();
   session = await model.open(picture);
   say(`Ask something about it${reduction()}`);
   await ask($("question").value);
@@ -75,7 +77,7 @@ function reduction() {
 
 /** Ask a question; parts appear as they are known. */
 async function ask(question) {
-  if (!picture || !question.trim()) return;
+  if (!session || !question.trim()) return;
   const started = performance.now();
   asked = question;
   say("Thinking …");
@@ -112,6 +114,7 @@ function moved() {
   following = true;
   enqueue(async () => {
     following = false;
+    if (!result) return; // another picture was chosen meanwhile
     const settings = { ...model.settings, ...controls.changes };
     const refined = await session.refineAgain(result, settings);
     show({ ...result, ...refined, settings });

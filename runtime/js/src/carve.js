@@ -5,7 +5,7 @@ import { ensure } from "./errors.js";
 import { decoded } from "./images/decode.js";
 import { Graphs } from "./model/graphs.js";
 import { Model } from "./model/model.js";
-import { checkedOptions, unlessAborted } from "./options.js";
+import { checkedOptions, checkedSignal, unlessAborted } from "./options.js";
 import { ImageSession } from "./session.js";
 import { changedSettings, defaultSettings } from "./settings.js";
 import { TokenStream } from "./stream.js";
@@ -36,6 +36,7 @@ export class Carve {
   static async load(source, options = {}) {
     const { ort, cpu, providers, verify = true, onProgress, decode, signal } = options;
     ensure(ort?.InferenceSession && cpu, "settings", "Pass ort, an ONNX Runtime, and its cpu.");
+    checkedSignal(signal);
     const bundle = await readBundle(source, { verify, onProgress, signal });
     const { manifest } = bundle;
     const { image_token_id, eos_token_ids } = manifest.decoder;
@@ -53,11 +54,12 @@ export class Carve {
 
   /** The bundle's default settings. */
   get settings() {
-    return { ...this.#model.settings };
+    return structuredClone(this.#model.settings);
   }
 
   /** Look at an image once, to ask several questions about it. */
   async open(image, { scoutPixels, signal } = {}) {
+    checkedSignal(signal);
     const settings = changedSettings(this.settings, { scoutPixels }, this.manifest);
     return this.#open(image, settings.scoutPixels, { signal });
   }
@@ -79,7 +81,9 @@ export class Carve {
 
   /** Answer a question with one pass over the whole image, or about the pair with `refined`. */
   async plain(image, question, changes = {}, options = {}) {
-    const session = await this.#open(image, null, { signal: options.signal });
+    const { refined, ...given } = options;
+    const { signal } = checkedOptions(given);
+    const session = await this.#open(image, null, { signal });
     return session.plain(question, changes, options);
   }
 

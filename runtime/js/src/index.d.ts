@@ -257,7 +257,7 @@ export class ImageSession {
   /** Contrast and refine a result's attention again with other settings, without the model. */
   refineAgain(
     result: Pick<CarveResult, "questionAttention" | "settings">,
-    changes: SettingsChanges,
+    changes?: SettingsChanges,
     options?: { signal?: AbortSignal },
   ): Promise<Refinement>;
 }

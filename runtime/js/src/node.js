@@ -44,15 +44,18 @@ async function sha256(file, signal) {
  * no Float16Array, which Node has since version 24. It looks for one when it makes its first tensor.
  */
 async function importRuntime() {
-  const module = await import("onnxruntime-node");
+  const module = await import("onnxruntime-node").catch((cause) => {
+    const message = `onnxruntime-node cannot be loaded (${cause.code}). Install it beside carve-vlm.`;
+    throw new CarveError("unsupported", message, cause);
+  });
   const ort = module.default ?? module;
-  const { Float16Array } = globalThis;
-  if (Float16Array) {
+  const half = Object.getOwnPropertyDescriptor(globalThis, "Float16Array");
+  if (half) {
     delete globalThis.Float16Array;
     try {
       new ort.Tensor("float16", new Uint16Array(0), [0]);
     } finally {
-      globalThis.Float16Array = Float16Array;
+      Object.defineProperty(globalThis, "Float16Array", half);
     }
   }
   return ort;

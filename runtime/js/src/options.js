@@ -5,13 +5,19 @@ import { ensure } from "./errors.js";
 export function checkedOptions({ signal, onToken, onPart, ...others }) {
   const [unknown] = Object.keys(others);
   ensure(!unknown, "settings", `There is no option ${unknown}. Pass signal, onToken or onPart.`);
-  const isSignal = signal === undefined || typeof signal?.throwIfAborted === "function";
-  ensure(isSignal, "settings", "signal is not an AbortSignal. Pass that of an AbortController.");
+  checkedSignal(signal);
   for (const [name, listener] of Object.entries({ onToken, onPart })) {
     const isFunction = listener === undefined || typeof listener === "function";
     ensure(isFunction, "settings", `${name} is not a function. Pass one, or leave it out.`);
   }
   return { signal, onToken, onPart: onPart ?? (() => {}) };
+}
+
+/** Return a signal, or undefined; refuse anything else. */
+export function checkedSignal(signal) {
+  const isSignal = signal === undefined || typeof signal?.throwIfAborted === "function";
+  ensure(isSignal, "settings", "signal is not an AbortSignal. Pass that of an AbortController.");
+  return signal;
 }
 
 /** Return a promise that is rejected at once when a signal is aborted. */

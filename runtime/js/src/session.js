@@ -79,7 +79,7 @@ export class ImageSession {
   }
 
   /** Do steps 3 to 7 again on a result's attention, with changed settings: the model does not run. */
-  async refineAgain(result, changes, options = {}) {
+  async refineAgain(result, changes = {}, options = {}) {
     const { signal } = checkedOptions(options);
     const settings = changedSettings(result.settings, changes, this.#model.manifest);
     const { questionAttention: question } = result;
@@ -91,7 +91,7 @@ export class ImageSession {
     return this.#run(async () => {
       const general = await this.#generalPass(question, { settings, signal });
       const refined = await this.#refine(question, general, settings);
-      return { ...refined, generalAttention: general };
+      return { ...refined, generalAttention: structuredClone(general) };
     }, signal);
   }
 
@@ -111,14 +111,15 @@ export class ImageSession {
 
   /** Run the whole method; `onPart` is called with what is known after each pass. */
   async #answer(request) {
-    const { settings, final, onPart } = request;
+    const { settings, single, final, onPart } = request;
     const { text } = this.#model;
     await this.#model.checkPixels(settings);
     const { image, prefix } = this.#opened;
-    const pairIs = settings.finalPrompt === "pair";
-    if (pairIs)
-      this.#model.checkContext(prefix.cache.length, final, [image], settings.maxNewTokens);
-    const result = { settings, grid: image.grid, window: image.window };
+    const { earlyExit, finalPrompt, maxNewTokens } = settings;
+    const start = prefix.cache.length;
+    this.#model.checkContext(start, single, [image], earlyExit ? 1 : maxNewTokens);
+    if (finalPrompt === "pair") this.#model.checkContext(start, final, [image], maxNewTokens);
+    const result = { settings, grid: [...image.grid], window: [...image.window] };
     const add = (part) => onPart({ ...Object.assign(result, part) });
     const question = await this.#questionPass(request);
     const { answered } = question;
@@ -137,7 +138,7 @@ export class ImageSession {
       return { ...result, ...unrefined(this.#pixels), generalAttention: null, answer, ids };
     }
     const general = await this.#generalPass(question.pass, request);
-    add({ generalAttention: general });
+    add({ generalAttention: structuredClone(general) }); // the session keeps its own
     add(await this.#refine(question.pass, general, settings));
     const { ids } = await this.#finalPass(result.refinedImage, request);
     return { ...result, answer: text.decode(ids), ids };

@@ -46,7 +46,7 @@ function checked(settings, { decoder }) {
     ensure(isFlag, "settings", `${name} is ${settings[name]}. Give true or false.`);
   }
   checkModes(settings, decoder.exit_layers ?? null);
-  return settings;
+  return { ...settings, layers: [...settings.layers] }; // whoever is given them may write to them
 }
 
 function checkLayers(layers, tapped) {

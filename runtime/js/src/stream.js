@@ -1,4 +1,5 @@
 /** Tokens of an answer while it is generated. */
+import { checkedOptions } from "./options.js";
 
 /**
  * The tokens of all passes, `{ stage, text }`, to iterate over once; `result` resolves to the whole
@@ -14,19 +15,24 @@ export class TokenStream {
    * @param start begins the work with `signal` and `onToken`, and returns its promise.
    * @param options `signal` of the caller, and `onToken`, which is told as well.
    */
-  constructor(start, { signal, onToken = () => {} }) {
-    const own = this.#controller.signal;
-    const add = (token) => {
-      onToken(token);
-      this.#tokens.push(token);
-      this.#wake();
-    };
-    this.result = start({ signal: signal ? AbortSignal.any([own, signal]) : own, onToken: add });
+  constructor(start, options) {
+    this.result = this.#begin(start, options);
     const end = () => {
       this.#ended = true;
       this.#wake();
     };
     this.result.then(end, end); // and whoever iterates is told of the error
+  }
+
+  async #begin(start, options) {
+    const { signal, onToken } = checkedOptions(options);
+    const own = this.#controller.signal;
+    const add = (token) => {
+      onToken?.(token);
+      this.#tokens.push(token);
+      this.#wake();
+    };
+    return start({ signal: signal ? AbortSignal.any([own, signal]) : own, onToken: add });
   }
 
   async *[Symbol.asyncIterator]() {

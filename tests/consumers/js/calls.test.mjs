@@ -1,14 +1,12 @@
-// How the library is called: kinds of images, tokens as they come, aborts, workers.
+// How the library is called: kinds of images, tokens as they come, aborts.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
 
 import { decodeWithSharp } from "../../../runtime/js/src/images/sharp.js";
 import { Carve, CarveError, folder, loadFolder } from "../../../runtime/js/src/node.js";
-import { connect } from "../../../runtime/js/src/worker.js";
 
 const POCKET = join(import.meta.dirname, "../../../models/pocket");
 const PICTURE = join(POCKET, "example.jpg");
@@ -134,8 +132,70 @@ const options = [
 for (const [given, message] of options) {
   test(`options ${Object.keys(given)}`, async () => {
     await assert.rejects(vlm.ask(PICTURE, QUESTION, {}, given), refused("settings", message));
+    await assert.rejects(vlm.stream(PICTURE, QUESTION, {}, given).result, refused("settings", message));
+    await assert.rejects(vlm.plain(PICTURE, QUESTION, {}, given), refused("settings", message));
   });
 }
+
+test("a signal that is none, wherever one is taken", async () => {
+  const wrong = refused("settings", /signal is not an AbortSignal/);
+  for (const signal of [5, {}, null]) {
+    await assert.rejects(vlm.open(PICTURE, { signal }), wrong);
+    await assert.rejects(loadFolder(POCKET, { signal }), wrong);
+  }
+});
+
+test("loading that stops or fails releases what was loaded", async () => {
+  const ort = (await import("../../../runtime/js/node_modules/onnxruntime-node/dist/index.js"))
+    .default;
+  const failures = {
+    stopped: (controller) => controller.abort(new Error("enough")),
+    failed: () => {
+      throw new Error("enough");
+    },
+  };
+  for (const [name, fail] of Object.entries(failures)) {
+    const controller = new AbortController();
+    const sessions = [];
+    const create = async (...parameters) => {
+      if (sessions.length === 2) fail(controller);
+      sessions.push(await ort.InferenceSession.create(...parameters));
+      return sessions.at(-1);
+    };
+    const counting = { InferenceSession: { create }, Tensor: ort.Tensor };
+    const { signal } = controller;
+    await assert.rejects(loadFolder(POCKET, { ort: counting, signal }), /enough/);
+    assert.ok(sessions.length >= 2, name);
+    for (const session of sessions) {
+      const feeds = Object.fromEntries(session.inputNames.map((input) => [input, null]));
+      await assert.rejects(async () => session.run(feeds), /disposed/, name);
+    }
+  }
+});
+
+/** Write over everything that a result holds. */
+function spoil(value) {
+  if (ArrayBuffer.isView(value)) return value.fill(0);
+  for (const [key, part] of Object.entries(value)) {
+    if (typeof part === "object" && part !== null) spoil(part);
+    else value[key] = 0;
+  }
+}
+
+test("a result is the caller's: writing to it changes no later answer", async () => {
+  const session = await vlm.open(PICTURE);
+  const sure = { adaptive: true, sureProbability: 0, focusedEntropy: 9 };
+  const changes = { contrast: "on" };
+  const first = structuredClone(await session.ask(QUESTION, changes));
+  spoil(await session.ask(QUESTION, sure));
+  const again = await session.ask(QUESTION, changes);
+  spoil(await session.refineAgain(again, changes));
+  spoil(again);
+  await session.ask(QUESTION, changes, { onPart: ({ grid, window }) => spoil([grid, window]) });
+  spoil(vlm.settings);
+  assert.deepEqual(await session.ask(QUESTION, changes), first);
+  assert.deepEqual((await session.refineAgain(first)).bbox, first.bbox);
+});
 
 test("a variant is its settings, and single settings win", async () => {
   const { settings } = await vlm.ask(PICTURE, QUESTION, { variant: "v1", steps: "last" });
@@ -163,43 +223,6 @@ test("adaptive: the plain answer where it is sure and focused", async () => {
     const { skipped, ids } = await vlm.ask(PICTURE, QUESTION, { ...thresholds, ...unsure });
     assert.deepEqual([skipped, ids], [null, expected.ids]);
   }
-});
-
-test("in a worker, while this thread goes on", async () => {
-  const worker = new Worker(new URL("./node_worker.mjs", import.meta.url));
-  try {
-    const progress = [];
-    const onProgress = (loaded, total) => progress.push(loaded / total);
-    const remote = await connect(worker)(POCKET, { onProgress });
-    assert.equal(progress.at(-1), 1);
-    assert.equal(remote.manifest.family, vlm.manifest.family);
-    const session = await remote.open(PICTURE);
-    const parts = [];
-    const onPart = (known) => parts.push(Object.keys(known).length);
-    let turns = 0;
-    const ticking = setInterval(() => turns++, 1);
-    const result = await session.ask(QUESTION, {}, { onPart });
-    clearInterval(ticking);
-    assert.deepEqual([result.ids, result.bbox], [expected.ids, expected.bbox]);
-    assert.ok(turns > 5, `${turns} turns`);
-    assert.ok(parts.length > 2 && parts.every((count, i) => i === 0 || count >= parts[i - 1]));
-    const wider = await session.refineAgain(result, { maskTopP: 1 });
-    assert.ok(wider.mask.every(Boolean));
-    const answering = session.stream(QUESTION);
-    for await (const { text } of answering) if (text) break;
-    await assert.rejects(answering.result, { name: "AbortError" });
-    await assert.rejects(session.ask(""), refused("prompt", /empty/));
-    await session.close();
-    assert.deepEqual((await remote.plain(PICTURE, QUESTION)).ids, expected.plainIds);
-    await remote.release();
-  } finally {
-    await worker.terminate();
-  }
-});
-
-test("a worker that ends with an error", async () => {
-  const worker = new Worker("setTimeout(() => { throw new Error('gone'); }, 50)", { eval: true });
-  await assert.rejects(connect(worker)(POCKET, {}), /gone/);
 });
 
 test("a bundle that gives bytes alone", async () => {

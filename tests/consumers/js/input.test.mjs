@@ -239,6 +239,12 @@ test("a question that is too long", async () => {
   const session = await vlm.open(image);
   await assert.rejects(session.ask("what ".repeat(2000)), refused("prompt", /positions/));
   await assert.rejects(session.plain("what ".repeat(2000)), refused("prompt", /positions/));
+  const early = { earlyExit: true, steps: "first" };
+  for (const finalPrompt of ["pair", "refined"]) {
+    const onPart = () => assert.fail("a pass ran");
+    const asked = session.ask("what ".repeat(2000), { ...early, finalPrompt }, { onPart });
+    await assert.rejects(asked, refused("prompt", /positions/));
+  }
   assert.equal(typeof (await session.ask("What?")).answer, "string"); // it still works
 });
 

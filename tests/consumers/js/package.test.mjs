@@ -8,6 +8,7 @@ import {
   readdirSync,
   rmSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -67,4 +68,15 @@ test("a program that has it installed", () => {
   writeFileSync(join(app, "program.mjs"), program);
   const printed = execFileSync("node", ["program.mjs"], { cwd: app, encoding: "utf8" });
   assert.equal(printed, "HI true function function function\n");
+});
+
+test("without onnxruntime-node: what to install", () => {
+  unlinkSync(join(app, "node_modules/onnxruntime-node"));
+  const program = `
+    import { loadFolder } from "carve-vlm/node";
+    await loadFolder("bundle").catch(({ code, message }) => console.log(code, message));
+  `;
+  writeFileSync(join(app, "without.mjs"), program);
+  const printed = execFileSync("node", ["without.mjs"], { cwd: app, encoding: "utf8" });
+  assert.match(printed, /^unsupported onnxruntime-node cannot be loaded .* Install it/);
 });

@@ -111,6 +111,22 @@ test("a file that is not a picture, and then a picture", async () => {
   assert.ok(await page.isHidden("#error"));
 });
 
+test("a picture that the model refuses, a question about it, and then a picture", async () => {
+  const narrow = await page.evaluate(async () => {
+    const canvas = new OffscreenCanvas(900, 2);
+    canvas.getContext("2d").fillRect(0, 0, 900, 2);
+    return [...new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer())];
+  });
+  const file = { name: "narrow.png", mimeType: "image/png", buffer: Buffer.from(narrow) };
+  await page.setInputFiles("#file", file);
+  await page.waitForSelector("#error:not([hidden])");
+  assert.match(await page.textContent("#error"), /900 x 2 pixels/);
+  await page.click("#send");
+  await page.waitForSelector("#error", { state: "hidden" });
+  await resultOf(() => page.setInputFiles("#file", unchanged[0].path));
+  assert.ok(await page.isHidden("#error"));
+});
+
 test("a picture that is dropped, large and half transparent", async () => {
   await page.fill("#question", "What is this?");
   const result = await resultOf(() =>

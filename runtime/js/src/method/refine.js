@@ -31,7 +31,7 @@ export async function refine(graphs, subject, settings) {
   };
 }
 
-/** Return an image as it is, where nothing is refined. */
+/** Return an image as it is, a copy, where nothing is refined. */
 export function unrefined({ data, width, height }) {
   return {
     width,
@@ -39,7 +39,7 @@ export function unrefined({ data, width, height }) {
     saliency: new Float32Array(width * height).fill(NaN),
     mask: new Uint8Array(width * height).fill(1),
     bbox: [0, 0, width, height],
-    refinedImage: { data, width, height },
+    refinedImage: { data: data.slice(), width, height },
     refinedLimited: false,
   };
 }

@@ -24,20 +24,19 @@ export class Graphs {
    */
   static async load(ort, files, { providers, cpu, signal }) {
     const sessions = {};
-    for (const [role, { model, externalData }] of Object.entries(files)) {
-      signal?.throwIfAborted();
-      const executionProviders = STEPS.includes(role) ? [cpu] : providers;
-      // A path finds what stands beside it by itself.
-      const beside = typeof model === "string" || !externalData.length ? {} : { externalData };
-      const options = { executionProviders, logSeverityLevel: 4, ...beside };
-      try {
-        sessions[role] = await ort.InferenceSession.create(model, options);
-      } catch (error) {
-        const message = `ONNX Runtime cannot load the graph ${role} with ${executionProviders}`;
-        throw new CarveError("provider", `${message}: ${error.message}`, error);
+    const graphs = new Graphs(ort, sessions);
+    try {
+      for (const [role, file] of Object.entries(files)) {
+        signal?.throwIfAborted();
+        const executionProviders = STEPS.includes(role) ? [cpu] : providers;
+        sessions[role] = await created(ort, role, file, executionProviders);
       }
+      signal?.throwIfAborted();
+    } catch (error) {
+      await graphs.release();
+      throw error;
     }
-    return new Graphs(ort, sessions);
+    return graphs;
   }
 
   async release() {
@@ -74,6 +73,18 @@ export class Graphs {
       [format.IMAGE]: this.tensor("uint8", data, [height, width, 3]),
       [format.MAX_PIXELS]: this.integers([maxPixels], []),
     });
+  }
+}
+
+async function created(ort, role, { model, externalData }, executionProviders) {
+  // A path finds what stands beside it by itself.
+  const beside = typeof model === "string" || !externalData.length ? {} : { externalData };
+  const options = { executionProviders, logSeverityLevel: 4, ...beside };
+  try {
+    return await ort.InferenceSession.create(model, options);
+  } catch (error) {
+    const message = `ONNX Runtime cannot load the graph ${role} with ${executionProviders}`;
+    throw new CarveError("provider", `${message}: ${error.message}`, error);
   }
 }
 

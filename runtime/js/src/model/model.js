@@ -92,6 +92,7 @@ export class Model {
 
   /** Return the attention of one step from the lower half of the decoder alone. */
   async attend({ image, prefix }, parts) {
+    this.checkContext(prefix.cache.length, parts, [image], 1);
     const chunk = await this.#embedder.chunk(parts, [], prefix.cache.nextPosition);
     const step = await this.#decoder.step(chunk, prefix.cache, this.#decoder.lower);
     return {

@@ -1,6 +1,9 @@
 /** The other side of serve.js: calls become messages, with the methods of Carve and ImageSession. */
 import { CarveError } from "../errors.js";
+import { checkedSignal } from "../options.js";
 import { TokenStream } from "../stream.js";
+
+const WORKER = 0; // the worker itself, as a target
 
 /**
  * Connect to a worker that calls `serve`.
@@ -13,7 +16,7 @@ export function connect(worker) {
   const connection = new Connection(worker);
   return async (...parameters) => {
     const options = parameters.pop();
-    const { target, manifest, settings } = await connection.call(0, "load", parameters, options);
+    const { target, manifest, settings } = await connection.call(WORKER, "load", parameters, options);
     return new RemoteCarve(connection, target, { manifest, settings });
   };
 }
@@ -22,20 +25,37 @@ class Connection {
   #port;
   #calls = new Map();
   #count = 0;
+  #begun = false; // whether the worker has said anything
+  #ended; // why it will say no more
 
   constructor(worker) {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     port1.onmessage = ({ data }) => this.#receive(data);
     worker.postMessage({ port: port2 }, [port2]);
-    const failed = (event) => this.#fail(event);
-    if (worker.addEventListener) worker.addEventListener("error", failed);
-    else worker.on("error", failed);
+    if (worker.addEventListener) this.#watchInBrowser(worker);
+    else this.#watchInNode(worker);
+  }
+
+  #watchInBrowser(worker) {
+    worker.addEventListener("error", ({ message = "it cannot be started" }) => {
+      const error = failed(message);
+      if (this.#begun) this.#reject(error); // it goes on after an error
+      else this.#end(error);
+    });
+    this.#port.addEventListener("close", () => this.#end(failed("it has ended"))); // in some
+  }
+
+  #watchInNode(worker) {
+    worker.on("error", (error) => this.#end(failed(error?.message ?? error, error))); // before exit
+    worker.on("exit", (code) => this.#end(failed(`it has ended with code ${code}`)));
+    if (worker.threadId < 0) this.#end(failed("it has ended"));
   }
 
   /** Call a method of something in the worker. */
-  call(target, method, parameters, { signal, ...options } = {}) {
-    signal?.throwIfAborted();
+  async call(target, method, parameters, { signal, ...options } = {}) {
+    checkedSignal(signal)?.throwIfAborted();
+    if (this.#ended) throw this.#ended;
     const id = this.#count++;
     const functions = Object.entries(options).filter(([, value]) => typeof value === "function");
     const listeners = functions.map(([name]) => name);
@@ -66,11 +86,16 @@ class Connection {
       });
       signal?.addEventListener("abort", abort);
       this.#port.ref?.();
-      this.#port.postMessage(message);
+      try {
+        this.#port.postMessage(message);
+      } catch (cause) {
+        settle(reject)(unsent(target, method, cause));
+      }
     });
   }
 
   #receive({ id, listener, values, value, error }) {
+    this.#begun = true;
     const call = this.#calls.get(id);
     if (!call) return; // aborted
     if (listener) call.tell(listener, values);
@@ -78,8 +103,15 @@ class Connection {
     else call.resolve(value);
   }
 
-  #fail({ message = "The worker cannot be started. Check its address." }) {
-    for (const call of this.#calls.values()) call.reject(errorOf({ message }));
+  #reject(error) {
+    for (const call of this.#calls.values()) call.reject(error);
+  }
+
+  /** Reject what waits, and whatever is called from now on. */
+  #end(error) {
+    this.#ended ??= error;
+    this.#port.close();
+    this.#reject(this.#ended);
   }
 }
 
@@ -94,6 +126,17 @@ function told(listeners) {
 
 const errorOf = ({ code, message }) =>
   code === undefined ? new Error(message) : new CarveError(code, message);
+
+const failed = (what, cause) =>
+  new CarveError("run", `The worker failed: ${what}. Check its script, start another one.`, cause);
+
+/** Return the error of a call whose parameters no worker can be sent. */
+function unsent(target, method, cause) {
+  const message = `What ${method} is given cannot be sent to the worker (${cause.message}). Give plain`;
+  return target === WORKER
+    ? new CarveError("settings", `${message} options and functions named on….`, cause)
+    : new CarveError("image", `${message} settings, and an image as pixels, bytes or a Blob.`, cause);
+}
 
 /** What Carve and ImageSession have in common. */
 class Remote {
@@ -119,7 +162,7 @@ class RemoteCarve extends Remote {
     this.settings = settings;
   }
 
-  async open(image, options) {
+  async open(image, options = {}) {
     const { target } = await this.call("open", [image], options);
     return new RemoteSession(this.connection, target);
   }
@@ -159,7 +202,7 @@ class RemoteSession extends Remote {
     );
   }
 
-  refineAgain({ questionAttention, settings }, changes, options) {
+  async refineAgain({ questionAttention, settings }, changes = {}, options = {}) {
     return this.call("refineAgain", [{ questionAttention, settings }, changes], options);
   }
 }

@@ -5,6 +5,7 @@
  * `{ id, value }` or `{ id, error }`, and before that `{ id, listener, value }`. A target is a number:
  * 0 for the worker itself, others for what it has opened.
  */
+import { CarveError, ensure } from "../errors.js";
 import { ImageSession } from "../session.js";
 
 /**
@@ -39,8 +40,9 @@ class Server {
       const value = await this.#call(target, method, parameters, given);
       this.#port.postMessage({ id, value });
     } catch (error) {
-      const { code, message = String(error) } = error;
-      this.#port.postMessage({ id, error: { code, message } });
+      // Others have codes too: numbers, or names of the system's errors.
+      const code = error instanceof CarveError ? error.code : undefined;
+      this.#port.postMessage({ id, error: { code, message: String(error?.message ?? error) } });
     } finally {
       this.#calls.delete(id);
     }
@@ -48,7 +50,9 @@ class Server {
 
   async #call(target, method, parameters, options) {
     if (method === "close") return void this.#objects.delete(target);
-    const value = await this.#objects.get(target)[method](...parameters, options);
+    const object = this.#objects.get(target);
+    ensure(object, "run", `There is nothing to call ${method} of: it was closed. Open it again.`);
+    const value = await object[method](...parameters, options);
     if (method === "load")
       return { target: this.#keep(value), manifest: value.manifest, settings: value.settings };
     return value instanceof ImageSession ? { target: this.#keep(value) } : value;
