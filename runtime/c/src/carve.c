@@ -2,15 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "first_versions.h"
 #include "handles.h"
 
 enum { SHORTEST_SIDE = 2, LONGEST_SIDE = 1 << 20 };
-
-/* Sizes of the structures in their first version. */
-enum {
-    FIRST_ASK_OPTIONS = offsetof(carve_ask_options, scout_pixels),
-    FIRST_READING = offsetof(carve_reading, plain_probability)
-};
 
 /* ---- models ---- */
 
