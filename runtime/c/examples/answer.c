@@ -47,8 +47,9 @@ static int read_arguments(int argc, char **argv, request *r) {
             r->options.provider = value;
         } else if (strcmp(argv[i], "--device") == 0) {
             char *end;
-            r->options.device = (int32_t)strtol(value, &end, 10);
-            if (end == value || *end) return -1;
+            const long long number = strtoll(value, &end, 10); /* at its ends beyond its range */
+            if (end == value || *end || number < INT32_MIN || number > INT32_MAX) return -1;
+            r->options.device = (int32_t)number;
         } else {
             return -1;
         }

@@ -43,7 +43,13 @@ static int ask_stream(const asker *who) {
     carve_image frame;
     char name[24];
     int failed = 0;
-    for (int number = 0; !failed && read_ppm(stdin, &frame) == 0; number++) {
+    for (int number = 0; !failed; number++) {
+        const int ended = read_ppm(stdin, &frame);
+        if (ended > 0) break;
+        if (ended < 0) {
+            fprintf(stderr, "picture %d: no readable PPM of 8 bits\n", number);
+            return -1;
+        }
         snprintf(name, sizeof name, "%d", number);
         failed = ask(who, &frame, name);
         free((void *)frame.pixels);
@@ -67,23 +73,40 @@ static int ask_camera(const asker *who, const char *path) {
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-/* The names of a folder's files, sorted, NULL behind the last; hidden ones are left out. */
+static void free_list(char **names) {
+    for (char **name = names; name && *name; name++) free(*name);
+    free(names);
+}
+
+/* Add a name to a list that ends with NULL; NULL, and the list is freed, if there is no memory. */
+static char **add_name(char **names, size_t count, const char *name) {
+    char **longer = realloc(names, (count + 2) * sizeof *names);
+    char *copy = longer ? malloc(strlen(name) + 1) : NULL;
+    if (!copy) {
+        free_list(longer ? longer : names);
+        return NULL;
+    }
+    longer[count] = strcpy(copy, name);
+    longer[count + 1] = NULL;
+    return longer;
+}
+
+/* The names of a folder's files, sorted, NULL behind the last; hidden ones are left out. NULL and a
+ * word on stderr if they cannot be listed. */
 static char **list(const char *folder) {
-    char **names = calloc(1, sizeof *names);
+    DIR *opened = opendir(folder);
+    char **names = opened ? calloc(1, sizeof *names) : NULL;
     size_t count = 0;
     struct dirent *entry;
-    DIR *opened = opendir(folder);
-    while (opened && names && (entry = readdir(opened))) {
-        if (*entry->d_name == '.') continue;
-        char **longer = realloc(names, (count + 2) * sizeof *names);
-        char *name = malloc(strlen(entry->d_name) + 1);
-        if (!longer || !name) break;
-        names = longer;
-        names[count++] = strcpy(name, entry->d_name);
-        names[count] = NULL;
+    while (names && (entry = readdir(opened))) {
+        if (*entry->d_name != '.') names = add_name(names, count++, entry->d_name);
     }
     if (opened) closedir(opened);
-    if (names) qsort(names, count, sizeof *names, by_name);
+    if (!names) {
+        fprintf(stderr, "%s: cannot be listed\n", folder);
+        return NULL;
+    }
+    qsort(names, count, sizeof *names, by_name);
     return names;
 }
 
@@ -99,9 +122,8 @@ static int ask_folder(const asker *who, const char *folder) {
             failed = ask(who, &frame, *name);
             free((void *)frame.pixels);
         }
-        free(*name);
     }
-    free(names);
+    free_list(names);
     return failed;
 }
 

@@ -11,6 +11,9 @@ enum { MOST_SIDE = 65535 };
 
 int read_ppm(FILE *stream, carve_image *image) {
     unsigned width, height, highest;
+    const int first = fgetc(stream);
+    if (first == EOF) return ferror(stream) ? -1 : 1;
+    ungetc(first, stream);
     if (fscanf(stream, "P6 %u %u %u", &width, &height, &highest) != 3 || highest != 255) return -1;
     if (fgetc(stream) == EOF || !width || !height || width > MOST_SIDE || height > MOST_SIDE) return -1;
     size_t size = 3 * (size_t)width * height;
@@ -98,8 +101,10 @@ int read_picture(const char *path, carve_image *image) {
         failed = read_jpeg(stream, path, image);
     } else if (got == sizeof start && memcmp(start, "\x89P", 2) == 0) {
         failed = read_png(stream, path, image);
-    } else if ((failed = read_ppm(stream, image)) != 0) {
-        refuse(path, "no readable PPM, PNG or JPEG picture");
+    } else {
+        failed = read_ppm(stream, image) == 0
+                     ? 0
+                     : refuse(path, "no readable PPM, PNG or JPEG picture");
     }
     fclose(stream);
     return failed;

@@ -7,7 +7,7 @@
 
 #include "carve.h"
 
-/* Read a binary PPM (P6, 8 bits). Returns 0 and allocated pixels, or -1. */
+/* Read a binary PPM (P6, 8 bits). Returns 0 and allocated pixels, 1 if the stream has ended, or -1. */
 int read_ppm(FILE *stream, carve_image *image);
 
 /* Read a PPM, PNG or JPEG file, and free((void *)image->pixels) afterwards. On failure it is -1, and

@@ -152,7 +152,8 @@ typedef enum carve_stage {
  * to go on; anything else ends the call with CARVE_CANCELLED. It must not use the model. */
 typedef int32_t (*carve_token_function)(void *context, carve_stage stage, const char *text);
 
-/* Settings of one question, as in docs/method.md; carve_defaults fills in the bundle's. */
+/* Settings of one question, as in docs/method.md; carve_defaults fills in the bundle's, but for
+ * scout_pixels, which the view has. */
 typedef struct carve_ask_options {
     size_t struct_size;
     const int32_t *layers; /* decoder layers that are fused, from 0, each once */
@@ -169,7 +170,7 @@ typedef struct carve_ask_options {
     int32_t max_new_tokens;
     int64_t max_refined_pixels; /* 0: four times the image's */
     carve_contrast contrast;
-    int64_t scout_pixels; /* 0, or what carve_look_with was given */
+    int64_t scout_pixels; /* 0: what the view has; any other number must be just that */
     int64_t final_pixels; /* most pixels that the final pass sees of the refined image; 0: the
                            * model's own limit */
     double sure_probability; /* for adaptive, 0 to 1; or CARVE_NONE */
@@ -237,8 +238,8 @@ typedef struct carve_reading {
 CARVE_API carve_status carve_open(const char *folder, const carve_open_options *options,
                                   carve_model **model);
 
-/* Fill options, whose struct_size is set, with the bundle's defaults. The layers that it then
- * points to belong to the model. */
+/* Fill options, whose struct_size is set, with the bundle's defaults, and scout_pixels with 0: what
+ * the view has. The layers that it then points to belong to the model. */
 CARVE_API carve_status carve_defaults(const carve_model *model, carve_ask_options *options);
 
 /* Choose one of the released code's combinations of steps and strategy. */
@@ -252,7 +253,8 @@ CARVE_API carve_status carve_look(carve_model *model, const carve_image *image, 
 CARVE_API carve_status carve_look_with(carve_model *model, const carve_image *image,
                                        const carve_look_options *options, carve_view **view);
 
-/* Ask through CARVE. options may be NULL. */
+/* Ask through CARVE. options may be NULL. A question has at most 64 bytes for each position of the
+ * model's context, and at most 2^24. */
 CARVE_API carve_status carve_ask(carve_view *view, const char *question,
                                  const carve_ask_options *options, carve_result **result);
 

@@ -2,15 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "first_versions.h"
 #include "handles.h"
 
 enum { SHORTEST_SIDE = 2, LONGEST_SIDE = 1 << 20 };
-
-/* Sizes of the structures in their first version. */
-enum {
-    FIRST_ASK_OPTIONS = offsetof(carve_ask_options, scout_pixels),
-    FIRST_READING = offsetof(carve_reading, plain_probability)
-};
 
 /* ---- models ---- */
 
@@ -53,7 +48,9 @@ void carve_model_free(carve_model *model) {
 carve_status carve_defaults(const carve_model *model, carve_ask_options *options) {
     if (!model) return missing("The model");
     if (!options) return missing("The options' address");
-    return struct_give("carve_ask_options", &model->bundle.defaults, sizeof *options, options,
+    carve_ask_options defaults = model->bundle.defaults;
+    defaults.scout_pixels = 0; /* what the view has: the bundle's budget was carve_look's */
+    return struct_give("carve_ask_options", &defaults, sizeof *options, options,
                        FIRST_ASK_OPTIONS);
 }
 

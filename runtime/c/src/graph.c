@@ -5,6 +5,7 @@
 #include <onnxruntime_session_options_config_keys.h>
 
 #include "internal.h"
+#include "lock.h"
 
 enum { MOST_DIMENSIONS = 8 };
 
@@ -46,6 +47,48 @@ static void release_cuda_options(void *thing, const void *api) {
     ((const OrtApi *)api)->ReleaseCUDAProviderOptions(thing);
 }
 
+/* What ends runs. Other threads may use it at any time: whoever looks at it or changes it takes the
+ * lock, so that the count and what ONNX Runtime is told always agree. */
+struct cancelling {
+    lock lock;
+    OrtRunOptions *run; /* of all runs */
+    unsigned turns;     /* how often runs were forbidden or allowed again; odd: forbidden */
+};
+
+static void close_cancelling(void *thing, const void *context) {
+    (void)context;
+    lock_close(&((struct cancelling *)thing)->lock);
+}
+
+static carve_status open_cancelling(scope *owner, runtime *r) {
+    struct cancelling *c = scope_alloc(owner, 1, sizeof *c);
+    if (!c || !lock_open(&c->lock)) return no_memory();
+    TRY(scope_own(owner, c, close_cancelling, NULL));
+    ORT(CreateRunOptions(&c->run), CARVE_NO_MEMORY, "ONNX Runtime has no memory");
+    r->cancelling = c;
+    return scope_own(owner, c->run, release_run_options, r->api);
+}
+
+static unsigned count_turns(struct cancelling *c) {
+    lock_take(&c->lock);
+    unsigned turns = c->turns;
+    lock_give(&c->lock);
+    return turns;
+}
+
+carve_status runtime_cancel(runtime *r, bool cancelled) {
+    struct cancelling *c = r->cancelling;
+    OrtStatus *status = NULL;
+    lock_take(&c->lock);
+    if (cancelled != (c->turns % 2 == 1)) {
+        status = cancelled ? r->api->RunOptionsSetTerminate(c->run)
+                           : r->api->RunOptionsUnsetTerminate(c->run);
+        if (!status) c->turns++;
+    }
+    lock_give(&c->lock);
+    return convert(r->api, status, CARVE_RUN_ERROR, "Runs cannot be ended or allowed");
+}
+
 static carve_status require_provider(const runtime *r) {
     char **names;
     int count;
@@ -76,8 +119,7 @@ carve_status runtime_open(scope *owner, const carve_open_options *options, runti
     ORT(CreateEnv(ORT_LOGGING_LEVEL_FATAL, "carve", &r->env), CARVE_RUN_ERROR,
         "ONNX Runtime does not start");
     TRY(scope_own(owner, r->env, release_env, r->api));
-    ORT(CreateRunOptions(&r->run), CARVE_NO_MEMORY, "ONNX Runtime has no memory");
-    TRY(scope_own(owner, r->run, release_run_options, r->api));
+    TRY(open_cancelling(owner, r));
     ORT(CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &r->host), CARVE_NO_MEMORY,
         "ONNX Runtime has no memory");
     TRY(scope_own(owner, r->host, release_memory_info, r->api));
@@ -87,16 +129,6 @@ carve_status runtime_open(scope *owner, const carve_open_options *options, runti
                          OrtMemTypeDefault, &r->device),
         CARVE_PROVIDER_ERROR, "The provider's memory cannot be named");
     return scope_own(owner, r->device, release_memory_info, r->api);
-}
-
-carve_status runtime_cancel(runtime *r, bool cancelled) {
-    flag_set(&r->cancelled, cancelled);
-    if (cancelled) {
-        ORT(RunOptionsSetTerminate(r->run), CARVE_RUN_ERROR, "Runs cannot be ended");
-    } else {
-        ORT(RunOptionsUnsetTerminate(r->run), CARVE_RUN_ERROR, "Runs cannot be allowed");
-    }
-    return carve_ok;
 }
 
 static carve_status append_provider(scope *owner, const runtime *r, OrtSessionOptions *session) {
@@ -225,9 +257,11 @@ carve_status session_run(scope *owner, const runtime *r, OrtSession *session, co
                          CARVE_RUN_ERROR, feeds[i].name);
     }
     if (status.code == CARVE_OK) {
-        status = convert(r->api, r->api->RunWithBinding(session, r->run, binding), CARVE_RUN_ERROR,
-                         name);
-        if (status.code != CARVE_OK && flag_read(&r->cancelled)) {
+        const unsigned before = count_turns(r->cancelling);
+        status = convert(r->api, r->api->RunWithBinding(session, r->cancelling->run, binding),
+                         CARVE_RUN_ERROR, name);
+        /* Forbidden when it began, or since: perhaps they are allowed again by now. */
+        if (status.code != CARVE_OK && (before % 2 || count_turns(r->cancelling) != before)) {
             status = failure(CARVE_CANCELLED, "The call was cancelled. Call carve_cancel with 0 "
                                               "before the next one.");
         }

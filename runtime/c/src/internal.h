@@ -170,18 +170,6 @@ void provider_options(const provider *p, int32_t device, provider_setting *out);
 
 /* ---- graph.c: ONNX Runtime ---- */
 
-/* Written by one thread, read by another. */
-#if defined(_MSC_VER)
-#include <intrin.h>
-typedef volatile long flag;
-#define flag_set(f, value) ((void)_InterlockedExchange((f), (value)))
-#define flag_read(f) (_InterlockedOr((volatile long *)(f), 0) != 0)
-#else
-typedef int flag;
-#define flag_set(f, value) __atomic_store_n((f), (value), __ATOMIC_SEQ_CST)
-#define flag_read(f) (__atomic_load_n((f), __ATOMIC_SEQ_CST) != 0)
-#endif
-
 #define F16 ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16
 #define F32 ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
 #define F64 ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE
@@ -192,8 +180,7 @@ typedef int flag;
 typedef struct runtime {
     const OrtApi *api;
     OrtEnv *env;
-    OrtRunOptions *run; /* of all runs; carve_cancel reaches them through it */
-    flag cancelled;
+    struct cancelling *cancelling;
     OrtMemoryInfo *host, *device; /* memory; the same on a CPU */
     provider provider;            /* of the model's graphs */
     int32_t device_number;

@@ -98,6 +98,20 @@ static int32_t on_token(void *context, carve_stage stage, const char *text) {
     return !below(3);
 }
 
+/* Ask plainly about a pair: the crop, its rows and the options are each right or wrong. */
+static void try_pair(carve_view *view, const char *question) {
+    static const uint8_t pixels[8 * 25];
+    static const int32_t sides[] = {2, 7, 8, 8, 1, 0, -1};
+    carve_result *result;
+    carve_image crop = {below(9) ? pixels : NULL, sides[below(4)], sides[below(4)],
+                        below(3) ? 0 : 20 + below(6)};
+    if (!below(9)) crop.height = sides[4 + below(3)];
+    carve_plain_options o = {below(9) ? sizeof o : below(60), (int32_t)below(4) - (int32_t)below(2),
+                             below(2) ? on_token : NULL, NULL, below(9) ? &crop : NULL};
+    carve_plain_with(view, question, below(9) ? &o : NULL, &result);
+    carve_result_free(result);
+}
+
 /* Call with options, an image and a question that are each right or wrong. */
 static void try_call(carve_model *model) {
     static uint8_t pixels[64 * 64 * 3];
@@ -138,7 +152,11 @@ static void try_call(carve_model *model) {
     o.on_token = below(2) ? on_token : NULL;
     carve_set_variant(below(9) ? &o : NULL, (carve_variant)below(6));
     carve_cancel(model, below(40) == 0);
-    bool looked = carve_look(below(9) ? model : NULL, &image, &view).code == CARVE_OK;
+    carve_look_options l = {below(9) ? sizeof l : below(40), below(9) ? 0 : sizes[below(8)]};
+    carve_model *looking = below(9) ? model : NULL;
+    bool looked = (below(2) ? carve_look(looking, &image, &view)
+                            : carve_look_with(looking, &image, below(9) ? &l : NULL, &view))
+                      .code == CARVE_OK;
     bool asked = carve_ask(view, below(9) ? questions[below(7)] : NULL, below(9) ? &o : NULL,
                            &result).code == CARVE_OK;
     if (asked && !looked) die("an answer without a view");
@@ -146,6 +164,7 @@ static void try_call(carve_model *model) {
     carve_result_free(result);
     carve_plain(view, questions[below(7)], 1, &result);
     carve_result_free(result);
+    try_pair(view, questions[below(7)]);
     carve_view_free(view);
 }
 

@@ -137,7 +137,8 @@ def test_default_settings(library: Library, pocket: Carve, tmp_path: Path) -> No
     assert (options.mask_top_p, options.regularizer) == (libcarve.AUTO, libcarve.AUTO)
     assert options.contrast == CHOICES["contrast"].index("auto")
     assert options.resize_refined == CHOICES["resize_refined"].index("twice")
-    assert (options.scout_pixels, options.final_pixels) == (4000, 5000)
+    # 0 is the view's budget, which carve_look took from the bundle or the caller gave.
+    assert (options.scout_pixels, options.final_pixels) == (0, 5000)
     assert (options.early_exit, options.adaptive) == (1, 0)
     defaults = pocket.manifest.defaults
     assert options.sure_probability == defaults.sure_probability

@@ -5,13 +5,18 @@ from __future__ import annotations
 import ctypes as c
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
+from platform import machine
+from threading import Thread, Timer
+from time import monotonic
 from typing import Any
+
+import numpy as np
+import pytest
 
 from carve_runtime import Carve, load_image
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.backends.providers import PROVIDERS
-from tests.consumers.building import QUESTION, harness, refused, run
+from tests.consumers.building import QUESTION, SOURCE, harness, refused, run
 from tests.consumers.c import libcarve
 from tests.consumers.c.libcarve import AskOptions, Library, Reading
 from tests.consumers.c.test_c import c_options, compare
@@ -133,6 +138,38 @@ def test_another_thread_cancels(library: Library, pocket: Carve) -> None:
     compare(library, view, answered(pocket, POCKET, IMAGE, QUESTION))
     library.c.carve_view_free(view)
     library.c.carve_model_free(model)
+
+
+def test_another_thread_cancels_a_graph(library: Library, model: c.c_void_p) -> None:
+    """In the middle of preprocessing a large image, which no listener could end."""
+    picture = np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8)
+    began = monotonic()
+    library.c.carve_view_free(library.look(model, picture))
+    other = Timer((monotonic() - began) / 4, library.call, args=("cancel", model, 1))
+    other.start()
+    with refused(libcarve.CANCELLED, "The call was cancelled"):
+        library.look(model, picture)
+    other.join()
+    library.call("cancel", model, 0)
+    library.c.carve_view_free(library.look(model, picture))
+
+
+def test_threads(onnxruntime: Path, tmp_path: Path) -> None:
+    """Calls are answered or cancelled, in whatever order others forbid and allow them.
+
+    ONNX Runtime is not built for ThreadSanitizer, which therefore sees libcarve's accesses alone.
+    """
+    program = harness("threads", onnxruntime, tmp_path, "-fsanitize=thread")
+    assert run(program, POCKET, 20) == "answered\n"
+
+
+@pytest.mark.parametrize("flags", [(), ("-m32",), ("-m32", "-malign-double")], ids=str)
+@pytest.mark.skipif(machine() != "x86_64", reason="the compiler's options are those of x86")
+def test_sizes_of_the_first_version(flags: tuple[str, ...]) -> None:
+    """On 64 bits, on 32, and on 32 where numbers of 8 bytes are aligned to 8, as on ARM."""
+    source = Path(__file__).parent / "sizes.c"
+    folders = ("-I", SOURCE / "include", "-I", SOURCE / "src")
+    run("gcc", "-std=c99", "-ffreestanding", "-fsyntax-only", *flags, *folders, source)
 
 
 def test_programs_of_the_first_version(

@@ -101,6 +101,7 @@ def test_questions_encoded_beforehand(
         (["bundle", "picture", "question", "refined.png", "CPUExecutionProvider"], 2, "usage: "),
         (["--colour", "red", "bundle", "picture", "question"], 2, "usage: "),
         (["--device", "one", "bundle", "picture", "question"], 2, "usage: "),
+        (["--device", str(2**32), "bundle", "picture", "question"], 2, "usage: "),
         (["bundle", "picture", "question", "--provider"], 2, "usage: "),
         (["bundle", "no-such.png", "question"], 1, "no-such.png: cannot be opened"),
         ([POCKET, POCKET / "carve.json", "question"], 1, "no readable PPM, PNG or JPEG picture"),
@@ -129,6 +130,14 @@ def test_frames(installed: Path, image: Image.Image, expected: CarveResult, tmp_
         check=True,
     )
     assert done.stdout.decode() == f"0\t{answer}\n1\t{answer}\n"
+
+    whole = (tmp_path / "picture.ppm").read_bytes()
+    for damaged in (whole[:-1], b"no picture"):
+        done = subprocess.run(
+            [program, POCKET, QUESTION], input=whole + damaged, capture_output=True, check=False
+        )
+        assert done.stdout.decode() == f"0\t{answer}\n"
+        assert (done.returncode, b"picture 1: no readable PPM" in done.stderr) == (1, True)
 
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -190,7 +190,9 @@ def test_wrong_arguments(library: Library, model: c.c_void_p, view: c.c_void_p) 
         library.ask(view, " \n")
     with refused(libcarve.PROMPT, "positions"):
         library.ask(view, "what " * 1500)
-    with refused(libcarve.PROMPT, "more than 16384 bytes"):
+    with refused(libcarve.PROMPT, "positions"):  # 64 bytes for each of 1024 positions are read
+        library.ask(view, "what " * 13000)
+    with refused(libcarve.PROMPT, "more than 65536 bytes"):
         library.ask(view, "what " * 15000)
 
 

@@ -18,6 +18,7 @@ struct tokenizer {
     const char **spelling; /* by id, NULL where there is none */
     bool *special;         /* by id: plain characters in a question, nothing in an answer */
     size_t id_count;
+    size_t longest_text; /* in bytes, of a question */
     bpe model;
     added_tokens raw, normalized; /* found before and after normalization */
     text_steps steps;             /* before the model */

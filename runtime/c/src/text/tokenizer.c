@@ -9,9 +9,6 @@
 #include "text/parts.h"
 #include "text/utf8.h"
 
-/* Longer than any question that fits into a model's context with an image. */
-enum { LONGEST_TEXT = 1 << 14 };
-
 static carve_status encoded_beforehand(scope *owner, const tokenizer *t, const char *text,
                                        int64_t **ids, size_t *count) {
     const cJSON *entry;
@@ -65,9 +62,9 @@ carve_status tokenizer_encode(scope *owner, const tokenizer *t, const char *text
     TRY(encoded_beforehand(owner, t, text, ids, count));
     if (*ids) return carve_ok;
     TRY(t->encodes);
-    if (whole.size > LONGEST_TEXT) {
-        return failure(CARVE_PROMPT_ERROR, "The question has more than %d bytes. Shorten it.",
-                       LONGEST_TEXT);
+    if (whole.size > t->longest_text) {
+        return failure(CARVE_PROMPT_ERROR, "The question has more than %zu bytes. Shorten it.",
+                       t->longest_text);
     }
     if (!utf8_is_valid(text, whole.size)) {
         return failure(CARVE_PROMPT_ERROR, "The question is not valid UTF-8. Pass UTF-8 text.");

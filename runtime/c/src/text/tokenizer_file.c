@@ -5,6 +5,10 @@
 
 enum { PROMPTS_SCHEMA = 1 };
 
+/* A bound on work and memory before a question's tokens are counted: no token is that long on
+ * average. */
+enum { TEXT_BYTES_PER_POSITION = 64, LONGEST_TEXT = 1 << 24 };
+
 static void mark_special(tokenizer *t, int64_t id) {
     if (id >= 0 && (size_t)id < t->id_count) t->special[id] = true;
 }
@@ -98,6 +102,9 @@ carve_status tokenizer_open(scope *owner, const manifest *m, const char *prompts
     tokenizer *t = scope_alloc(owner, 1, sizeof *t);
     const bool without = prompts_file != NULL; /* what it cannot do, it may do without */
     if (!t) return no_memory();
+    t->longest_text = m->context_length < LONGEST_TEXT / TEXT_BYTES_PER_POSITION
+                          ? (size_t)m->context_length * TEXT_BYTES_PER_POSITION
+                          : LONGEST_TEXT;
     TRY(json_open(owner, m->tokenizer, &json));
     TRY(json_object(json, "model", &model));
     t->encodes = require_bpe(model);
