@@ -35,18 +35,13 @@ SLICE = {
     "checkpoints": 6,
 }
 SEED = 1
-#: Not mended yet; docs/robustness.md says what was found.
-PENDING = pytest.mark.xfail(reason="findings in the JavaScript library", strict=False)
 
 
 def test_every_surface_has_a_slice() -> None:
     assert set(SLICE) == set(SURFACES) >= {folder.name for folder in CORPUS.iterdir()}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[PENDING] * name.startswith("js_")) for name in SURFACES],
-)
+@pytest.mark.parametrize("name", SURFACES)
 def test_slice(name: str, tmp_path: Path) -> None:
     """Of the corpus every input, and some new ones."""
     stored, number = tuple(sorted((CORPUS / name).glob("*"))), SLICE[name]

@@ -15,7 +15,13 @@ export function defaultSettings(manifest) {
 }
 
 /** Return settings with a variant applied, then some replaced; undefined keeps what was there. */
-export function changedSettings(settings, { variant, ...changes }, manifest) {
+export function changedSettings(settings, changed, manifest) {
+  ensure(
+    typeof changed === "object" && changed !== null,
+    "settings",
+    `The changes are ${changed}. Give an object of settings, or nothing.`,
+  );
+  const { variant, ...changes } = changed;
   ensure(
     variant === undefined || Object.hasOwn(VARIANTS, variant),
     "settings",

@@ -15,8 +15,16 @@ from tests.fuzz.surface import CrashError, ForeignError, RefusedError
 _METHODS = ["GET", "GET", "GET", "HEAD", "POST", "DELETE", "OPTIONS", "CONNECT", "get", "X" * 99]
 _PARTS = ["/", "..", "%2e%2e", "%2f", "%00", "page.html", "large", "outside", "%", "%ff", "\\", ":"]
 _PARTS += ["//", "?", "#", "http://elsewhere", "empty", "é", "a" * 5000]
-_HEADERS = ["Host: localhost", "Host: elsewhere", "Connection: close", "Range: bytes=0-", "Host:"]
+_HEADERS = [
+    "Host: localhost",
+    "Host: elsewhere:80",
+    "Connection: close",
+    "Range: bytes=0-",
+    "Host:",
+]
 _HEADERS += ["Transfer-Encoding: chunked", "Content-Length: 99", "Expect: 100-continue", "X: " * 99]
+#: What stands in an input for the server's own host, whose port is not known before.
+_HOST = "HOST"
 _SECRET, _PAGE = b"not to be served", b"a page"
 _LARGE = 4 << 20
 _SECONDS = 5.0
@@ -29,7 +37,7 @@ _MOST_OPEN = 100
 
 def _request(drawn: tuple[str, list[str], list[str]]) -> bytes:
     method, path, headers = drawn
-    head = [f"{method} /{''.join(path)} HTTP/1.1", "Host: localhost", *headers, "", ""]
+    head = [f"{method} /{''.join(path)} HTTP/1.1", f"Host: {_HOST}", *headers, "", ""]
     return "\r\n".join(head).encode()
 
 
@@ -60,7 +68,7 @@ class _Server:
         answer = self._answer(data)
         if _SECRET in answer:
             raise ForeignError("a file outside the folder was served")
-        page = self._answer(b"GET /page.html HTTP/1.1\r\nHost: localhost\r\n\r\n", _SECONDS)
+        page = self._answer(f"GET /page.html HTTP/1.1\r\nHost: {_HOST}\r\n\r\n".encode(), _SECONDS)
         if _PAGE not in page:
             raise ForeignError(f"the next visitor is answered {page[:200]!r}")
         open_files = len(list(Path(f"/proc/{self._node.pid}/fd").iterdir()))
@@ -74,7 +82,8 @@ class _Server:
         received = b""
         try:
             with socket.create_connection(("127.0.0.1", self._port), seconds) as connection:
-                connection.sendall(data)
+                host = f"localhost:{self._port}"
+                connection.sendall(data.replace(_HOST.encode(), host.encode()))
                 while _PAGE not in received and len(received) < _CHUNK:
                     chunk = connection.recv(_CHUNK)
                     if not chunk:
