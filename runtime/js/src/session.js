@@ -111,14 +111,12 @@ export class ImageSession {
 
   /** Run the whole method; `onPart` is called with what is known after each pass. */
   async #answer(request) {
-    const { settings, single, final, onPart } = request;
+    const { settings, final, onPart } = request;
     const { text } = this.#model;
     await this.#model.checkPixels(settings);
     const { image, prefix } = this.#opened;
-    const { earlyExit, finalPrompt, maxNewTokens } = settings;
-    const start = prefix.cache.length;
-    this.#model.checkContext(start, single, [image], earlyExit ? 1 : maxNewTokens);
-    if (finalPrompt === "pair") this.#model.checkContext(start, final, [image], maxNewTokens);
+    if (settings.finalPrompt === "pair")
+      this.#model.checkContext(prefix.cache.length, final, [image], settings.maxNewTokens);
     const result = { settings, grid: [...image.grid], window: [...image.window] };
     const add = (part) => onPart({ ...Object.assign(result, part) });
     const question = await this.#questionPass(request);
