@@ -157,7 +157,7 @@ def test_another_thread_cancels_a_graph(library: Library, model: c.c_void_p) -> 
 def test_threads(onnxruntime: Path, tmp_path: Path) -> None:
     """Calls are answered or cancelled, in whatever order others forbid and allow them.
 
-    ONNX Runtime is not built for ThreadSanitizer, which therefore sees libcarve's accesses alone.
+    ThreadSanitizer watches libcarve's accesses; it cannot judge ONNX Runtime's.
     """
     program = harness("threads", onnxruntime, tmp_path, "-fsanitize=thread")
     assert run(program, POCKET, 20) == "answered\n"
