@@ -108,7 +108,6 @@ class Carve:
         """Bytes held for images asked about before."""
         return self._sessions.nbytes
 
-    @refusing_memory_errors()
     def open(self, image: ImageInput, *, scout_pixels: int | None = None) -> ImageSession:
         """Encode an image once, to ask several questions about it.
 
@@ -120,13 +119,13 @@ class Carve:
             ImageError: the image cannot be read.
             SettingsError: the model cannot see an image in that few pixels.
         """
-        settings = self.manifest.defaults.override(scout_pixels=scout_pixels)
-        budget = self._model.requests.general_budget(settings)
-        key, session = self._session(image, budget, Usage(), scout_pixels=settings.scout_pixels)
-        self._sessions.put(key, session)
-        return session
+        with refusing_memory_errors():
+            settings = self.manifest.defaults.override(scout_pixels=scout_pixels)
+            budget = self._model.requests.general_budget(settings)
+            key, session = self._session(image, budget, Usage(), scout_pixels=settings.scout_pixels)
+            self._sessions.put(key, session)
+            return session
 
-    @refusing_memory_errors()
     def plain(
         self,
         image: ImageInput,
@@ -150,14 +149,14 @@ class Carve:
             PromptError: the question is empty or too long.
             SettingsError: a value out of range.
         """
-        pair = refined is not None
-        request = self._model.requests.plain(question, max_new_tokens, on_token, pair=pair)
-        key, session = self._session(image, request.budget, request.usage)
-        result = session.answer_plainly(request, refined)
-        self._sessions.put(key, session)
-        return result
+        with refusing_memory_errors():
+            pair = refined is not None
+            request = self._model.requests.plain(question, max_new_tokens, on_token, pair=pair)
+            key, session = self._session(image, request.budget, request.usage)
+            result = session.answer_plainly(request, refined)
+            self._sessions.put(key, session)
+            return result
 
-    @refusing_memory_errors()
     def ask(
         self,
         image: ImageInput,
@@ -182,18 +181,19 @@ class Carve:
             PromptError: the question is empty or too long.
             SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
         """
-        request = self._model.requests.ask(question, variant, changes, on_token)
-        settings = request.settings
-        key, session = self._session(
-            image,
-            request.budget,
-            request.usage,
-            lower=settings.early_exit,
-            scout_pixels=settings.scout_pixels,
-        )
-        result = session.answer(request)
-        self._sessions.put(key, session)
-        return result
+        with refusing_memory_errors():
+            request = self._model.requests.ask(question, variant, changes, on_token)
+            settings = request.settings
+            key, session = self._session(
+                image,
+                request.budget,
+                request.usage,
+                lower=settings.early_exit,
+                scout_pixels=settings.scout_pixels,
+            )
+            result = session.answer(request)
+            self._sessions.put(key, session)
+            return result
 
     def _session(
         self,

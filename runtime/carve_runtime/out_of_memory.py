@@ -10,10 +10,7 @@ from carve_models.errors import RunError
 
 @contextmanager
 def refusing_memory_errors() -> Iterator[None]:
-    """Turn a ``MemoryError`` into :class:`RunError`; what was kept before stays usable.
-
-    Also a decorator: ``@refusing_memory_errors()``.
-    """
+    """Turn a ``MemoryError`` into :class:`RunError`; what was kept before stays usable."""
     try:
         yield
     except MemoryError as error:

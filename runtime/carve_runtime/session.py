@@ -98,7 +98,6 @@ class ImageSession:
         """Return whether the session is about this (H, W, 3) uint8 image."""
         return np.array_equal(self._pixels, image)
 
-    @refusing_memory_errors()
     def plain(
         self,
         question: str,
@@ -108,12 +107,12 @@ class ImageSession:
         on_token: OnToken | None = None,
     ) -> PlainResult:
         """Answer as :meth:`carve_runtime.Carve.plain` does, about what the session holds."""
-        request = self._model.requests.plain(
-            question, max_new_tokens, on_token, pair=refined is not None
-        )
-        return self.answer_plainly(request, refined)
+        with refusing_memory_errors():
+            request = self._model.requests.plain(
+                question, max_new_tokens, on_token, pair=refined is not None
+            )
+            return self.answer_plainly(request, refined)
 
-    @refusing_memory_errors()
     def ask(
         self,
         question: str,
@@ -127,16 +126,17 @@ class ImageSession:
         Raises:
             SettingsError: also if ``scout_pixels`` is not what the session was opened with.
         """
-        if changes.get("scout_pixels") is None:
-            changes["scout_pixels"] = self._scout_pixels
-        request = self._model.requests.ask(question, variant, changes, on_token)
-        if request.settings.scout_pixels != self._scout_pixels:
-            raise SettingsError(
-                f"scout_pixels is {request.settings.scout_pixels}, the image was opened with "
-                f"{self._scout_pixels}",
-                "open the image with the scout_pixels that the questions need",
-            )
-        return self.answer(request)
+        with refusing_memory_errors():
+            if changes.get("scout_pixels") is None:
+                changes["scout_pixels"] = self._scout_pixels
+            request = self._model.requests.ask(question, variant, changes, on_token)
+            if request.settings.scout_pixels != self._scout_pixels:
+                raise SettingsError(
+                    f"scout_pixels is {request.settings.scout_pixels}, the image was opened with "
+                    f"{self._scout_pixels}",
+                    "open the image with the scout_pixels that the questions need",
+                )
+            return self.answer(request)
 
     def answer_plainly(self, request: Request, refined: ImageInput | None) -> PlainResult:
         """Run one pass, about the image or about the pair."""
