@@ -118,7 +118,9 @@ def main() -> None:
 
 def _package(distribution: metadata.Distribution, extras: list[str]) -> Package:
     fields = distribution.metadata
-    names = licences({key: fields[key] for key in set(fields)}, fields.get_all("Classifier") or [])
+    known = _lists()["by_package"].get(canonicalize_name(fields["Name"]))
+    said = licences({key: fields[key] for key in set(fields)}, fields.get_all("Classifier") or [])
+    names = (known,) if known else said
     return Package(
         name=fields["Name"],
         version=distribution.version,

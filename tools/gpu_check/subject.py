@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from carve_export.checkpoint.weights import DTYPES
-from carve_models.manifest import read_manifest, write_manifest
+from carve_models.folder import FileEntry
+from carve_models.manifest import Manifest, read_manifest, write_manifest
 from carve_models.names import TOKENIZER_FILE
 from carve_runtime import Carve
 from carve_runtime.backends.protocol import BackendSettings
@@ -58,7 +59,7 @@ class Subject:
             fill(plan, self._folder, model, device.torch)
             self._stack = stack.pop_all()
         self.seconds = perf_counter() - start
-        manifest = read_manifest(self._folder)
+        manifest = _with_weights(read_manifest(self._folder), plan.sizes)
         never = replace(manifest.decoder, eos_token_ids=(manifest.decoder.vocab_size,))
         self.manifest = replace(manifest, decoder=never)
         write_manifest(self._folder, self.manifest)
@@ -121,6 +122,12 @@ class Subject:
         self.__dict__.clear()
         _collect()
         stack.close()
+
+
+def _with_weights(manifest: Manifest, sizes: Mapping[str, int]) -> Manifest:
+    """List the files of the weights. Of numbers that were made just now no sum is compared."""
+    entries = {name: FileEntry(size=size, sha256="") for name, size in sizes.items()}
+    return replace(manifest, files={**manifest.files, **entries})
 
 
 def _collect() -> None:

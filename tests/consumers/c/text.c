@@ -60,6 +60,7 @@ int main(int argc, char **argv) {
     size_t length = 0;
     if (argc != 4) return 2;
     m.tokenizer = argv[1];
+    m.context_length = LONGEST_LINE;
     m.image_token = strtoll(argv[2], NULL, 10);
     require(tokenizer_open(&memory, &m, NULL, &t));
     for (int byte; (byte = getchar()) != EOF;) {

@@ -60,7 +60,7 @@ OTHERS: dict[str, ImageRule] = {
         min_tiles=3,
         max_tiles=7,
         tile=16,
-        tile_grid=(2, 3),
+        tile_grid=(2, 2),
         resample="lanczos",
         markup=msgspec.structs.replace(MARKUP, tiles=TAGS, begin=(), row_end=()),
         **COLORS,

@@ -165,7 +165,7 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", "/dev/zero"):
         with pytest.raises(ImageError, match=r"is not a regular file\. Give one image file"):
             load_image(path)
-    with pytest.raises(ImageError, match=r"cannot be decoded: embedded null"):
+    with pytest.raises(ImageError, match=r"cannot be decoded: .*embedded null"):
         load_image("a\0b")
 
 
