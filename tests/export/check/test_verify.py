@@ -14,7 +14,7 @@ from carve_export.cli.main import main
 from carve_models.errors import CheckpointError
 from tests.checkpoints import make_llava
 from tests.conftest import CheckpointOf, ExportOf
-from tests.support import CASES, PHOTOS
+from tests.support import CASES, PHOTOS, POCKET
 
 NAME = "llava-clip-gqa"
 
@@ -58,7 +58,8 @@ def test_other_weights_and_other_models_fail(export_of: ExportOf, tmp_path: Path
 def test_wrong_use(tmp_path: Path) -> None:
     for arguments, code, message in (
         ([], 2, "Missing argument 'BUNDLE'"),
-        ([tmp_path, "./absent"], 1, "is not a bundle"),
+        ([tmp_path, "./absent"], 1, "there is no folder ./absent"),
+        ([tmp_path, POCKET / "checkpoint"], 1, "is not a bundle"),
         ([tmp_path, "./absent", "--image", tmp_path / "no.jpg"], 2, r"no\.jpg"),
         ([tmp_path, "./absent", "--margin", "x"], 2, "not a valid float"),
     ):
