@@ -64,7 +64,9 @@ def test_the_commands_work(bare: Path, tmp_path: Path) -> None:
     assert "llava" in run(bare / "carve-run", "info", "default", cwd=tmp_path)
     help_text = run(bare / "carve-export", "--help", cwd=tmp_path)
     assert "Examples:" in help_text
-    done = subprocess.run([bare / "carve-export", "a", "b"], cwd=tmp_path, capture_output=True)
+    checkpoint = ROOT / "models" / "pocket" / "checkpoint"
+    command = [bare / "carve-export", checkpoint, "b"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True)
     assert done.returncode == 1
     assert b"carve-vlm[cpu,export]" in done.stderr
     assert b"Traceback" not in done.stderr
