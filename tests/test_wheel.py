@@ -65,7 +65,7 @@ def test_the_commands_work(bare: Path, tmp_path: Path) -> None:
     help_text = run(bare / "carve-export", "--help", cwd=tmp_path)
     assert "Examples:" in help_text
     checkpoint = ROOT / "models" / "pocket" / "checkpoint"
-    command = [bare / "carve-export", checkpoint, "b"]
+    command = [str(bare / "carve-export"), str(checkpoint), "b"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True)
     assert done.returncode == 1
     assert b"carve-vlm[cpu,export]" in done.stderr

@@ -19,7 +19,8 @@ from carve_export.checkpoint.prompts import change_layout, literal_ids, resolve_
 from carve_export.precision import parse_precisions, require_calibration, require_lowerable
 from carve_export.precision.calibration import read_entries
 from carve_export.precision.quality import LowerOptions, lower_into
-from carve_export.staging import Claim, claim, file_entries
+from carve_export.publish.claim import Claim, claim
+from carve_export.publish.folders import file_entries
 from carve_export.steps.graphs import write_step_graphs
 from carve_export.trace.decoder import traceable_decoder, traceable_embed
 from carve_export.trace.graph import graph_entry, trace_graph

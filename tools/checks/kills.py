@@ -32,8 +32,9 @@ from unittest.mock import patch
 from rich.console import Console
 from rich.table import Table
 
-from carve_export import folders
-from carve_export.staging import claim, file_entries
+from carve_export.publish import folders
+from carve_export.publish.claim import claim
+from carve_export.publish.folders import file_entries
 from carve_models.aside import abandoned, aside_of
 from carve_models.errors import CarveError, ExportError
 from carve_models.manifest import read_manifest, write_manifest

@@ -31,7 +31,8 @@ from carve_export.precision.calibration import (
     record_prompts,
 )
 from carve_export.precision.half import emulate
-from carve_export.staging import Claim, claim, file_entries
+from carve_export.publish.claim import Claim, claim
+from carve_export.publish.folders import file_entries
 from carve_export.trace.split import split_decoder
 from carve_models import names
 from carve_models.errors import BundleError, ExportError

@@ -13,7 +13,9 @@ import onnx
 
 from carve_export.onnx_files import save_model
 from carve_export.precision.half import to_half
-from carve_export.staging import claim, file_entries, require_free
+from carve_export.publish.claim import claim
+from carve_export.publish.folders import file_entries
+from carve_export.publish.place import require_free
 from carve_export.tensorrt.builder import Builder, BuildOptions, Built, OnProgress
 from carve_export.tensorrt.ranges import default_ranges, override, ranges_for
 from carve_export.tensorrt.softmax import unguard_softmax

@@ -14,7 +14,7 @@ from carve_models.errors import BundleError, CarveError
 from carve_runtime import Carve
 from carve_runtime.backends.tensorrt.plan import open_engines
 from carve_runtime.bundle import Bundle, load_bundle, open_bundle
-from tests.export.staging.places import alone
+from tests.export.publish.places import alone
 from tests.support import PHOTOS
 from tools.checks.kills import Bundles
 

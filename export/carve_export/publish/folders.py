@@ -1,4 +1,4 @@
-"""Whole folders on a disk: exchanged, kept through a power loss, given another's files."""
+"""Whole folders on a disk: exchanged, kept through a power loss, listed, given another's files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
+
+from carve_models.folder import FileEntry
+from carve_runtime.bundle import sha256
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 #: What ``renameat2`` says where the kernel or the file system cannot exchange.
@@ -191,3 +194,14 @@ def _link(old: Path, new: Path) -> None:
     except OSError:  # no hard links here, or none to files of others
         shutil.copy2(old, new)
         _sync(new)
+
+
+def file_entries(folder: Path) -> dict[str, FileEntry]:
+    """Return size and SHA-256 of every file under a folder."""
+    return {
+        path.relative_to(folder).as_posix(): FileEntry(
+            size=path.stat().st_size, sha256=sha256(path)
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

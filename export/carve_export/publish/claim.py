@@ -8,13 +8,13 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from carve_export.folders import (
+from carve_export.publish.folders import (
     exchange,
     keep,
     liken,
@@ -23,7 +23,7 @@ from carve_export.folders import (
     sync_folder,
     sync_folders,
 )
-from carve_export.mounts import mounted_in
+from carve_export.publish.place import absolute_place, require_free, typed
 from carve_models.aside import (
     LOCK,
     NEW,
@@ -37,7 +37,6 @@ from carve_models.aside import (
 )
 from carve_models.errors import CarveError, ExportError
 from carve_models.folder import FileEntry
-from carve_runtime.bundle import sha256
 
 #: A disk that is full, over its quota, read-only or failing, and a file that may not be as large.
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
@@ -90,7 +89,7 @@ class Claim:
         """
         target, folder = self.target, self.folder
         require_free(target, overwrite=self.overwrite)  # something may have come there meanwhile
-        with _typed(target):
+        with typed(target):
             sync_files(folder)
             if target.is_dir():
                 liken(target, folder)
@@ -120,19 +119,19 @@ def claim(out: Path, *, overwrite: bool) -> Iterator[Claim]:
         ExportError: it is not free, another export has claimed it, or it cannot be written.
     """
     require_free(out, overwrite=overwrite)
-    target = _place(out)
+    target = absolute_place(out)
     aside = aside_of(target)
-    with _typed(target):
+    with typed(target):
         stream = _own(aside, target)
     try:
-        with _typed(target):
+        with typed(target):
             restore(aside, target)
             _clear(aside, target)
             (aside / NEW).mkdir()
             if not is_vacant(target):
                 require_movable(target, aside)
         require_free(out, overwrite=overwrite)
-        with _typed(target, _STORAGE):
+        with typed(target, _STORAGE):
             yield Claim(target, aside / NEW, overwrite)
     except BaseException:
         with suppress(OSError):
@@ -144,77 +143,6 @@ def claim(out: Path, *, overwrite: bool) -> Iterator[Claim]:
         _clear_replaced(aside, target)
     finally:
         unlock(aside, stream)
-
-
-def require_free(out: Path, *, overwrite: bool) -> None:
-    """Raise :class:`ExportError` if something is at ``out`` that may not or cannot be replaced.
-
-    A whole folder is replaced by another one. A link would lose what it is, a mount stays where it
-    is, and a shell would be left in a folder that is gone: they are refused.
-    """
-    target = _place(out)
-    with _typed(target):
-        _require_free(out, target, overwrite)
-
-
-def _require_free(out: Path, target: Path, overwrite: bool) -> None:
-    if target.is_symlink():
-        raise ExportError(f"{out} is a link", "give the folder that it leads to")
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise ExportError(f"{out} is a file", "choose a folder")
-    mount = mounted_in(target)
-    if mount == target:
-        raise ExportError(f"{out} is a mounted file system", "choose a folder in it")
-    if mount is not None:
-        raise ExportError(
-            f"{out} holds a mounted file system, {mount}", "unmount that, or choose another folder"
-        )
-    if _working_folder().is_relative_to(target):
-        raise ExportError(
-            f"{out} holds the current folder", "change to another folder, or choose another"
-        )
-    if not is_vacant(target) and not overwrite:
-        raise ExportError(f"{out} is already there", "choose another folder, or pass --overwrite")
-    effective = os.access in os.supports_effective_ids
-    for folder, _, _ in os.walk(target):
-        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
-            raise ExportError(f"{folder} is read-only", "allow writing, or choose another folder")
-
-
-def file_entries(folder: Path) -> dict[str, FileEntry]:
-    """Return size and SHA-256 of every file under a folder."""
-    return {
-        path.relative_to(folder).as_posix(): FileEntry(
-            size=path.stat().st_size, sha256=sha256(path)
-        )
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def _place(out: Path) -> Path:
-    """Return an absolute path whose last part may be a link, but no other."""
-    try:
-        path = out.absolute()
-        os.fsencode(path)
-        if "\0" in path.name:
-            raise ValueError("it has a NUL in it")  # the system would say that later
-        if path.name in ("", ".."):
-            return path.resolve()
-        return path.parent.resolve() / path.name
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that lead in a ring
-        raise ExportError(
-            f"nothing can be written to {str(out)!r}: {error}", "choose another folder"
-        ) from error
-
-
-def _working_folder() -> Path:
-    try:
-        return Path.cwd()
-    except OSError:  # it was removed
-        return Path()
 
 
 def _own(aside: Path, target: Path) -> BinaryIO:
@@ -287,30 +215,3 @@ def _listed(target: Path, read: Callable[[Path], _Listing]) -> set[str]:
         return set(read(target).files)
     except CarveError:
         return set()
-
-
-@contextmanager
-def _typed(target: Path, codes: Collection[int] = ()) -> Iterator[None]:
-    """Say what the system has refused, all of it or those error codes."""
-    try:
-        yield
-    except shutil.Error as error:  # of a whole tree: source, copy and reason of each file
-        raise _not_written(target, error.args[0][0][-1]) from error
-    except OSError as error:
-        if codes and error.errno not in codes:
-            raise
-        if error.errno == errno.EXDEV:
-            raise ExportError(
-                f"{target} cannot be replaced in one step: its file system does not move it, as "
-                "overlayfs does not move what came with a container's image",
-                "remove it first, or choose another folder",
-            ) from error
-        where = f" ({error.filename})" if error.filename else ""
-        raise _not_written(target, f"{error.strerror or error}{where}") from error
-
-
-def _not_written(target: Path, reason: str) -> ExportError:
-    return ExportError(
-        f"{target} cannot be written: {reason}",
-        "see that its disk has room and that you may write beside it, or choose another folder",
-    )

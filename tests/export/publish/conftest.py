@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from carve_export import folders
-from tests.export.staging.places import NOBODY
+from carve_export.publish import folders
+from tests.export.publish.places import NOBODY
 from tools.checks.kills import Bundles
 
 

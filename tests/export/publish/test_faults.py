@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from carve_export import folders
+from carve_export.publish import folders
 from carve_models.aside import OLD, aside_of
 from carve_models.errors import ExportError
-from tests.export.staging.places import alone
+from tests.export.publish.places import alone
 from tools.checks.kills import Bundles
 
 Rename = Callable[[Path, Path], Path]

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from carve_export import folders, staging
-from carve_export.staging import claim
+from carve_export.publish import claim as claims
+from carve_export.publish import folders
+from carve_export.publish.claim import claim
 from carve_models.aside import LOCK, aside_of
 from carve_models.errors import ExportError
 from carve_models.manifest import read_manifest
-from tests.export.staging.places import alone
+from tests.export.publish.places import alone
 from tests.support import ROOT
 from tools.checks.kills import Bundles
 
@@ -128,7 +129,7 @@ def test_what_comes_at_the_last_moment_is_left_alone(
         target.mkdir()
         (target / "mine.txt").write_text("mine")
 
-    monkeypatch.setattr(staging, "sync_folders", come)
+    monkeypatch.setattr(claims, "sync_folders", come)
     with pytest.raises(ExportError, match="not empty"):
         bundles.export(0, target, overwrite=False)
     assert [path.name for path in target.iterdir()] == ["mine.txt"]

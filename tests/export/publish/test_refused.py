@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from carve_export import mounts
-from carve_export.staging import claim
+from carve_export.publish import mounts
+from carve_export.publish.claim import claim
 from carve_models.aside import LOCK, aside_of
 from carve_models.errors import ExportError
 from tests.export.cli.commands import carve_export, failed
-from tests.export.staging.places import alone
+from tests.export.publish.places import alone
 from tools.checks.kills import Bundles
 
 
