@@ -39,7 +39,8 @@ def run(*command: object, **options: Any) -> str:
 
 
 def harness(name: str, onnxruntime: Path, folder: Path, *flags: str) -> Path:
-    """Compile one of ``tests/consumers/c`` with the library's sources."""
+    """Compile one of ``tests/consumers/c`` with the library's sources, into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     libraries = run("pkg-config", "--cflags", "--libs", *LIBRARIES).split()
     sources = [*sorted((SOURCE / "src").rglob("*.c")), Path(__file__).parent / "c" / f"{name}.c"]
     run(

@@ -103,12 +103,7 @@ Run = Callable[..., bytes]
 @pytest.fixture(scope="module")
 def program(onnxruntime: Path, once: Once[Path]) -> Path:
     """tests/consumers/c/text.c, which ends where the sanitizers find something."""
-
-    def build(folder: Path) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
-        return harness("text", onnxruntime, folder, *SANITIZERS)
-
-    return once("text-harness", build)
+    return once("text-harness", lambda folder: harness("text", onnxruntime, folder, *SANITIZERS))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-#: Each is a module of ``tests.fuzz.surfaces``, imported in the process that tries its inputs.
+_CONSUMERS = ("c_calls", "c_files", "js_files", "js_calls", "server")
+#: Each is a module of ``tests.fuzz.surfaces``, or of its folder ``consumers``, imported in the
+#: process that tries its inputs.
 SURFACES = (
     "images",
     "arrays",
@@ -18,11 +20,7 @@ SURFACES = (
     "questions",
     "cli",
     "checkpoints",
-    "c_calls",
-    "c_files",
-    "js_files",
-    "js_calls",
-    "server",
+    *_CONSUMERS,
 )
 
 
@@ -65,5 +63,6 @@ def prepare(name: str, folder: Path) -> Surface:
         folder: for its files; it is made.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    surface: Surface = import_module(f"tests.fuzz.surfaces.{name}").prepare(folder)
+    room = "surfaces.consumers" if name in _CONSUMERS else "surfaces"
+    surface: Surface = import_module(f"tests.fuzz.{room}.{name}").prepare(folder)
     return surface

@@ -250,12 +250,9 @@ def scratch(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def sanitized(onnxruntime: Path, once: Once[Path]) -> Path:
     """tests/consumers/c/mutate.c, which ends where the sanitizers find something."""
-
-    def build(folder: Path) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
-        return harness("mutate", onnxruntime, folder, *SANITIZERS)
-
-    return once("mutate-harness", build)
+    return once(
+        "mutate-harness", lambda folder: harness("mutate", onnxruntime, folder, *SANITIZERS)
+    )
 
 
 def test_random_damage_under_the_sanitizers(sanitized: Path, scratch: Path) -> None:

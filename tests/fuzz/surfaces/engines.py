@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from carve_models.engines import ENGINES_FILE
 from carve_models.names import graph_file
@@ -17,44 +15,21 @@ from carve_runtime.backends.tensorrt.plan import (
     require_gpu,
     require_inputs,
 )
-from carve_runtime.bundle import Bundle, open_bundle
+from carve_runtime.bundle import open_bundle
+from tests.engine_lists import CONTENT, engine_list
 from tests.fuzz.files import DamagedFolder
 
-_CONTENT = b"an engine"
 _ENGINES = ("embed_tokens", "vision_encoder")
-
-
-def _good(bundle: Bundle) -> dict[str, Any]:
-    entry = {"size": len(_CONTENT), "sha256": hashlib.sha256(_CONTENT).hexdigest()}
-    listed = bundle.manifest.files
-    return {
-        "target": "tensorrt",
-        "version": "10.9",
-        "compute_capabilities": ["8.9"],
-        "precision": "fp16",
-        "stripped": False,
-        "engines": {
-            name: {
-                "file": f"{name}.engine",
-                "source": listed[graph_file(name)].sha256,
-                "inputs": [{"name": "ids", "dtype": "int64", "shape": [1, "length"]}],
-                "outputs": [{"name": "embeds", "dtype": "float32", "shape": [1, "length", 8]}],
-                "ranges": {"length": [0, 4, 9]},
-            }
-            for name in _ENGINES
-        },
-        "files": {f"{name}.engine": entry for name in _ENGINES},
-        "schema_version": 1,
-    }
 
 
 class _Engines:
     def __init__(self, folder: Path) -> None:
         self._folder, self._bundle = folder, open_bundle()
-        good = _good(self._bundle)
+        listed = self._bundle.manifest.files
+        good = engine_list({name: listed[graph_file(name)].sha256 for name in _ENGINES})
         (folder / ENGINES_FILE).write_text(json.dumps(good))
         for name in good["files"]:
-            (folder / name).write_bytes(_CONTENT)
+            (folder / name).write_bytes(CONTENT)
         self._damaged = DamagedFolder(folder, [ENGINES_FILE])
         self.inputs = self._damaged.inputs
 

@@ -22,25 +22,9 @@ from carve_runtime.backends.tensorrt.plan import (
     require_gpu,
     require_inputs,
 )
+from tests.engine_lists import CONTENT, engine_list
 
-GOOD: dict[str, Any] = {
-    "target": "tensorrt",
-    "version": "10.9",
-    "compute_capabilities": ["8.9"],
-    "precision": "fp16",
-    "stripped": False,
-    "engines": {
-        "embed_tokens": {
-            "file": "a.engine",
-            "source": "0" * 64,
-            "inputs": [{"name": "ids", "dtype": "int64", "shape": [1, "length"]}],
-            "outputs": [{"name": "embeds", "dtype": "float32", "shape": [1, "length", 8]}],
-            "ranges": {"length": [0, 4, 9]},
-        }
-    },
-    "files": {"a.engine": {"size": 3, "sha256": "0" * 64}},
-    "schema_version": 1,
-}
+GOOD = engine_list({"embed_tokens": "0" * 64})
 ODD: list[Any] = [
     None,
     True,
@@ -71,7 +55,7 @@ def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("engines")
-    (folder / "a.engine").write_bytes(b"abc")
+    (folder / "embed_tokens.engine").write_bytes(CONTENT)
     return folder
 
 

@@ -1,0 +1,1 @@
+"""Surfaces of the libraries for C and JavaScript, and of the page's server."""
