@@ -7,12 +7,11 @@ from typing import Any
 import click
 
 from carve_models.errors import CarveError, SettingsError
+from carve_models.out_of_memory import refusing_memory_errors
+from carve_models.settings import MOST_LAYERS
 
 #: ``context_settings`` of every command.
 HELP = {"help_option_names": ["-h", "--help"]}
-
-#: No model is deeper; a slip of the keyboard should not fill the memory.
-_MOST_LAYERS = 1000
 
 
 class ErrorCommand(click.Command):
@@ -21,15 +20,12 @@ class ErrorCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; translate the project's errors into click's."""
         try:
-            return super().invoke(ctx)
+            with refusing_memory_errors("give a smaller image or model, or free memory"):
+                return super().invoke(ctx)
         except SettingsError as error:
             raise click.UsageError(str(error)) from error
         except CarveError as error:
             raise click.ClickException(str(error)) from error
-        except MemoryError as error:
-            cause = f"the memory does not suffice: {str(error) or 'no size is given'}"
-            remedy = "Give a smaller image or model, or free memory."
-            raise click.ClickException(f"{cause}. {remedy}") from error
         except BrokenPipeError:
             raise  # click ends quietly: the reader has seen enough
         except OSError as error:
@@ -78,8 +74,8 @@ def parse_layers(
     try:
         for part in value.split(","):
             first, _, last = part.strip().partition("-")
-            if int(last or first) >= _MOST_LAYERS:
-                raise click.BadParameter(f"{value!r} names a layer beyond {_MOST_LAYERS - 1}.")
+            if int(last or first) >= MOST_LAYERS:
+                raise click.BadParameter(f"{value!r} names a layer beyond {MOST_LAYERS - 1}.")
             layers.extend(range(int(first), int(last or first) + 1))
     except ValueError:
         raise click.BadParameter(f'{value!r} is not a list such as "20-25" or "3,5".') from None

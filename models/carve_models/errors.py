@@ -20,6 +20,11 @@ class CarveError(Exception):
         return f"{self.cause}. {self.remedy[:1].upper()}{self.remedy[1:]}."
 
 
+def first_line(error: BaseException) -> str:
+    """Return what others' error says in one line, as a clause; its class's name if nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
 class SettingsError(CarveError, ValueError):
     """A setting or an argument is outside its range, or does not fit this bundle."""
 

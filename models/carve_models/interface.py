@@ -23,6 +23,9 @@ from carve_models.manifest import DecoderSpec, Manifest
 from carve_models.names import BATCH, IMAGE_TOKENS, PAST, SEQUENCE, TOTAL
 
 _MAX_PIXELS = int64("max_pixels")
+#: Stands in ``image_ids`` where the features of an image stand in the prompt.
+FEATURE = -1
+
 _IMAGE = Tensor(name="image", dtype="uint8", shape=("height", "width", 3))
 
 

@@ -242,6 +242,11 @@ class Manifest:
             raise ValueError(f"the prompts use token {largest}, beyond the vocabulary")
 
     @property
+    def precisions(self) -> dict[str, str]:
+        """The precision of each component that was lowered; earlier bundles have it in quality."""
+        return self.lowered or (self.quality.precision if self.quality else {})
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """Every path that is named, in the bundle's folder."""
         return (*self.files, *(graph.file for graph in self.graphs.values()))

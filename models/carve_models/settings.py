@@ -37,6 +37,8 @@ VARIANTS: dict[Variant, tuple[Steps, Strategy]] = {
 MOST_PIXELS = 1 << 28
 #: Largest whole number that every runtime holds exactly, JavaScript's too.
 MOST_COUNT = 1 << 53
+#: No model has more layers; a slip of the keyboard should not fill the memory.
+MOST_LAYERS = 1000
 #: Characters of a value that a message shows.
 _SHOWN = 200
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carve_models.manifest import Manifest
+from carve_models.out_of_memory import refusing_memory_errors
 from carve_models.settings import SettingsChanges, Variant
 from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
 from carve_runtime.bundle import Bundle, load_bundle
 from carve_runtime.decoder.model import Model
 from carve_runtime.images.load import MAX_IMAGE_PIXELS, ImageInput
-from carve_runtime.out_of_memory import refusing_memory_errors
 from carve_runtime.prompt.budget import ContextBudget
 from carve_runtime.prompt.request import OnToken
 from carve_runtime.result import CarveResult, PlainResult

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.errors import SettingsError
+from carve_models.out_of_memory import refusing_memory_errors
 from carve_models.settings import SettingsChanges, Variant
 from carve_runtime.decoder.generation import Pass
 from carve_runtime.decoder.model import Model
@@ -22,7 +23,6 @@ from carve_runtime.method.geometry import RGB
 from carve_runtime.method.lazy import Lazy
 from carve_runtime.method.locate import locate
 from carve_runtime.method.refine import Refined, refine_pixels
-from carve_runtime.out_of_memory import refusing_memory_errors
 from carve_runtime.prompt.budget import ContextBudget
 from carve_runtime.prompt.request import OnToken, Request
 from carve_runtime.result import CarveResult, PlainResult

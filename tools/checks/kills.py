@@ -262,9 +262,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
     for what, counts in found.items():
         table.add_row(what, ", ".join(f"{name} {count}" for name, count in counts.items()))
     Console().print(table)
-    return int(
-        any(counts[bad] for counts in found.values() for bad in ("lost", "stayed", "failed"))
-    )
+    return int(any(counts[bad] for counts in found.values() for bad in _BAD))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from time import monotonic
 import click
 import torch
 
+from carve_models.errors import first_line
 from tools.gpu_check.bench import Bench, Section
 from tools.gpu_check.device import describe_machine, find_device
 from tools.gpu_check.report import NAME, Results
@@ -76,7 +77,7 @@ def check(bench: Bench, results: Results, chosen: Sequence[Section], budget: flo
             tables = section.run(bench)
             outcome = "done"
         except Exception as error:  # the others are worth having
-            outcome = f"failed: {type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            outcome = f"failed: {type(error).__name__}: {first_line(error)[:200]}"
             log = bench.out / f"{section.name.replace(': ', '-').replace(' ', '-')}-error.txt"
             log.write_text(traceback.format_exc())
         results.add(section.name, monotonic() - start, outcome, tables)

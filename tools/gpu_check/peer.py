@@ -14,8 +14,9 @@ from PIL import Image
 from carve_models import names
 from carve_models.families.family import Family
 from carve_models.families.registry import family_of
+from carve_models.interface import FEATURE
 from carve_models.manifest import Manifest
-from carve_runtime.images.model_input import FEATURE, ModelInput
+from carve_runtime.images.model_input import ModelInput
 from carve_runtime.images.preprocess import preprocess
 from carve_runtime.prompt.chunk import prompt_ids
 from carve_runtime.prompt.request import RequestBuilder

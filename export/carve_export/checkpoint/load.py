@@ -16,13 +16,12 @@ from torch import nn
 from carve_export.checkpoint.family import find_family
 from carve_export.checkpoint.source import require_source
 from carve_export.checkpoint.weights import DTYPES, compute_in_float32
-from carve_models.errors import CarveError, CheckpointError, FamilyError
+from carve_models.errors import CarveError, CheckpointError, FamilyError, first_line
 from carve_models.families.family import Family
 from carve_models.graph_spec import Dtype
 from carve_models.manifest import DecoderSpec, Weights
+from carve_models.settings import MOST_LAYERS
 
-#: No model is deeper.
-_MOST_LAYERS = 1000
 #: Parameters that a byte of a weights' file may hold: two in 4 bits, and some that are shared.
 _MOST_PER_BYTE = 4
 
@@ -101,9 +100,8 @@ def load_checkpoint(
     except (CheckpointError, FamilyError):
         raise
     except Exception as error:  # a damaged checkpoint raises whatever its reader meets
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise CheckpointError(
-            f"{source} cannot be loaded: {reason}",
+            f"{source} cannot be loaded: {first_line(error)}",
             "a checkpoint has config.json, complete *.safetensors, tokenizer and preprocessor; "
             "without a connection to the hub, give its folder",
         ) from error
@@ -127,9 +125,8 @@ def metadata(what: str) -> Iterator[None]:
     except CarveError:
         raise
     except Exception as error:
-        reason = str(error).strip() or "no reason given"
         raise CheckpointError(
-            f"{what} cannot be used: {type(error).__name__}: {reason.splitlines()[0].rstrip('.')}",
+            f"{what} cannot be used: {type(error).__name__}: {first_line(error)}",
             "correct the checkpoint's JSON files, or download it again",
         ) from error
 
@@ -139,9 +136,9 @@ def _require_size(source: str, config: Any) -> None:
     stored = sum(file.stat().st_size for file in Path(source).glob("*.safetensors"))
     depths = [getattr(part, "num_hidden_layers", 0) for part in (config, *_parts(config))]
     deepest = max((depth for depth in depths if isinstance(depth, int)), default=0)
-    if deepest > _MOST_LAYERS:
+    if deepest > MOST_LAYERS:
         raise CheckpointError(
-            f"config.json names {deepest} layers", f"correct it: at most {_MOST_LAYERS} are read"
+            f"config.json names {deepest} layers", f"correct it: at most {MOST_LAYERS} are read"
         )
     if not stored:
         return  # of the hub

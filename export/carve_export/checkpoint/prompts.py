@@ -41,8 +41,10 @@ def resolve_prompts(checkpoint: Checkpoint, text: Text, layout: PromptLayout) ->
         CheckpointError: there is no usable chat template where one is needed; or a layout's parts,
             encoded one by one, differ from the whole prompt encoded by the checkpoint's tokenizer.
     """
-    single = layout.single or _chat_layout(checkpoint, images=1)
-    pair = layout.pair or _chat_layout(checkpoint, images=2)
+    single, pair = layout.single, layout.pair
+    if not (single and pair):
+        of_one, of_two = _chat_layouts(checkpoint)
+        single, pair = single or of_one, pair or of_two
     with metadata("the tokenizer"):
         segments_of = [_segments(checkpoint.tokenizer, text, each) for each in (single, pair)]
     try:
@@ -62,8 +64,8 @@ def resolve_prompts(checkpoint: Checkpoint, text: Text, layout: PromptLayout) ->
     return prompts
 
 
-def _chat_layout(checkpoint: Checkpoint, images: int) -> str:
-    """Return the checkpoint's chat template, filled with images and then ``{text}``."""
+def _chat_layouts(checkpoint: Checkpoint) -> list[str]:
+    """Return the checkpoint's chat template, filled with one image and with two, and ``{text}``."""
     if not checkpoint.tokenizer.chat_template:
         raise CheckpointError(
             "the checkpoint has no chat template",
@@ -75,8 +77,8 @@ def _chat_layout(checkpoint: Checkpoint, images: int) -> str:
         special = dict(checkpoint.tokenizer.special_tokens_map)
     contents = [[*[{"type": "image"}] * count, question] for count in _IMAGES]
     chats = [[{"role": "user", "content": content}] for content in contents]
-    text = render_chats(template, chats, special)[_IMAGES.index(images)]
-    return text.replace(checkpoint.image_token, _IMAGE)
+    texts = render_chats(template, chats, special)
+    return [text.replace(checkpoint.image_token, _IMAGE) for text in texts]
 
 
 def change_layout(layout: PromptLayout, changes: dict[str, str]) -> PromptLayout:

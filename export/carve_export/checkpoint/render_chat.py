@@ -8,13 +8,11 @@ them in jinja2's sandbox, which keeps them from files and objects but not from c
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
-from carve_models.child import module_command
+from carve_models.child import run_module
 from carve_models.errors import CheckpointError
 
 #: Seconds of computing, and bytes, that a template may take; real ones take milliseconds.
@@ -43,30 +41,19 @@ def render_chats(template: Any, chats: list[Any], variables: dict[str, Any]) -> 
         raise CheckpointError(
             f"the chat template's variables are no data: {error}", _REMEDY
         ) from error
-    return list(_rendered(task))
-
-
-@lru_cache(8)
-def _rendered(task: str) -> tuple[str, ...]:
-    command = module_command(__spec__.name)
-    try:
-        result = subprocess.run(
-            command, input=task, capture_output=True, encoding="utf-8", timeout=_DEADLINE
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CheckpointError(f"the chat template takes over {_DEADLINE} s", _REMEDY) from error
-    if result.returncode < 0:
+    trial = run_module(__spec__.name, given=task, seconds=_DEADLINE)
+    if trial.killed:
         raise CheckpointError(
             f"the chat template takes over {_MOST_SECONDS} s of computing, or too much memory",
             _REMEDY,
         )
-    if result.returncode > 0:
-        reason = (result.stderr.strip() or "no reason given").splitlines()[-1]
-        raise CheckpointError(f"the chat template cannot be run: {reason}", _REMEDY)
-    answer = json.loads(result.stdout)
+    if trial.failure:
+        raise CheckpointError(f"the chat template cannot be run: {trial.failure}", _REMEDY)
+    answer = json.loads(trial.output)
     if "error" in answer:
         raise CheckpointError(f"the chat template cannot be run: {answer['error']}", _REMEDY)
-    return tuple(answer["texts"])
+    texts: list[str] = answer["texts"]
+    return texts
 
 
 def _limit() -> None:

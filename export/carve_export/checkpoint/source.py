@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from carve_models.errors import CheckpointError
+from carve_models.errors import CheckpointError, first_line
 from carve_runtime.late_import import late_import
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -53,8 +53,7 @@ def _require_on_hub(name: str, patience: float) -> None:
     except hub.errors.EntryNotFoundError as error:
         reason = f"what the hub has there has no {_CONFIG}", error
     except Exception as error:  # whatever its client raises where there is no connection
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        reason = f"the hub cannot be reached ({first})", error
+        reason = f"the hub cannot be reached ({first_line(error)})", error
     else:
         return
     raise CheckpointError(

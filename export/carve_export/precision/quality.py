@@ -100,7 +100,7 @@ def lower_into(
 ) -> Manifest:
     """Write a bundle in lower precision as :func:`lower_bundle` does, where that is claimed."""
     chosen = parse_precisions(options.precisions)
-    if bundle.manifest.lowered or bundle.manifest.quality is not None:
+    if bundle.manifest.precisions:
         raise BundleError(
             f"{bundle.folder} is in lower precision already", "start from the bundle it was made of"
         )

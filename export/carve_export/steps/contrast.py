@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx_ir as ir
 
-from carve_export.steps.operators import Op, Value, constant, real, scalars, vector, whole
+from carve_export.steps.operators import Op, Value, constant, real, scalars, single, vector, whole
 from carve_export.steps.resample import resize_floats
 
 _SAME = 1e-6  # pixels, as in the runtime
@@ -31,13 +30,13 @@ def fuse_contrast(
     """
     steps = op.Shape(step_weights)
     question, general = (op.Slice(passed, [0], steps, [0]) for passed in (question, general))
-    small = op.Cast(regularizer, to=ir.DataType.FLOAT)
+    small = single(op, regularizer)
     contrast = real(op, op.Div(question, op.Add(general, small)))
     weights = op.Mul(op.Unsqueeze(step_weights, [1, 2]), op.Unsqueeze(layer_weights, [1]))
     # A step or layer that is left out may hold zeros, whose contrast is NaN.
     nothing = constant(op, 0.0, np.float64)
     used = op.Where(op.Equal(weights, 0.0), nothing, op.Mul(contrast, weights))
-    return op.Cast(op.ReduceSum(used, [0, 1], keepdims=0), to=ir.DataType.FLOAT)
+    return single(op, op.ReduceSum(used, [0, 1], keepdims=0))
 
 
 def place(op: Op, fused: Value, grid: Value, window: Value, size: tuple[Value, Value]) -> Value:

@@ -49,7 +49,6 @@ def preprocess_fixed(op: Op, image: Value, max_pixels: Value, rule: FixedImage) 
         map_tokens=constant(op, list(range(tokens)), np.int64),
         grid=(constant(op, rule.grid[0], np.int64), constant(op, rule.grid[1], np.int64)),
         window=vector(op, x0, y0, x1, y1),
-        least_pixels=rule.least_pixels,
     )
 
 

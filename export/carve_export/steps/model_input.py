@@ -9,7 +9,8 @@ import onnx_ir as ir
 
 from carve_export.steps.operators import Op, Value, constant, real, scalars, vector
 from carve_models.image_rules import ImageRule
-from carve_runtime.images.model_input import FEATURE, levels
+from carve_models.interface import FEATURE
+from carve_runtime.images.model_input import levels
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,6 @@ class ModelInput:
         map_tokens: (rows * columns,) int64.
         grid: rows and columns, int64 scalars.
         window: (4,) float64.
-        least_pixels: the smallest budget that the rule accepts; 0 if it accepts none.
     """
 
     feeds: tuple[Value, ...]
@@ -30,7 +30,6 @@ class ModelInput:
     map_tokens: Value
     grid: tuple[Value, Value]
     window: Value
-    least_pixels: int
 
 
 def sides_of(op: Op, pixels: Value) -> tuple[Value, Value]:
@@ -44,11 +43,6 @@ def whole_window(op: Op, size: tuple[Value, Value]) -> Value:
     height, width = (real(op, side) for side in size)
     nothing = constant(op, 0.0, np.float64)
     return vector(op, nothing, nothing, width, height)
-
-
-def count_up(op: Op, count: Value) -> Value:
-    """Return 0, 1, .. ``count - 1``, int64."""
-    return op.Range(constant(op, 0, np.int64), count, constant(op, 1, np.int64))
 
 
 def features_only(op: Op, count: Value) -> Value:

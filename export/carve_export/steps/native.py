@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx_ir as ir
 
-from carve_export.steps.model_input import (
-    ModelInput,
-    count_up,
-    features_only,
-    normalize,
-    sides_of,
-)
-from carve_export.steps.operators import Op, Value, constant, real, vector, whole
+from carve_export.steps.model_input import ModelInput, features_only, normalize, sides_of
+from carve_export.steps.operators import Op, Value, constant, count_up, real, single, vector, whole
 from carve_export.steps.resample import resize_bytes
 from carve_models.image_rules import NativeImage
 from carve_models.image_rules.native import ROUNDING
@@ -45,7 +38,6 @@ def preprocess_native(op: Op, image: Value, max_pixels: Value, rule: NativeImage
         map_tokens=count_up(op, tokens),
         grid=grid,
         window=window,
-        least_pixels=rule.least_pixels,
     )
 
 
@@ -157,9 +149,9 @@ def _table_layout(
     low, high, share = [], [], []
     last_entry, one = constant(op, side - 1, np.int64), constant(op, 1, np.int64)
     for axis, length in enumerate(grid):
-        at = op.Cast(op.Gather(positions, constant(op, axis, np.int64), axis=1), to=_SINGLE)
+        at = single(op, op.Gather(positions, constant(op, axis, np.int64), axis=1))
         last = op.Max(op.Sub(op.Mul(length, merge), one), one)
-        exact = op.Div(op.Mul(at, float(side - 1)), op.Cast(last, to=_SINGLE))
+        exact = op.Div(op.Mul(at, float(side - 1)), single(op, last))
         floor = op.Floor(exact)
         low.append(whole(op, floor))
         high.append(op.Min(op.Add(low[-1], one), last_entry))
@@ -170,6 +162,3 @@ def _table_layout(
     indices = [op.Add(op.Mul(row, side), column) for row, column in corners]
     weights = [op.Mul(*pair) for pair in ((far_y, far_x), (far_y, x), (y, far_x), (y, x))]
     return _side_by_side(op, *indices), _side_by_side(op, *weights)
-
-
-_SINGLE = ir.DataType.FLOAT

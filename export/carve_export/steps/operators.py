@@ -24,9 +24,19 @@ def whole(op: Op, value: Value) -> Value:
     return op.Cast(value, to=ir.DataType.INT64)
 
 
+def single(op: Op, value: Value) -> Value:
+    """Return a value in single precision."""
+    return op.Cast(value, to=ir.DataType.FLOAT)
+
+
 def constant(op: Op, value: ArrayLike, dtype: Any) -> Value:
     """Return a constant of a numpy dtype."""
     return op.Constant(value=ir.tensor(np.asarray(value, dtype)))
+
+
+def count_up(op: Op, count: Value) -> Value:
+    """Return 0, 1, .. ``count - 1``, int64."""
+    return op.Range(constant(op, 0, np.int64), count, constant(op, 1, np.int64))
 
 
 def scalars(op: Op, vector: Value, count: int) -> list[Value]:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from carve_export.steps.fixed import preprocess_fixed
-from carve_export.steps.model_input import ModelInput, count_up
+from carve_export.steps.model_input import ModelInput
 from carve_export.steps.native import preprocess_native
-from carve_export.steps.operators import Op, Value, constant, vector
+from carve_export.steps.operators import Op, Value, constant, count_up, vector
 from carve_export.steps.tiled import preprocess_tiled
 from carve_models.families.family import Positions
 from carve_models.image_rules import FixedImage, ImageRule, NativeImage, TiledImage
@@ -46,7 +46,7 @@ def preprocess(
         seen.map_tokens,
         vector(op, *seen.grid),
         seen.window,
-        constant(op, seen.least_pixels, np.int64),
+        constant(op, rule.least_pixels, np.int64),
     )
 
 

@@ -13,7 +13,7 @@ from typing import get_args
 import numpy as np
 import onnx_ir as ir
 
-from carve_export.steps.operators import Op, Value, constant, loop, real, whole
+from carve_export.steps.operators import Op, Value, constant, count_up, loop, real, whole
 from carve_models.settings import Rule, Strategy
 
 _STRATEGIES, _RULES = get_args(Strategy), get_args(Rule)
@@ -107,7 +107,7 @@ def _components(op: Op, mask: Value, run: Value) -> Value:
     width = op.Gather(op.Shape(mask), constant(op, 1, np.int64), axis=0)
     lower = op.GatherElements(flat, op.Add(joins, width), axis=0)
     count = op.Add(op.ReduceMax(flat, keepdims=0), constant(op, 1, np.int64))
-    zero, one = constant(op, 0, np.int64), constant(op, 1, np.int64)
+    zero = constant(op, 0, np.int64)
     copies = constant(op, [2], np.int64)
 
     def hook_and_jump(op: Op, trip: Value, going: Value, parent: Value) -> list[Value]:
@@ -129,7 +129,7 @@ def _components(op: Op, mask: Value, run: Value) -> Value:
         changes = op.ReduceSum(op.Sub(parent, joined), keepdims=0)  # names only become smaller
         return [op.Greater(changes, zero), joined]
 
-    return loop(op, count, hook_and_jump, op.Range(zero, count, one), ir.DataType.INT64)
+    return loop(op, count, hook_and_jump, count_up(op, count), ir.DataType.INT64)
 
 
 def _rank(
@@ -147,8 +147,7 @@ def _rank(
         reduction="add",
     )
     sums = op.ScatterElements(nothing, owner, values, reduction="add")
-    one = constant(op, 1, np.int64)
-    runs = op.Range(constant(op, 0, np.int64), op.Squeeze(op.Shape(roots), [0]), one)
+    runs = count_up(op, op.Squeeze(op.Shape(roots), [0]))
     is_root = op.And(op.Equal(roots, runs), op.Greater(areas, 0.0))
     count = op.ReduceSum(whole(op, is_root), keepdims=0)
 

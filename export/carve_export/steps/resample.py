@@ -16,7 +16,18 @@ import numpy as np
 import onnx_ir as ir
 
 from carve_export.steps.filters import FILTERS
-from carve_export.steps.operators import Op, Value, choose, collect, constant, real, vector, whole
+from carve_export.steps.operators import (
+    Op,
+    Value,
+    choose,
+    collect,
+    constant,
+    count_up,
+    real,
+    single,
+    vector,
+    whole,
+)
 from carve_models.image_rules import Resample
 
 _PRECISION_BITS = 32 - 8 - 2  # fixed point: 8 bits of a byte, 2 for overshoot
@@ -122,7 +133,7 @@ def resize_bytes(
         return op.Gather(op.Gather(image, rows, axis=0), columns, axis=1)
     nothing = constant(op, 0.0, np.float32)
     down, across = (
-        Axis(old, nothing, _single(op, old), new) for old, new in zip(size, target, strict=True)
+        Axis(old, nothing, single(op, old), new) for old, new in zip(size, target, strict=True)
     )
     return _resize(op, image, down, across, name, _BYTES)
 
@@ -147,7 +158,7 @@ def resize_floats(
         (height, width) float32.
     """
     (rows, columns), (height, width) = size, target
-    left, top, right, bottom = (_single(op, edge) for edge in box)
+    left, top, right, bottom = (single(op, edge) for edge in box)
     down, across = Axis(rows, top, bottom, height), Axis(columns, left, right, width)
     planes = op.Unsqueeze(array, [2])
     return op.Squeeze(_resize(op, planes, down, across, "bilinear", _FLOATS), [2])
@@ -194,11 +205,11 @@ def _turned_if(op: Op, turns: Value, picture: Value, dtype: ir.DataType) -> Valu
 def _resize_rows(op: Op, picture: Value, axis: Axis, name: Resample, kind: _Arithmetic) -> Value:
     """Resize axis 0 of an (n, m, channels) picture."""
     taps = _taps(op, axis, name)
-    zero, one = constant(op, 0, np.int64), constant(op, 1, np.int64)
+    one = constant(op, 1, np.int64)
     block = constant(op, _ROWS, np.int64)
     last_output, last_input = op.Sub(axis.target, one), op.Sub(axis.size, one)
     trips = op.Div(op.Add(axis.target, _ROWS - 1), block)
-    starts = op.Mul(op.Range(zero, trips, one), block)
+    starts = op.Mul(count_up(op, trips), block)
     stops = op.Min(op.Add(starts, _ROWS - 1), last_output)
     seen = op.Sub(op.Gather(taps.end, stops), op.Gather(taps.first, starts))
     width = op.ReduceMax(seen, keepdims=0)
@@ -206,10 +217,10 @@ def _resize_rows(op: Op, picture: Value, axis: Axis, name: Resample, kind: _Arit
 
     def make_rows(op: Op, trip: Value) -> Value:
         # Past the end the last row is made again: every trip gives as many.
-        outputs = op.Add(op.Mul(trip, block), op.Range(zero, block, one))
+        outputs = op.Add(op.Mul(trip, block), count_up(op, block))
         outputs = op.Min(outputs, last_output)
         first = op.Gather(taps.first, op.Mul(trip, block))
-        inputs = op.Add(first, op.Range(zero, width, one))
+        inputs = op.Add(first, count_up(op, width))
         weights = kind.weights(op, taps.weights(op, outputs, inputs))
         some = real(op, op.Gather(rows, op.Min(inputs, last_input), axis=0))
         return kind.result(op, kind.total(op, weights, some))
@@ -222,23 +233,18 @@ def _resize_rows(op: Op, picture: Value, axis: Axis, name: Resample, kind: _Arit
 def _taps(op: Op, axis: Axis, name: Resample) -> _Taps:
     """Follow ``precompute_coeffs``."""
     support, curve = FILTERS[name]
-    zero, one = constant(op, 0, np.int64), constant(op, 1, np.int64)
     scale = op.Div(real(op, op.Sub(axis.stop, axis.start)), real(op, axis.target))
     filter_scale = op.Max(scale, 1.0)
     reach = op.Mul(filter_scale, support)
-    middles = op.Add(real(op, op.Range(zero, axis.target, one)), 0.5)
+    middles = op.Add(real(op, count_up(op, axis.target)), 0.5)
     centers = op.Add(real(op, axis.start), op.Mul(middles, scale))
     return _Taps(
-        first=op.Max(whole(op, op.Add(op.Sub(centers, reach), 0.5)), zero),
+        first=op.Max(whole(op, op.Add(op.Sub(centers, reach), 0.5)), constant(op, 0, np.int64)),
         end=op.Min(whole(op, op.Add(op.Add(centers, reach), 0.5)), axis.size),
         centers=centers,
         shrink=op.Div(constant(op, 1.0, np.float64), filter_scale),
         curve=curve,
     )
-
-
-def _single(op: Op, value: Value) -> Value:
-    return op.Cast(value, to=ir.DataType.FLOAT)  # Pillow's boxes are single precision
 
 
 def _fixed_point(op: Op, weights: Value) -> Value:
@@ -263,4 +269,4 @@ def _rounded_products(op: Op, weights: Value, inputs: Value) -> Value:
 
 
 _BYTES = _Arithmetic(ir.DataType.UINT8, _fixed_point, _product, _byte)
-_FLOATS = _Arithmetic(ir.DataType.FLOAT, lambda op, weights: weights, _rounded_products, _single)
+_FLOATS = _Arithmetic(ir.DataType.FLOAT, lambda op, weights: weights, _rounded_products, single)

@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 
 from carve_export.steps.model_input import ModelInput, normalize, sides_of, whole_window
-from carve_export.steps.operators import Op, Value, constant, real, scalars, vector, whole
+from carve_export.steps.operators import Op, Value, constant, count_up, real, scalars, vector, whole
 from carve_export.steps.resample import resize_bytes
 from carve_models.image_rules import TiledImage
 from carve_models.image_rules.rule import Ids
-from carve_runtime.images.model_input import FEATURE
+from carve_models.interface import FEATURE
 
 #: Stands among ids where nothing is.
 _NOTHING = -2
@@ -57,7 +57,6 @@ def preprocess_tiled(op: Op, image: Value, max_pixels: Value, rule: TiledImage) 
         map_tokens=_map_tokens(op, ids, split.arrangement, rule),
         grid=(op.Mul(rows, high), op.Mul(columns, wide)),
         window=whole_window(op, sides_of(op, image)),
-        least_pixels=rule.least_pixels,
     )
 
 
@@ -161,7 +160,7 @@ def _markup(op: Op, arrangement: tuple[Value, Value], is_alone: Value, rule: Til
     each = op.Concat(vector(op, shown, columns), [rule.tile_tokens], axis=0)
     tiles = op.Concat(tags, op.Expand(constant(op, FEATURE, np.int64), each), axis=2)
     length = op.Mul(columns, op.Gather(op.Shape(tiles), constant(op, 2, np.int64), axis=0))
-    is_last = op.Equal(op.Range(zero, shown, one), op.Sub(shown, one))
+    is_last = op.Equal(count_up(op, shown), op.Sub(shown, one))
     ends = op.Where(op.Unsqueeze(is_last, [1]), gap, _row(op, markup.row_end))
     lines = op.Concat(op.Reshape(tiles, vector(op, shown, length)), ends, axis=1)
     whole_view = (

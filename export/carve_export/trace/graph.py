@@ -18,7 +18,7 @@ import torch
 from carve_export.onnx_files import EXTERNAL_DATA_ABOVE, save_model
 from carve_export.trace.storage import store_as_multiplied
 from carve_export.trace.traceable import Traceable
-from carve_models.errors import CarveError, ExportError
+from carve_models.errors import CarveError, ExportError, first_line
 from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.names import graph_file
 
@@ -74,7 +74,7 @@ def _trace(traceable: Traceable, opset: int) -> ir.Model:
                 raise cause from None
             cause = cause.__cause__
         raise ExportError(
-            f"torch.onnx.export cannot trace {traceable.name}: {str(error).splitlines()[0]}",
+            f"torch.onnx.export cannot trace {traceable.name}: {first_line(error)}",
             "report the checkpoint's architecture with the versions of torch and transformers",
         ) from error
     return program.model

@@ -17,6 +17,7 @@ from carve_models.errors import (
     CarveError,
     ProviderError,
     RunError,
+    first_line,
 )
 from carve_models.graph_spec import GraphSpec, Tensor
 from carve_models.interface import require_tensors
@@ -116,7 +117,7 @@ class OrtGraph:
         require_tensors(self.spec.file, "outputs", _tensors(outputs), self.spec.outputs)
 
     def _unloadable(self, path: Path, error: Exception) -> CarveError:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         if isinstance(error, self._ort.capi.onnxruntime_pybind11_state.NotImplemented):
             return ProviderError(
                 f"{self._provider.name} cannot compute all of {path}: {reason}",
@@ -240,7 +241,7 @@ class OrtGraph:
         try:
             self._session.run_with_iobinding(binding, options)
         except Exception as error:  # as above; out of memory, for instance
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise RunError(
                 f"ONNX Runtime failed in {self.spec.file}: {reason}",
                 "free memory, or check the bundle with carve-run info --verify",

@@ -54,12 +54,16 @@ def choose_provider(
     return None
 
 
-def require_started(provider: Provider, session: Any) -> None:
+def require_started(
+    provider: Provider,
+    session: Any,
+    remedy: str = "run carve-run doctor, and check the provider's own libraries",
+) -> None:
     """Raise :class:`ProviderError` if a session took another provider."""
     if session.get_providers()[0] != provider.name:
         raise ProviderError(
             f"ONNX Runtime could not start {provider.name} and took {session.get_providers()[0]}",
-            "run carve-run doctor, and check the provider's own libraries",
+            remedy,
         )
 
 

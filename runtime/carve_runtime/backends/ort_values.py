@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from carve_models.errors import CarveError, RunError
+from carve_models.errors import CarveError, RunError, first_line
 from carve_runtime.backends.protocol import Array, Buffer
 
 #: numpy's names of ONNX Runtime's types.
@@ -52,9 +52,9 @@ def memory_errors(cause: str) -> Iterator[None]:
     except (CarveError, TypeError, ValueError):
         raise
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise RunError(
-            f"{cause}: {reason}", "free memory, give a smaller image, or choose another device"
+            f"{cause}: {first_line(error)}",
+            "free memory, give a smaller image, or choose another device",
         ) from error
 
 

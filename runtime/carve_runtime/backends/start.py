@@ -9,10 +9,10 @@ import sys
 
 import numpy as np
 
-from carve_models.errors import CarveError, ProviderError, RunError
+from carve_models.errors import CarveError, ProviderError, RunError, first_line
 from carve_models.settings import require_choice
 from carve_runtime.backends.ort import import_onnxruntime
-from carve_runtime.backends.ort_providers import choose_provider
+from carve_runtime.backends.ort_providers import choose_provider, require_started
 from carve_runtime.backends.protocol import BackendSettings, ProviderName
 from carve_runtime.backends.providers import PROVIDERS
 
@@ -37,13 +37,12 @@ def start(name: ProviderName) -> None:
         session = ort.InferenceSession(
             tiny_model(), options, providers=providers, enable_fallback=0
         )
-        if session.get_providers()[0] != provider.name:
-            raise ProviderError(f"ONNX Runtime took {session.get_providers()[0]} instead", _REMEDY)
+        require_started(provider, session, _REMEDY)
         (found,) = session.run(None, {"x": _ONES})
     except CarveError:
         raise
     except Exception as error:  # ONNX Runtime's own classes derive from Exception only
-        raise ProviderError(str(error).splitlines()[0].rstrip("."), _REMEDY) from error
+        raise ProviderError(first_line(error), _REMEDY) from error
     if found.item() != _RESULT:
         raise RunError(
             f"it computed {found.item()}, and {_RESULT} is right",

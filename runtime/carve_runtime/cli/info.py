@@ -86,10 +86,9 @@ def _spell_types(manifest: Manifest) -> str:
 def _spell_quality(manifest: Manifest) -> list[tuple[str, str]]:
     """Return a row for a bundle in lower precision."""
     quality = manifest.quality
-    lowered = manifest.lowered or (quality.precision if quality else {})
-    if not lowered:
+    if not manifest.precisions:
         return []
-    parts = ", ".join(f"{part} {precision}" for part, precision in lowered.items())
+    parts = ", ".join(f"{part} {precision}" for part, precision in manifest.precisions.items())
     if quality is None:
         return [("lowered", f"{parts}: not measured")]
     agreement = f"{quality.answer_agreement:.1%} of {quality.questions} answers as in its source"

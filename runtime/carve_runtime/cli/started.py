@@ -6,11 +6,8 @@ A library that crashes or waits for ever ends its own process, and is a finding.
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-from dataclasses import dataclass
 
-from carve_models.child import module_command
+from carve_models.child import Trial, run_module
 from carve_runtime.backends.ort import import_onnxruntime
 from carve_runtime.backends.ort_providers import is_there
 from carve_runtime.backends.protocol import ProviderName
@@ -18,15 +15,6 @@ from carve_runtime.backends.providers import PROVIDERS
 
 #: Seconds; the first start on a new GPU compiles kernels.
 _LONGEST = 60.0
-_CUDA = "CUDAExecutionProvider"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What came of a module that was run: its output, and why it failed, if it did."""
-
-    output: str
-    failure: str = ""
 
 
 def start_providers() -> dict[ProviderName, str]:
@@ -37,7 +25,7 @@ def start_providers() -> dict[ProviderName, str]:
     """
     ort = import_onnxruntime()
     return {
-        name: run_module("carve_runtime.backends.start", name).failure
+        name: _failure(run_module("carve_runtime.backends.start", name, seconds=_LONGEST))
         for name, provider in PROVIDERS.items()
         if is_there(ort, provider)
     }
@@ -45,33 +33,13 @@ def start_providers() -> dict[ProviderName, str]:
 
 def cuda_lines() -> list[str]:
     """Return CUDA's, cuDNN's and the driver's versions, wanted and found, if the build has CUDA."""
-    if _CUDA not in import_onnxruntime().get_available_providers():
+    if PROVIDERS["cuda"].name not in import_onnxruntime().get_available_providers():
         return []
-    trial = run_module("carve_runtime.backends.cuda_versions")
+    trial = run_module("carve_runtime.backends.cuda_versions", seconds=_LONGEST)
     return [trial.failure] if trial.failure else trial.output.splitlines()
 
 
-def run_module(module: str, *arguments: str, seconds: float = _LONGEST) -> Trial:
-    """Run a module as this process would import it, with a limit of time."""
-    try:
-        done = subprocess.run(
-            module_command(module, *arguments),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Trial("", f"did not end within {seconds:g} s")
-    if done.returncode < 0:
-        return Trial(done.stdout, f"ended by {signal.Signals(-done.returncode).name}")
-    return Trial(done.stdout, _reason(done.stderr) if done.returncode else "")
-
-
-def _reason(errors: str) -> str:
-    """Return the error of a process: its last line, and which library could not be loaded."""
-    lines = errors.strip().splitlines() or ["failed without a word"]
-    library = re.search(r"Failed to load library .* with error: (.*)", errors)
-    return lines[-1] + (f" ({library[1].strip()})" if library else "")
+def _failure(trial: Trial) -> str:
+    """Return why a module failed, and which library could not be loaded."""
+    library = re.search(r"Failed to load library .* with error: (.*)", trial.errors)
+    return trial.failure + (f" ({library[1].strip()})" if trial.failure and library else "")

@@ -9,13 +9,14 @@ import numpy as np
 
 from carve_models import names
 from carve_models.image_rules import ImageRule
+from carve_models.interface import FEATURE
 from carve_models.manifest import Manifest
 from carve_models.settings import require_count
 from carve_runtime.backends import load_graph
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle
 from carve_runtime.images.load import MAX_IMAGE_PIXELS, ImageInput, load_image
-from carve_runtime.images.model_input import FEATURE, ModelInput
+from carve_runtime.images.model_input import ModelInput
 from carve_runtime.images.picture import Picture
 from carve_runtime.images.preprocess import preprocess
 from carve_runtime.method.geometry import RGB

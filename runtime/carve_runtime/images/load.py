@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from carve_models.errors import ImageError
+from carve_models.out_of_memory import refusing_memory_errors
 from carve_models.settings import require_count
 from carve_runtime.method.geometry import RGB
-from carve_runtime.out_of_memory import refusing_memory_errors
 
 ImageInput: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]"
@@ -146,10 +146,6 @@ def _decode(source: Any, name: str | bytes, limits: _Limits) -> RGB:
         raise ImageError(f"{name!s} is a folder", "give one image file") from error
     except PermissionError as error:
         raise ImageError(f"{name!s} may not be read", "ask for the right to read it") from error
-    except MemoryError as error:
-        raise ImageError(
-            f"there is too little memory to read {name!s}", "scale the image down, or free memory"
-        ) from error
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"{name!s} is too large: {error}",
@@ -159,7 +155,7 @@ def _decode(source: Any, name: str | bytes, limits: _Limits) -> RGB:
         raise ImageError(
             f"{name!s} is not an image that Pillow can read", "give a JPEG, PNG or similar file"
         ) from error
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:  # damaged files raise whatever a decoder meets
         raise ImageError(f"{name!s} cannot be decoded: {error}", "check the file") from error

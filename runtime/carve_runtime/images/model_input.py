@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.image_rules import ImageRule
+from carve_models.interface import FEATURE
 from carve_runtime.method.geometry import RGB, Window
-
-#: Stands in :attr:`ModelInput.ids` where the features of an image stand in the prompt.
-FEATURE = -1
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from carve_models import names
 from carve_models.image_rules import TiledImage
-from carve_runtime.images.model_input import FEATURE, ModelInput, normalize
+from carve_models.interface import FEATURE
+from carve_runtime.images.model_input import ModelInput, normalize
 from carve_runtime.images.picture import Picture, Pixels, whole
 from carve_runtime.method.geometry import RGB
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.families.family import Positions
+from carve_models.interface import FEATURE
 from carve_models.names import MROPE_AXES
-from carve_runtime.images.model_input import FEATURE, ModelInput
+from carve_runtime.images.model_input import ModelInput
 from carve_runtime.prompt.text import PromptPart
 
 #: Embeddings, hidden states or features, of the bundle's dtype.

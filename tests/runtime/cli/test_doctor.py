@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from carve_models.child import run_module
 from carve_runtime.backends.cuda_versions import describe
 from carve_runtime.cli import doctor
 from carve_runtime.cli.main import main
-from carve_runtime.cli.started import run_module
+from carve_runtime.cli.started import start_providers
 from tests.runtime.cli.commands import ASK, carve_run
 from tests.support import ROOT
 
@@ -80,11 +81,11 @@ def test_a_process_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_process_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = "Failed to load library /x/libprovider.so with error: libcublas.so.13: not found"
-    (tmp_path / "broken.py").write_text(
+    (tmp_path / "onnxruntime_ep_openvino.py").write_text(
         f"import sys\nprint({error!r}, file=sys.stderr)\nsys.exit('why')"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert run_module("broken").failure == "why (libcublas.so.13: not found)"
+    assert start_providers()["openvino"] == "why (libcublas.so.13: not found)"
 
 
 @pytest.mark.no_gpu

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from carve_models import names
 from carve_models.image_rules import ImageRule, NativeImage, TiledImage
+from carve_models.interface import FEATURE
 from carve_runtime import fuse_contrast, select_regions
-from carve_runtime.images.model_input import FEATURE, ModelInput
+from carve_runtime.images.model_input import ModelInput
 from carve_runtime.images.preprocess import preprocess
 from tests.conftest import ExportOf
 from tests.support import CASES

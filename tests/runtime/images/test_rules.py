@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from carve_models import names
 from carve_models.graph_spec import Tensor
 from carve_models.image_rules import FixedImage, ImageRule, NativeImage, TiledImage, TileMarkup
-from carve_runtime.images.model_input import FEATURE, ModelInput
+from carve_models.interface import FEATURE
+from carve_runtime.images.model_input import ModelInput
 from carve_runtime.images.preprocess import PREPROCESSING, preprocess
 
 HIDDEN = 16

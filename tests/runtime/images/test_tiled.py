@@ -25,8 +25,8 @@ from carve_models.families.family import Family
 from carve_models.families.idefics3 import IDEFICS3
 from carve_models.families.internvl import INTERNVL
 from carve_models.image_rules import ImageRule
+from carve_models.interface import FEATURE
 from carve_runtime import load_image
-from carve_runtime.images.model_input import FEATURE
 from carve_runtime.images.preprocess import preprocess
 from tests.comparing import assert_close
 from tests.photo_variants import MAKERS, make_variant

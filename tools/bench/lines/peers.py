@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from carve_models.errors import first_line
 from tools.bench.context import Context
 from tools.bench.peers import ABSENT, PEERS
 from tools.bench.peers.base import PREFILL, PREFIX, SUFFIX, Peer
@@ -28,7 +29,7 @@ def measure(context: Context) -> Iterator[Figure]:
         try:
             peers[name] = make(subject, context.work)
         except Exception as error:  # a peer fails in its own ways: the table says how
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             yield Figure("plain", f"{subject.name}, {name}", None, note=f"not measured: {reason}")
     for name, reason in ABSENT.items():
         yield Figure("plain", f"{subject.name}, {name}", None, note=f"not measured: {reason}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from carve_models import names
 from carve_models.image_rules import FixedImage
-from carve_models.interface import preprocess_interface, refine_interface
+from carve_models.interface import FEATURE, preprocess_interface, refine_interface
 from carve_models.manifest import SCHEMA_VERSION
-from carve_runtime.images.model_input import FEATURE
 from carve_runtime.method.refine import DEFAULT_GROWTH
 
 #: Those of ``carve_models.names`` that the libraries need.

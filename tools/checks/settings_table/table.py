@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from carve_models.errors import SettingsError
-from carve_models.settings import AUTO, MOST_PIXELS, Settings
+from carve_models.settings import AUTO, MOST_COUNT, MOST_PIXELS, Settings
 
 #: Settings that the libraries do not have in a table: a list of layers has code of its own. Every
 #: other setting is offered, or refused by name.
@@ -16,7 +16,6 @@ NOT_IN_TABLES = frozenset({"layers"})
 
 _LOWEST = (0, 1)
 _HIGHEST = (1, 100, MOST_PIXELS)
-_LARGE = 2**53
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def _number(name: str, hint: Any, default: Any) -> Number:
         raise TypeError(f"the setting {name} is neither a choice, nor a number, nor a flag")
     above = kind is float and not _accepts(name, 0) and _accepts(name, math.ulp(0))
     low = 0 if above else _limit(name, _LOWEST, -1)
-    high = math.inf if _accepts(name, _LARGE) else _limit(name, _HIGHEST, 1)
+    high = math.inf if _accepts(name, MOST_COUNT) else _limit(name, _HIGHEST, 1)
     return Number(name, default, low, above, high, kind is int, auto, optional)
 
 

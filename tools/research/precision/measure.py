@@ -174,8 +174,7 @@ class Measurer:
 
 def precisions(bundle: Bundle) -> set[str]:
     """Return the precisions of a bundle's components, without float32."""
-    quality = bundle.manifest.quality
-    return set() if quality is None else set(quality.precision.values())
+    return set(bundle.manifest.precisions.values())
 
 
 def slug(choice: tuple[str, ...]) -> str:
