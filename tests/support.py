@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,11 @@ def load_cases() -> list[Case]:
 
 
 CASES = {case.name: case for case in load_cases()}
+
+
+def copied_pocket(folder: Path) -> Path:
+    """Copy the pocket bundle without its checkpoint; return the copy."""
+    return Path(shutil.copytree(POCKET, folder, ignore=shutil.ignore_patterns("checkpoint")))
 
 
 @cache
