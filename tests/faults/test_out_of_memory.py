@@ -16,7 +16,7 @@ import pytest
 
 from carve_runtime import Carve, RunError, load_image
 from carve_runtime.method.geometry import RGB
-from tests.faults.test_backend_fails import content
+from tests.comparing import content
 from tests.runtime.cli.commands import ASK, carve_run, failed
 from tests.support import POCKET, limited
 from tools.shared.memory import memory_of

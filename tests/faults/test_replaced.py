@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from carve_runtime import BundleError, Carve
-from tests.faults.test_backend_fails import content
+from tests.comparing import content
 from tests.support import POCKET, SCENES, copied_pocket
 
 SCENE, QUESTION = SCENES / "scene-00.jpg", "What letter is on the blue cross?"
