@@ -1,10 +1,12 @@
-"""How tests compare floats: numpy's own comparisons take NaN for equal, these do not."""
+"""How tests compare floats, for which numpy takes NaN for equal, and results."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+
+from carve_runtime import CarveResult, PlainResult
 
 
 def assert_close(actual: Any, expected: Any, *, rtol: float = 0.0, atol: float = 0.0) -> None:
@@ -21,3 +23,17 @@ def assert_close(actual: Any, expected: Any, *, rtol: float = 0.0, atol: float =
         finite = np.count_nonzero(np.isfinite(values))
         assert finite == values.size, f"{values.size - finite} of {values.size} {name} not finite"
     np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
+
+
+def content(result: CarveResult | PlainResult) -> list[Any]:
+    """Return all that two equal results have in common, to be compared."""
+    if isinstance(result, PlainResult):
+        return [result.answer, result.token_ids]
+    arrays = (result.saliency, result.mask, result.refined_image)
+    return [
+        result.answer,
+        result.token_ids,
+        result.plain_answer,
+        result.bbox,
+        *(array.tobytes() for array in arrays),
+    ]

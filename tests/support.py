@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -44,6 +48,22 @@ def load_cases() -> list[Case]:
 
 
 CASES = {case.name: case for case in load_cases()}
+
+
+def copied_pocket(folder: Path) -> Path:
+    """Copy the pocket bundle without its checkpoint; return the copy."""
+    return Path(shutil.copytree(POCKET, folder, ignore=shutil.ignore_patterns("checkpoint")))
+
+
+@contextmanager
+def limited(kind: int, soft: int) -> Iterator[None]:
+    """Let this process take no more of what ``resource`` numbers ``kind``, until the end."""
+    before, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(kind, (before, hard))
 
 
 @cache

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from carve_models.families.registry import FAMILIES
 from tests.support import ROOT
 from tools.checks.readme_command import command
 from tools.checks.support_table import with_table
@@ -38,6 +39,16 @@ ROOMS = ("method", "images", "prompt", "backends", "decoder", "session", "carve"
 METHOD_IMPORTS = {
     *("numpy", "numpy.typing", "PIL"),
     *("carve_models.errors", "carve_models.settings"),
+}
+CODE = {".py", ".c", ".h", ".js", ".ts"}
+#: The families' names, without the versions that follow.
+FAMILY = "|".join(re.split(r"\d", family.name)[0] for family in FAMILIES)
+#: What code does not name, by folder; Python's docstrings cite other families' processors.
+UNNAMED = {
+    "runtime/carve_runtime": "llava",
+    "export/carve_export": "llava",
+    "runtime/c/src": FAMILY,
+    "runtime/js/src": FAMILY,
 }
 MOST_MODULES = 15  # of one folder
 FOLDERS = ("models", "runtime", "export", "tests", "tools", "docs")
@@ -157,13 +168,13 @@ def test_the_extra_engines_brings_what_the_builder_imports() -> None:
         assert brought.intersection(map(str.lower, packages_distributions()[package])), package
 
 
-def test_families_are_named_in_models_only() -> None:
-    for folder in ("runtime/carve_runtime", "export/carve_export"):
-        for module in (ROOT / folder).rglob("*.py"):
-            code = "\n".join(
-                line for line in module.read_text().splitlines() if "carve-export" not in line
-            )
-            assert "llava" not in code.lower(), module
+@pytest.mark.parametrize("folder", UNNAMED)
+def test_families_are_named_in_models_only(folder: str) -> None:
+    files = [path for path in (ROOT / folder).rglob("*") if path.suffix in CODE]
+    assert files
+    for path in files:
+        lines = [line for line in path.read_text().splitlines() if "carve-export" not in line]
+        assert not re.search(UNNAMED[folder], "\n".join(lines), re.IGNORECASE), path
 
 
 def test_the_support_table_is_made_from_the_cases() -> None:

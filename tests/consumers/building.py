@@ -15,8 +15,7 @@ import pytest
 
 from carve_runtime.bundle import sha256
 from tests.consumers.c.libcarve import LibcarveError
-from tests.consumers.cases import copied_pocket
-from tests.support import ROOT
+from tests.support import ROOT, copied_pocket
 
 SOURCE = ROOT / "runtime" / "c"
 #: For pkg-config, ONNX Runtime apart.

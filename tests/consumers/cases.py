@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from carve_models.manifest import read_manifest, write_manifest
 from carve_models.names import PREPROCESS, graph_file
 from carve_runtime import Carve, CarveResult
 from carve_runtime.bundle import sha256
-from tests.support import POCKET, SCENES
+from tests.support import SCENES, copied_pocket
 
 Changes = Mapping[str, Any]
 
@@ -67,12 +66,6 @@ def answered(
     assert result.mask.any()
     assert result.skipped or np.isfinite(result.saliency).any()
     return Pair(bundle, image, question, result, changes or {})
-
-
-def copied_pocket(folder: Path) -> Path:
-    """Copy pocket without its checkpoint."""
-    shutil.copytree(POCKET, folder, ignore=shutil.ignore_patterns("checkpoint"))
-    return folder
 
 
 def cropping_bundle(folder: Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from carve_models.errors import RunError
 from carve_runtime import Carve, CarveResult, PlainResult, Token, load_image
 from carve_runtime.backends import BACKENDS
 from carve_runtime.method.geometry import RGB
+from tests.comparing import content
 from tests.faults.faulty_backend import Faults, FaultyBackend, When
 from tests.support import POCKET, SCENES
 
@@ -56,20 +57,6 @@ WAYS: dict[str, Ask] = {
         picture, QUESTION, steps="first", early_exit=True, layers=[0]
     ),
 }
-
-
-def content(result: Result) -> list[Any]:
-    """Return all that two equal results have in common, to be compared."""
-    if isinstance(result, PlainResult):
-        return [result.answer, result.token_ids]
-    arrays = (result.saliency, result.mask, result.refined_image)
-    return [
-        result.answer,
-        result.token_ids,
-        result.plain_answer,
-        result.bbox,
-        *(array.tobytes() for array in arrays),
-    ]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -16,22 +15,16 @@ import pytest
 from carve_runtime.bundle import open_bundle
 from carve_runtime.verified import memory_file
 from tests.runtime.cli.commands import ASK, carve_run, failed
-from tests.support import POCKET
+from tests.support import POCKET, limited
 
 #: Bytes that a file may have: none, a part of a picture's header, of its content.
 LIMITS = (0, 20, 3000)
 OLD = b"what was there"
 
 
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
+def full_disk(size: int) -> AbstractContextManager[None]:
     """Refuse whatever makes a file larger than ``size`` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    return limited(resource.RLIMIT_FSIZE, size)
 
 
 @pytest.fixture

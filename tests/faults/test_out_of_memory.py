@@ -6,9 +6,9 @@ In processes of their own: the limit would hold for whatever else runs in this o
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from multiprocessing import get_context
 
 import numpy as np
@@ -16,9 +16,9 @@ import pytest
 
 from carve_runtime import Carve, RunError, load_image
 from carve_runtime.method.geometry import RGB
-from tests.faults.test_backend_fails import content
+from tests.comparing import content
 from tests.runtime.cli.commands import ASK, carve_run, failed
-from tests.support import POCKET
+from tests.support import POCKET, limited
 from tools.shared.memory import memory_of
 
 QUESTION = "What word is on the purple square?"
@@ -30,16 +30,9 @@ TILES = 6
 LITTLE = tuple(sixteenths / 16 for sixteenths in range(96))
 
 
-@contextmanager
-def left(megabytes: float) -> Iterator[None]:
+def left(megabytes: float) -> AbstractContextManager[None]:
     """Let this process take so much more memory than it has."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = memory_of()["VmSize"] + round(megabytes * MEGABYTE)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    return limited(resource.RLIMIT_AS, memory_of()["VmSize"] + round(megabytes * MEGABYTE))
 
 
 def example() -> RGB:

@@ -9,16 +9,15 @@ import pytest
 from PIL import Image
 
 from carve_runtime import BundleError, Carve
-from tests.faults.test_backend_fails import content
-from tests.support import POCKET, SCENES
+from tests.comparing import content
+from tests.support import POCKET, SCENES, copied_pocket
 
 SCENE, QUESTION = SCENES / "scene-00.jpg", "What letter is on the blue cross?"
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("checkpoint", "example.jpg")
-    return Path(shutil.copytree(POCKET, tmp_path / "bundle", ignore=ignored))
+    return copied_pocket(tmp_path / "bundle")
 
 
 @pytest.mark.parametrize("by", ["nothing", "damaged files"])

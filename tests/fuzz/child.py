@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from carve_models.errors import CarveError
 from tests.fuzz.surface import CrashError, RefusedError, Surface, prepare
+from tools.shared.memory import memory_of
 
 Outcome = Literal["answered", "typed error", "untyped error", "crash", "hang", "memory"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -25,7 +26,6 @@ FINE: tuple[Outcome, ...] = ("answered", "typed error")
 
 #: Bytes that one input may add to the memory of the process.
 MOST_BYTES = 2 << 30
-_KILOBYTE = 1024
 _TYPED = (CarveError, RefusedError)
 
 
@@ -131,7 +131,7 @@ def work(name: str, source: Source, start: int, folder: Path, sender: Any) -> No
             os.dup2(log.fileno(), stream)
     faulthandler.enable()
     surface = prepare(name, folder / "surface")
-    limit = _memory("VmSize") + 2 * MOST_BYTES
+    limit = memory_of()["VmSize"] + 2 * MOST_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for data in source.inputs(surface, start):
@@ -143,9 +143,9 @@ def work(name: str, source: Source, start: int, folder: Path, sender: Any) -> No
 
 def _tried(surface: Surface, data: bytes) -> Trial:
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
-    before, begin = _memory("VmRSS"), time.perf_counter()
+    before, begin = memory_of()["VmRSS"], time.perf_counter()
     outcome, message = _outcome(surface, data)
-    seconds, peak = time.perf_counter() - begin, max(_memory("VmHWM") - before, 0)
+    seconds, peak = time.perf_counter() - begin, max(memory_of()["VmHWM"] - before, 0)
     if peak > MOST_BYTES:
         outcome, message = "memory", f"{peak} bytes; {outcome} {message}"
     return Trial(outcome, seconds, peak, message, b"" if outcome in FINE else data)
@@ -165,12 +165,3 @@ def _outcome(surface: Surface, data: bytes) -> tuple[Outcome, str]:
     except BaseException:  # panics of Rust derive from it
         return "untyped error", traceback.format_exc()
     return "answered", ""
-
-
-def _memory(row: str) -> int:
-    """Return a row of what the system says of this process's memory, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == row:
-            return int(value.split()[0]) * _KILOBYTE
-    raise ValueError(f"the system does not tell {row}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from carve_models.names import MANIFEST_FILE
 from carve_runtime.method.geometry import RGB
 from tests.fuzz.mutations import byte_edits, damaged, described, document_edits, edited, written
-from tests.support import POCKET
 
 
 class DamagedFolder:
@@ -75,12 +73,6 @@ class DamagedFolder:
         manifest = json.loads((self._folder / MANIFEST_FILE).read_bytes())
         manifest["files"][name] = {"size": len(data), "sha256": sha256(data).hexdigest()}
         (self._folder / MANIFEST_FILE).write_text(json.dumps(manifest))
-
-
-def copied_bundle(folder: Path) -> Path:
-    """Return a copy of the default bundle, to be damaged."""
-    ignored = shutil.ignore_patterns("checkpoint", "example.jpg")
-    return Path(shutil.copytree(POCKET, folder, ignore=ignored))
 
 
 def tiny_picture() -> RGB:

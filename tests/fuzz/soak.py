@@ -15,10 +15,10 @@ from itertools import cycle, islice
 from threading import Barrier
 
 import click
-import numpy as np
 
-from carve_runtime import Carve, CarveResult, load_image
+from carve_runtime import Carve, load_image
 from carve_runtime.method.geometry import RGB
+from tests.comparing import content
 from tests.support import POCKET, SCENES
 from tools.shared.memory import memory_of
 
@@ -62,13 +62,6 @@ def asks() -> Iterator[tuple[RGB, str]]:
     """Yield pictures and questions, for ever."""
     pictures = [load_image(SCENES / name) for name in _PICTURES]
     return zip(cycle(pictures), cycle(_QUESTIONS), strict=False)
-
-
-def content(result: CarveResult) -> bytes:
-    """Return what equal answers have in common, as bytes."""
-    texts = f"{result.answer}\n{result.plain_answer}\n{result.bbox}".encode()
-    arrays = (result.saliency, result.mask, result.refined_image)
-    return b"\n".join([texts, *(np.ascontiguousarray(array).tobytes() for array in arrays)])
 
 
 def differing(threads: int, number: int) -> int:

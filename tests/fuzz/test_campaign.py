@@ -23,7 +23,7 @@ SLICE = {
     "manifest": 30,
     "tokenizer": 100,
     "graphs": 10,
-    "engines": 150,
+    "engines": 450,
     "settings": 60,
     "questions": 15,
     "cli": 30,

@@ -17,7 +17,7 @@ from carve_runtime import BundleError, Carve, verified
 from carve_runtime.bundle import open_bundle
 from carve_runtime.cli.main import main
 from carve_runtime.verified import MOST_FILES, FileState, VerifiedFiles, memory_file
-from tests.support import POCKET
+from tests.support import POCKET, copied_pocket
 
 GRAPH = "onnx/vision_encoder.onnx"
 LONG_AGO = 10**9  # seconds
@@ -60,8 +60,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("checkpoint", "example.jpg")
-    return Path(shutil.copytree(POCKET, tmp_path / "bundle", ignore=ignored))
+    return copied_pocket(tmp_path / "bundle")
 
 
 def flip_a_byte(path: Path) -> None:

@@ -5,7 +5,7 @@
 #include "first_versions.h"
 #include "handles.h"
 
-enum { SHORTEST_SIDE = 2, LONGEST_SIDE = 1 << 20 };
+enum { LONGEST_SIDE = 1 << 20 };
 
 /* ---- models ---- */
 
@@ -79,9 +79,9 @@ static carve_status check_image(const manifest *m, const carve_image *image) {
     if (!image->pixels) return missing("image->pixels");
     int32_t shorter = image->width < image->height ? image->width : image->height;
     int32_t longer = image->width < image->height ? image->height : image->width;
-    if (shorter < SHORTEST_SIDE || longer > LONGEST_SIDE) {
+    if (shorter < MIN_SIDE || longer > LONGEST_SIDE) {
         return failure(CARVE_IMAGE_ERROR, "The image is %d x %d pixels. Give sides of %d to %d.",
-                       (int)image->width, (int)image->height, SHORTEST_SIDE, LONGEST_SIDE);
+                       (int)image->width, (int)image->height, MIN_SIDE, LONGEST_SIDE);
     }
     if (longer / (double)shorter > m->max_aspect_ratio) {
         return failure(CARVE_IMAGE_ERROR,

@@ -5,26 +5,17 @@
 #include <string.h>
 
 #include "internal.h"
+#include "text/utf8.h"
 
 const carve_status carve_ok = {CARVE_OK, ""};
 
-/* Bytes of the UTF-8 character that begins here, 0 if none does. */
-static size_t character_size(const unsigned char *at) {
-    const unsigned lead = at[0], second = lead < 0x80 ? 0 : at[1];
-    size_t size = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < size; i++) {
-        if ((at[i] & 0xc0) != 0x80) return 0;
-    }
-    bool overlong = (lead == 0xe0 && second < 0xa0) || (lead == 0xf0 && second < 0x90);
-    bool beyond = (lead == 0xed && second > 0x9f) || (lead == 0xf4 && second > 0x8f);
-    return overlong || beyond ? 0 : size;
-}
-
 /* Leave out what is not a whole UTF-8 character: names are cut at a number of bytes. */
 static void keep_whole_characters(char *text) {
+    const char *end = text + strlen(text);
     char *to = text;
-    for (const char *from = text; *from;) {
-        size_t size = character_size((const unsigned char *)from);
+    for (const char *from = text; from < end;) {
+        int length = utf8_length(from, (size_t)(end - from));
+        size_t size = length > 0 ? (size_t)length : 0;
         memmove(to, from, size);
         to += size;
         from += size ? size : 1;

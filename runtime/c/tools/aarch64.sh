@@ -20,7 +20,7 @@ cmake -S "$source_folder" -B "$folder/build" -DONNXRUNTIME_ROOT="$folder/onnxrun
     -DCMAKE_C_FLAGS=-Werror -DCMAKE_INSTALL_PREFIX="$folder/prefix" -DCMAKE_INSTALL_LIBDIR=lib
 cmake --build "$folder/build"
 cmake --install "$folder/build"
-file -b "$folder/prefix/lib/libcarve.so.0.1.0" "$folder/build/carve_answer" | cut -d, -f 1,2
+file -bL "$folder/prefix/lib/libcarve.so" "$folder/build/carve_answer" | cut -d, -f 1,2
 
 # qemu takes files from the sysroot first. ONNX Runtime reads the processor's description when it is loaded, and
 # crashes on that of an x86 machine; this is a Cortex-A72's.

@@ -26,9 +26,11 @@ ImageInput: TypeAlias = (
 
 # Raster formats only: Pillow would run Ghostscript on an EPS. Newer ones last.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "TGA", "WEBP", "JPEG2000", "AVIF")
-_MIN_SIDE = 2  # one pixel has no content to look at
 _STRIP = 64  # rows
 _SIXTEEN_TO_EIGHT = 257  # 65535 / 255
+
+#: Pixels of the shorter side, at least: one has no content to look at.
+MIN_SIDE = 2
 
 #: Most pixels that are read unless told otherwise. A picture takes 14 bytes for each at most while
 #: it is read, so that none takes 1 GB.
@@ -94,10 +96,10 @@ class _Limits:
 
     def require_sides(self, width: int, height: int) -> None:
         """Raise :class:`ImageError` unless there is something to look at."""
-        if min(height, width) < _MIN_SIDE:
+        if min(height, width) < MIN_SIDE:
             raise ImageError(
                 f"the image is {width} x {height} pixels",
-                f"give an image of at least {_MIN_SIDE} x {_MIN_SIDE} pixels",
+                f"give an image of at least {MIN_SIDE} x {MIN_SIDE} pixels",
             )
         ratio = max(height, width) / min(height, width)
         if ratio > self.ratio:

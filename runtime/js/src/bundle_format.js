@@ -1,6 +1,8 @@
 // Written by `python -m tools.checks.settings_table --write`: do not edit.
 
 export const SCHEMA_VERSION = 2;
+export const PROMPTS_SCHEMA = 1;
+export const MIN_SIDE = 2;
 export const DEFAULT_MAX_ASPECT_RATIO = 200;
 export const DEFAULT_GROWTH = 4;
 export const FEATURE = -1;

@@ -16,7 +16,7 @@ import pytest
 from carve_runtime import Carve, load_image
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.backends.providers import PROVIDERS
-from tests.consumers.building import QUESTION, SOURCE, harness, refused, run
+from tests.consumers.building import QUESTION, SANITIZERS, SOURCE, harness, refused, run
 from tests.consumers.c import libcarve
 from tests.consumers.c.libcarve import AskOptions, Library, Reading
 from tests.consumers.c.test_c import c_options, compare
@@ -34,8 +34,6 @@ QUESTIONS: list[tuple[str, Changes]] = [
     ("Is there a red star?", {"steps": "all"}),
     (QUESTION, {"early_exit": True}),
 ]
-
-SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def test_half_precision(library: Library, half_pairs: list[Pair]) -> None:
@@ -197,7 +195,7 @@ def test_keys_and_values_stay_where_they_are(
     onnxruntime: Path, pocket_portable: Path, tmp_path: Path
 ) -> None:
     """Behind a prefix, behind one of another image; a pass that does not fit moves them."""
-    program = harness("caches", onnxruntime, tmp_path, *SANITIZED)
+    program = harness("caches", onnxruntime, tmp_path, *SANITIZERS)
     lines = [line.split() for line in run(program, POCKET).splitlines()]
     assert [where for _, where in lines] == ["moved", "stayed", "moved", "stayed"]
     first, same, larger, again = (int(capacity) for capacity, _ in lines)

@@ -6,11 +6,9 @@ import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
 import { decodeWithSharp } from "../../../runtime/js/src/images/sharp.js";
-import { Carve, CarveError, folder, loadFolder } from "../../../runtime/js/src/node.js";
+import { Carve, folder, loadFolder } from "../../../runtime/js/src/node.js";
+import { PICTURE, POCKET, QUESTION, refused } from "./shared.mjs";
 
-const POCKET = join(import.meta.dirname, "../../../models/pocket");
-const PICTURE = join(POCKET, "example.jpg");
-const QUESTION = "What word is on the purple square?";
 const PHOTO = join(import.meta.dirname, "../../photos/portrait.jpg");
 
 let vlm;
@@ -20,13 +18,6 @@ before(async () => {
   expected = await vlm.ask(PICTURE, QUESTION);
 });
 after(() => vlm.release());
-
-const refused = (code, message) => (error) => {
-  assert.ok(error instanceof CarveError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  return true;
-};
 
 const bytes = readFileSync(PICTURE);
 const encoded = {

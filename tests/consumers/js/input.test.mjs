@@ -12,8 +12,8 @@ import { folder, loadFolder } from "../../../runtime/js/src/node.js";
 import { defaultSettings } from "../../../runtime/js/src/settings.js";
 import { remote } from "../../../runtime/js/src/web.js";
 import { mutated } from "./mutations.mjs";
+import { POCKET, refused } from "./shared.mjs";
 
-const POCKET = join(import.meta.dirname, "../../../models/pocket");
 const MUTATIONS = 600;
 const image = { data: new Uint8Array(40 * 30 * 3).fill(7), width: 40, height: 30 };
 
@@ -24,13 +24,6 @@ after(async () => {
   await vlm.release();
   for (const folder of folders) rmSync(folder, { recursive: true });
 });
-
-const refused = (code, message) => (error) => {
-  assert.ok(error instanceof CarveError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  return true;
-};
 
 /** A copy of the bundle with its manifest edited. */
 function edited(edit) {

@@ -2,25 +2,15 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Worker } from "node:worker_threads";
 
 import { CarveError, loadFolder } from "../../../runtime/js/src/node.js";
 import { connect } from "../../../runtime/js/src/worker.js";
+import { PICTURE, POCKET, QUESTION, refused } from "./shared.mjs";
 
-const POCKET = join(import.meta.dirname, "../../../models/pocket");
-const PICTURE = join(POCKET, "example.jpg");
-const QUESTION = "What word is on the purple square?";
 const SERVING = new URL("./node_worker.mjs", import.meta.url);
 const DEADLINE = 60e3; // ms
-
-const refused = (code, message) => (error) => {
-  assert.ok(error instanceof CarveError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  return true;
-};
 
 let worker;
 let remote;

@@ -9,7 +9,6 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,10 @@ from carve_models.aside import LOCK, aside_of
 from carve_models.errors import ExportError
 from tests.export.cli.commands import carve_export, failed
 from tests.export.publish.places import alone
+from tests.support import limited
 from tools.checks.kills import Bundles
+
+SMALL_FILE = 1 << 16  # bytes
 
 
 def test_places_that_cannot_be_replaced(
@@ -59,20 +61,12 @@ def test_read_only_folders(name: str, own_folder: Path) -> None:
     assert sorted(path.name for path in own_folder.rglob("*")) == ["bundle", "graph.onnx", "onnx"]
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """Let the system refuse files over 64 KiB, as a full disk refuses them."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.usefixtures("traced")
 def test_a_full_disk_leaves_what_was_there(
-    checkpoint: Path, bundles: Bundles, target: Path, small_files: None
+    checkpoint: Path, bundles: Bundles, target: Path
 ) -> None:
-    result = carve_export(checkpoint, target, "--layers", "0,2", "--overwrite")
+    with limited(resource.RLIMIT_FSIZE, SMALL_FILE):  # refused as a full disk refuses
+        result = carve_export(checkpoint, target, "--layers", "0,2", "--overwrite")
     failed(result, 1, r"bundle cannot be written: .*File too large.*\. See that its disk has room")
     assert bundles.at(target) == 0
     assert alone(target)

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from carve_models.manifest import read_manifest
 from carve_runtime import Carve
-from tests.fuzz.files import DamagedFolder, copied_bundle, tiny_picture
+from tests.fuzz.files import DamagedFolder, tiny_picture
+from tests.support import copied_pocket
 
 _TOKENS = 2
 
 
 class _Graphs:
     def __init__(self, folder: Path) -> None:
-        self._bundle = copied_bundle(folder / "bundle")
+        self._bundle = copied_pocket(folder / "bundle")
         files = [graph.file for graph in read_manifest(self._bundle).graphs.values()]
         self._damaged = DamagedFolder(self._bundle, files, in_place=files)
         self._picture = tiny_picture()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from carve_runtime import Carve
-from tests.fuzz.files import DamagedFolder, copied_bundle, tiny_picture
+from tests.fuzz.files import DamagedFolder, tiny_picture
+from tests.support import copied_pocket
 
 _TOKENS = 2
 
 
 class _Manifest:
     def __init__(self, folder: Path) -> None:
-        self._bundle = copied_bundle(folder / "bundle")
+        self._bundle = copied_pocket(folder / "bundle")
         self._damaged = DamagedFolder(self._bundle, ["carve.json"])
         self._picture = tiny_picture()
         self.inputs = self._damaged.inputs

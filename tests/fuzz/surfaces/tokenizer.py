@@ -7,7 +7,8 @@ from pathlib import Path
 from carve_models.manifest import read_manifest
 from carve_models.names import TOKENIZER_FILE
 from carve_runtime.prompt.text import Text
-from tests.fuzz.files import DamagedFolder, copied_bundle
+from tests.fuzz.files import DamagedFolder
+from tests.support import copied_pocket
 
 _QUESTION = "What word is on the purple square, é 東京 </s> <image>?"
 _IDS = (0, 1, 5, 300, 5, 9)
@@ -15,7 +16,7 @@ _IDS = (0, 1, 5, 300, 5, 9)
 
 class _Tokenizer:
     def __init__(self, folder: Path) -> None:
-        bundle = copied_bundle(folder / "bundle")
+        bundle = copied_pocket(folder / "bundle")
         self._path = bundle / TOKENIZER_FILE
         decoder = read_manifest(bundle).decoder
         self._control = (decoder.image_token_id, *decoder.eos_token_ids)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.support import POCKET
+from tests.support import copied_pocket
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """Return a copy of the pocket bundle, to be damaged."""
-    ignored = shutil.ignore_patterns("checkpoint", "example.jpg")
-    return Path(shutil.copytree(POCKET, tmp_path / "bundle", ignore=ignored))
+    return copied_pocket(tmp_path / "bundle")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.runtime.cli.commands import ASK, QUESTION, SCENE, carve_run, failed
-from tests.support import POCKET
+from tests.support import POCKET, copied_pocket
 
 WRONG_USE = {
     "unknown option": ([*ASK, "--shiny"], "No such option.*--shiny"),
@@ -115,8 +114,7 @@ BAD_BUNDLES: dict[str, tuple[str, Callable[[bytes], bytes | None], str]] = {
 @pytest.mark.parametrize("name", BAD_BUNDLES)
 def test_bad_bundles_exit_with_1(name: str, tmp_path: Path) -> None:
     file, damage, message = BAD_BUNDLES[name]
-    bundle = tmp_path / "bundle"
-    shutil.copytree(POCKET, bundle, ignore=shutil.ignore_patterns("checkpoint"))
+    bundle = copied_pocket(tmp_path / "bundle")
     data = damage((bundle / file).read_bytes())
     (bundle / file).unlink()
     if data is not None:

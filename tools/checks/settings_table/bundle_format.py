@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from carve_export.questions import SCHEMA_VERSION as PROMPTS_SCHEMA
 from carve_models import names
 from carve_models.image_rules import FixedImage
 from carve_models.interface import FEATURE, preprocess_interface, refine_interface
 from carve_models.manifest import SCHEMA_VERSION
+from carve_runtime.images.load import MIN_SIDE
 from carve_runtime.method.refine import DEFAULT_GROWTH
 
 #: Those of ``carve_models.names`` that the libraries need.
@@ -40,6 +42,8 @@ def format_numbers() -> dict[str, float]:
     """Return the numbers that readers share, by constant."""
     return {
         "SCHEMA_VERSION": SCHEMA_VERSION,
+        "PROMPTS_SCHEMA": PROMPTS_SCHEMA,
+        "MIN_SIDE": MIN_SIDE,
         "DEFAULT_MAX_ASPECT_RATIO": _IMAGE.max_aspect_ratio,
         "DEFAULT_GROWTH": DEFAULT_GROWTH,
         "FEATURE": FEATURE,

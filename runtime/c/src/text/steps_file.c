@@ -16,8 +16,8 @@ static const char gpt2_pattern[] =
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
 #define OTHERS "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 static const char *const known_patterns[] = {
-    CONTRACTIONS "\\p{N}" OTHERS,      /* Qwen2 */
-    CONTRACTIONS "\\p{N}{1,3}" OTHERS, /* Llama 3 */
+    CONTRACTIONS "\\p{N}" OTHERS,      /* digits one by one */
+    CONTRACTIONS "\\p{N}{1,3}" OTHERS, /* up to three digits together */
 };
 
 carve_status read_steps(scope *owner, const cJSON *json, const step_kinds *kinds, void *out) {

@@ -3,8 +3,6 @@
 
 #include "text/parts.h"
 
-enum { PROMPTS_SCHEMA = 1 };
-
 /* A bound on work and memory before a question's tokens are counted: no token is that long on
  * average. */
 enum { TEXT_BYTES_PER_POSITION = 64, LONGEST_TEXT = 1 << 24 };

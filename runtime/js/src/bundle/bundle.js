@@ -61,10 +61,9 @@ export function filesRead(manifest) {
   return [...new Set([MANIFEST_FILE, TOKENIZER_FILE, ...Object.values(filesOf(manifest)).flat()])];
 }
 
-/** The decoder as it is run: parts in order, each with its `role`, `name`, `layers` and `tapped` ones. */
+/** The decoder as it is run: parts in order, each with its `name`, `layers` and `tapped` ones. */
 export function decoderParts({ layers, tapped_layers: tapped, exit_layers: exit }) {
   const part = (name, start, stop) => ({
-    role: name,
     name,
     layers: Array.from({ length: stop - start }, (_, i) => start + i),
     tapped: tapped.filter((layer) => start <= layer && layer < stop),
@@ -79,7 +78,7 @@ export function decoderParts({ layers, tapped_layers: tapped, exit_layers: exit 
 function filesOf(manifest) {
   const { graphs, decoder, files } = manifest;
   const parts = decoderParts(decoder);
-  const names = { ...STEPS, ...Object.fromEntries(parts.map(({ role, name }) => [role, name])) };
+  const names = { ...STEPS, ...Object.fromEntries(parts.map(({ name }) => [name, name])) };
   const whole = graphs[format.DECODER].file;
   const outside = ({ file }) => [`${file}_data`].filter((name) => Object.hasOwn(files, name));
   const beside = (name) =>

@@ -1,7 +1,7 @@
 /** Images as bytes: `{ data, width, height }` with 3 or 4 channels, an ImageData among them. */
+import { MIN_SIDE } from "../bundle_format.js";
 import { ensure } from "../errors.js";
 
-const SHORTEST_SIDE = 2;
 const WHITE = 255;
 
 /** Whether an image is bytes already, or claims to be. */
@@ -19,9 +19,9 @@ export function toRgb(image, maxAspectRatio) {
   );
   const shorter = Math.min(width, height);
   ensure(
-    shorter >= SHORTEST_SIDE && Math.max(width, height) / shorter <= maxAspectRatio,
+    shorter >= MIN_SIDE && Math.max(width, height) / shorter <= maxAspectRatio,
     "image",
-    `The image is ${width} x ${height} pixels. Give sides of ${SHORTEST_SIDE} or more, with a ` +
+    `The image is ${width} x ${height} pixels. Give sides of ${MIN_SIDE} or more, with a ` +
       `ratio of at most ${maxAspectRatio}.`,
   );
   const pixels = width * height;

@@ -68,7 +68,7 @@ export class Decoder {
       for (const [name, value] of Object.entries(values[index])) {
         feeds[`${format.PAST_PREFIX}.${name}`] = value;
       }
-      const outputs = await this.#graphs.run(part.role, feeds);
+      const outputs = await this.#graphs.run(part.name, feeds);
       states = outputs[part.output];
       if (part.tapped.length) rows.push(this.#row(part, outputs, length));
       values[index] = Object.fromEntries(

@@ -1,4 +1,5 @@
 /** Images and token ids to embeddings: what of a bundle comes before the decoder. */
+import { decoderParts } from "../bundle/bundle.js";
 import * as format from "../bundle_format.js";
 import { ensure } from "../errors.js";
 import { ensureLength } from "./graphs.js";
@@ -135,8 +136,8 @@ export class Embedder {
 
 /** The decoder's own declaration says how many axes positions have. */
 function axesOf({ graphs, decoder }) {
-  const name = (decoder.exit_layers ?? null) === null ? format.DECODER : format.DECODER_LOWER;
-  const { shape } = graphs[name].inputs.find((input) => input.name === format.POSITION_IDS);
+  const [first] = decoderParts(decoder);
+  const { shape } = graphs[first.name].inputs.find((input) => input.name === format.POSITION_IDS);
   return shape.length === 3 ? shape[0] : 1;
 }
 

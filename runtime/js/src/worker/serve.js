@@ -2,8 +2,8 @@
  * The worker's side: messages become calls.
  *
  * In: `{ id, target, method, parameters, options, listeners }`, or `{ id, abort: true }`. Out:
- * `{ id, value }` or `{ id, error }`, and before that `{ id, listener, value }`. A target is a number:
- * 0 for the worker itself, others for what it has opened.
+ * `{ id, value }` or `{ id, error }`, and before that `{ id, listener, values }`. A target is a
+ * number: 0 for the worker itself, others for what it has opened.
  */
 import { CarveError, ensure } from "../errors.js";
 import { ImageSession } from "../session.js";

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from carve_models.manifest import read_manifest
 from carve_models.names import MANIFEST_FILE, TOKENIZER_FILE
-from tests.fuzz.files import DamagedFolder, copied_bundle, tiny_picture
+from tests.fuzz.files import DamagedFolder, tiny_picture
 from tests.fuzz.libcarve import library, refusing
+from tests.support import copied_pocket
 
 _QUESTION = "What word is it, é 東京 </s>?"
 _TOKENS = 2
@@ -17,7 +18,7 @@ _TOKENS = 2
 class _CFiles:
     def __init__(self, folder: Path) -> None:
         self._library, self._picture = library(), tiny_picture()
-        self._bundle = copied_bundle(folder / "bundle")
+        self._bundle = copied_pocket(folder / "bundle")
         graphs = [graph.file for graph in read_manifest(self._bundle).graphs.values()]
         names = [MANIFEST_FILE, TOKENIZER_FILE, *graphs]
         self._damaged = DamagedFolder(self._bundle, names, in_place=graphs, relist=True)
