@@ -9,6 +9,7 @@ import msgspec
 
 from carve_models.manifest import Manifest
 from carve_models.names import TOKENIZER_FILE
+from carve_models.replacing import write_json
 from carve_runtime.bundle import open_bundle, sha256
 from carve_runtime.prompt.text import Text, question_text
 
@@ -59,9 +60,7 @@ def encode_questions(folder: Path, questions: Sequence[str]) -> EncodedQuestions
 def write_questions(folder: Path, questions: Sequence[str], out: Path) -> int:
     """Write :func:`encode_questions` as JSON, complete or not at all; return how many texts."""
     encoded = encode_questions(folder, questions)
-    aside = out.with_name(f".{out.name}.partial")
-    aside.write_bytes(msgspec.json.format(msgspec.json.encode(encoded), indent=1) + b"\n")
-    aside.replace(out)
+    write_json(out, encoded, indent=1)
     return len(encoded.texts)
 
 

@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from carve_models.errors import CarveError
+from carve_models.replacing import write_json
 
 
 class Listing(Protocol):
@@ -92,10 +93,7 @@ class FolderKind(Generic[ListingT]):
 
     def write(self, folder: Path, manifest: ListingT) -> None:
         """Write a manifest into ``folder``, complete or not at all."""
-        text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-        aside = folder / f".{self.manifest}.partial"
-        aside.write_bytes(text + b"\n")
-        aside.replace(folder / self.manifest)
+        write_json(folder / self.manifest, manifest)
 
     def read(self, folder: Path) -> ListingT:
         """Read and validate the manifest in ``folder``.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from carve_runtime.method.geometry import RGB
-from carve_runtime.result import CarveResult
+from carve_models.replacing import replacing
+from carve_runtime.method.geometry import RGB, Box
 
 _PANEL_HEIGHT = 360
 _MARGIN = 12
@@ -26,6 +27,38 @@ _HEAT_STOPS = np.array(
 )
 
 
+class Pictured(Protocol):
+    """What pictures show of a :class:`carve_runtime.CarveResult`."""
+
+    @property
+    def answer(self) -> str:
+        """Through CARVE."""
+
+    @property
+    def plain_answer(self) -> str | None:
+        """Without; ``None`` after an early exit."""
+
+    @property
+    def image(self) -> RGB:
+        """(H, W, 3) uint8."""
+
+    @property
+    def saliency(self) -> NDArray[np.float64]:
+        """(H, W); NaN where the model saw nothing."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W), the kept regions."""
+
+    @property
+    def bbox(self) -> Box:
+        """Their half-open box, in pixels."""
+
+    @property
+    def refined_image(self) -> RGB:
+        """(h, w, 3) uint8."""
+
+
 def heat_map(saliency: NDArray[np.float64]) -> RGB:
     """Return a saliency map in colours, (H, W, 3) uint8; NaN is black."""
     finite = np.isfinite(saliency)
@@ -37,7 +70,7 @@ def heat_map(saliency: NDArray[np.float64]) -> RGB:
     return colors
 
 
-def pictures(result: CarveResult) -> dict[str, Image.Image]:
+def pictures(result: Pictured) -> dict[str, Image.Image]:
     """Return every intermediate picture by name.
 
     ``original``, ``saliency`` (heat map alone), ``heat`` (over the original), ``mask``, ``masked``
@@ -61,7 +94,7 @@ def pictures(result: CarveResult) -> dict[str, Image.Image]:
     }
 
 
-def draw_result(result: CarveResult, question: str = "") -> Image.Image:
+def draw_result(result: Pictured, question: str = "") -> Image.Image:
     """Return one picture: original | contrast heat map | kept regions | refined image."""
     parts = pictures(result)
     panels = [
@@ -90,7 +123,7 @@ def draw_result(result: CarveResult, question: str = "") -> Image.Image:
     return canvas
 
 
-def save_pictures(result: CarveResult, folder: Path, question: str = "") -> list[Path]:
+def save_pictures(result: Pictured, folder: Path, question: str = "") -> list[Path]:
     """Write every intermediate picture and the overview ``carve`` as PNG; return their paths."""
     named = pictures(result) | {"carve": draw_result(result, question)}
     return [save_picture(picture, folder / f"{name}.png") for name, picture in named.items()]
@@ -98,13 +131,8 @@ def save_pictures(result: CarveResult, folder: Path, question: str = "") -> list
 
 def save_picture(picture: Image.Image, path: Path) -> Path:
     """Write a picture, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
+    with replacing(path) as aside:
         picture.save(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
     return path
 
 

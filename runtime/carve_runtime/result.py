@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import os
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from carve_models.replacing import write_json
 from carve_models.settings import Settings
 from carve_runtime.method.geometry import RGB, Box
 from carve_runtime.method.lazy import Lazy
 from carve_runtime.method.refine import Refined
+from carve_runtime.pictures import draw_result, save_pictures
 from carve_runtime.usage import Counts
+
+#: What :meth:`CarveResult.save` writes beside the pictures.
+RESULT_FILE = "result.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +40,14 @@ class PlainResult:
     token_ids: tuple[int, ...]
     timings: dict[str, float]
     counts: Counts
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON, named as in :meth:`CarveResult.to_dict`."""
+        return {
+            "plain_answer": self.answer,
+            "timings": self.timings,
+            "counts": vars(self.counts),
+        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -107,3 +126,55 @@ class CarveResult:
             f"CarveResult(answer={self.answer!r}, plain_answer={self.plain_answer!r}, "
             f"bbox={self.bbox})"
         )
+
+    def _repr_html_(self) -> str:
+        """Show the overview and the two answers in a notebook."""
+        stream = BytesIO()
+        draw_result(self).save(stream, "JPEG")
+        picture = base64.b64encode(stream.getvalue()).decode()
+        return (
+            f"<p>plain: <b>{_escaped(self.plain_answer)}</b>, "
+            f"CARVE: <b>{_escaped(self.answer)}</b></p>"
+            f'<img alt="original, contrast, kept regions, refined image" '
+            f'style="max-width: 100%" src="data:image/jpeg;base64,{picture}">'
+        )
+
+    def show(self) -> None:
+        """Open the overview picture in the system's viewer, or in the notebook."""
+        draw_result(self).show()
+
+    def save(self, folder: str | os.PathLike[str], question: str = "") -> list[Path]:
+        """Write ``result.json``, every intermediate picture and the overview; return their paths.
+
+        Raises:
+            OSError: a file cannot be written. What was there under its name stays.
+        """
+        folder = Path(folder)
+        document = folder / RESULT_FILE
+        write_json(document, self.to_dict())
+        return [*save_pictures(self, folder, question), document]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON: answers, box, sizes, cost, settings; no pictures or maps.
+
+        ``mask_share`` is the share of the image's pixels that are kept, sizes are (w, h).
+        """
+        return {
+            "answer": self.answer,
+            "plain_answer": self.plain_answer,
+            "plain_probability": self.plain_probability,
+            "skipped": self.skipped,
+            "bbox": self.bbox,
+            "image_size": self.image.shape[1::-1],
+            "refined_size": self.refined_size,
+            "refined_limited": self.refined_limited,
+            "mask_share": float(self.mask.mean()),
+            "entropy": self.entropy,
+            "timings": self.timings,
+            "counts": vars(self.counts),
+            "settings": vars(self.settings),
+        }
+
+
+def _escaped(answer: str | None) -> str:
+    return "none" if answer is None else html.escape(answer)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from carve_models.replacing import write_json
 from tests.fuzz.child import FINE, OUTCOMES, Trial
-from tools.shared.files import write_json
 from tools.shared.tables import Cell, Table
 
 _MEGABYTE = 1 << 20

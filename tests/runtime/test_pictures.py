@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from carve_runtime import Carve, CarveResult, draw_result
 from carve_runtime.method.lazy import known
@@ -72,3 +78,24 @@ def test_the_overview_has_its_panels_in_order(result: CarveResult) -> None:
     assert contrast[0].sum() > contrast[1].sum()
     assert regions[0].sum() > regions[1].sum()
     assert [tuple(color) for color in refined] == [(0, 255, 0)] * 2
+
+
+def test_a_result_in_a_notebook(result: CarveResult) -> None:
+    """The overview is there to be looked at, and an answer is text, not markup."""
+    page = replace(result, answer="<b>", plain_answer=None)._repr_html_()
+    assert "plain: <b>none</b>, CARVE: <b>&lt;b&gt;</b>" in page
+    encoded = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)[0]
+    with Image.open(BytesIO(base64.b64decode(encoded))) as picture:
+        assert picture.size == draw_result(result).size
+
+
+def test_a_result_in_a_folder(result: CarveResult, tmp_path: Path) -> None:
+    paths = result.save(tmp_path / "new" / "folder", "What letter?")
+    assert sorted(paths) == sorted((tmp_path / "new" / "folder").iterdir())
+    assert {path.name for path in paths} == {f"{name}.png" for name in pictures(result)} | {
+        "carve.png",
+        "result.json",
+    }
+    document = json.loads(paths[-1].read_bytes())
+    assert document == json.loads(json.dumps(result.to_dict()))
+    assert (document["answer"], document["bbox"]) == (result.answer, list(result.bbox))

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import click
 
+from carve_models.replacing import write_json
 from tools.bench.context import Context
 from tools.bench.lines import LINES
 from tools.bench.lines.scaling import SCALING_PLOT
 from tools.checks.figures import IMAGES, publish
 from tools.shared.figures import Figure, SpeedReport, tabulate
-from tools.shared.files import write_json
 from tools.shared.machine import this_machine
 from tools.shared.progress import progress_bars
 from tools.shared.tables import open_console

@@ -18,9 +18,9 @@ from typing import Any
 
 import click
 
+from carve_models.replacing import replacing, write_json
 from tools.checks.blocks import fill
 from tools.checks.views import render
-from tools.shared.files import replacing, write_json
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from carve_models.cli import ErrorCommand
 from carve_models.names import MANIFEST_FILE
+from carve_models.replacing import write_json
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, open_bundle, sha256
 from carve_runtime.carve import Carve
@@ -31,7 +32,6 @@ from tools.eval.figures import evaluate
 from tools.eval.runner import Run, ask, by_image, open_questions
 from tools.eval.setting import DEFAULT, Changes, Setting, parse_changes
 from tools.eval.tables import tables
-from tools.shared.files import write_json
 from tools.shared.progress import progress_bars
 from tools.shared.tables import open_console
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from carve_models.errors import BundleError
-from tools.shared.files import write_json
+from carve_models.replacing import write_json
 
 _FILE = "weights.json"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from carve_models.replacing import replacing, write_json
 from tools.gpu_check.reach import reached
-from tools.shared.files import replacing, write_json
 from tools.shared.machine import Machine
 from tools.shared.report import Report
 from tools.shared.tables import Row, Table

@@ -16,9 +16,9 @@ from pathlib import Path
 import click
 import numpy as np
 
+from carve_models.replacing import write_json
 from carve_runtime import Carve
 from tools.research.pocket.world.cases import GROUPS, cases
-from tools.shared.files import write_json
 from tools.shared.progress import progress
 
 _QUANTILES = np.linspace(0, 1, 21)

@@ -1,37 +1,17 @@
-"""Files and folders that appear complete or not at all."""
+"""Files and folders that are made once, complete or not at all."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from carve_models.replacing import write_json
+
 T = TypeVar("T")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path``; what is written there takes its place, or goes after an error.
-
-    The suffix is the same. The folder is made if it is missing.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".unfinished-{path.name}")
-    try:
-        yield aside
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write plain data, dataclasses and structs as indented JSON."""
-    with replacing(path) as aside:
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
 
 
 def kept(path: Path, kind: type[T], make: Callable[[], T]) -> T:

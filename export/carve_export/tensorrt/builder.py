@@ -15,6 +15,7 @@ from typing import Any
 from carve_models.engines import Target
 from carve_models.errors import EngineError, SettingsError
 from carve_models.graph_spec import Range, Tensor
+from carve_models.replacing import replacing
 from carve_runtime.backends.tensorrt.cuda import compute_capability
 from carve_runtime.backends.tensorrt.runner import import_tensorrt
 
@@ -167,9 +168,8 @@ class Builder:
     def _keep_timing_cache(self, config: Any) -> None:
         cache = self.options.timing_cache
         if cache is not None:
-            aside = cache.with_name(f".{cache.name}.partial")
-            aside.write_bytes(config.get_timing_cache().serialize())
-            aside.replace(cache)
+            with replacing(cache) as aside:
+                aside.write_bytes(config.get_timing_cache().serialize())
 
     def _refused(self, path: Path, reasons: Sequence[str]) -> EngineError:
         listed = "; ".join(dict.fromkeys(reasons)) or "no reason given"

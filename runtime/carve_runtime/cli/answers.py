@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from carve_runtime.prompt.request import Token
-from carve_runtime.result import CarveResult, PlainResult
 
 _TITLES = {"question": "plain  ", "final": "CARVE  "}
 
@@ -40,35 +39,6 @@ class AnswerPrinter:
     def _end_line(self) -> None:
         if self._stage:
             click.echo()
-
-
-def plain_fields(result: PlainResult) -> dict[str, Any]:
-    """Return what ``--json`` prints of a plain answer."""
-    return {
-        "plain_answer": result.answer,
-        "timings": result.timings,
-        "counts": vars(result.counts),
-        "saved": [],
-    }
-
-
-def carve_fields(result: CarveResult) -> dict[str, Any]:
-    """Return what ``--json`` prints of an answer through CARVE."""
-    return {
-        "answer": result.answer,
-        "plain_answer": result.plain_answer,
-        "plain_probability": result.plain_probability,
-        "skipped": result.skipped,
-        "bbox": result.bbox,
-        "image_size": result.image.shape[1::-1],
-        "refined_size": result.refined_size,
-        "refined_limited": result.refined_limited,
-        "mask_share": float(result.mask.mean()),
-        "entropy": result.entropy,
-        "timings": result.timings,
-        "counts": vars(result.counts),
-        "settings": vars(result.settings),
-    }
 
 
 def report(fields: dict[str, Any]) -> None:

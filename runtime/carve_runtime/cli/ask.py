@@ -23,7 +23,7 @@ from carve_models.settings import (
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
-from carve_runtime.cli.answers import AnswerPrinter, carve_fields, plain_fields, report
+from carve_runtime.cli.answers import AnswerPrinter, report
 from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
 from carve_runtime.cli.given import given_picture, require_questions
 from carve_runtime.cli.saving import require_writable, save
@@ -131,10 +131,10 @@ def ask(
             if plain:
                 limit = settings["max_new_tokens"]
                 answer = vlm.plain(source, question, max_new_tokens=limit, on_token=show)
-                fields = plain_fields(answer)
+                fields = answer.to_dict() | {"saved": []}
             else:
                 result = vlm.ask(source, question, on_token=show, **settings)
-                fields = carve_fields(result)
+                fields = result.to_dict()
                 fields["saved"] = save(result, question, picture, save_dir)
         if not as_json:
             report(fields)

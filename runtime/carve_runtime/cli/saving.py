@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from carve_models.errors import SettingsError
-from carve_runtime.pictures import draw_result, save_picture, save_pictures
+from carve_runtime.pictures import draw_result, save_picture
 from carve_runtime.result import CarveResult
 
 _PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
@@ -42,5 +42,5 @@ def save(
     if picture is not None:
         saved.append(save_picture(draw_result(result, question), picture))
     if save_dir is not None:
-        saved.extend(save_pictures(result, save_dir, question))
+        saved.extend(result.save(save_dir, question))
     return [str(path) for path in saved]

@@ -13,7 +13,6 @@ from PIL import Image
 
 from carve_export.questions import write_questions
 from carve_runtime import Carve, CarveResult
-from carve_runtime.cli.answers import carve_fields
 from tests.consumers.building import QUESTION, edited, run
 from tests.consumers.c.test_c import refused_tokenizer
 from tests.support import POCKET
@@ -71,7 +70,7 @@ def test_json(installed: Path, expected: CarveResult, tmp_path: Path, image: Ima
     printed = json.loads(
         run(installed / "carve_answer", *options, POCKET, tmp_path / "picture.png", QUESTION)
     )
-    python = json.loads(json.dumps(carve_fields(expected)))
+    python = json.loads(json.dumps(expected.to_dict()))
     assert {name: printed[name] for name in SHARED} == {name: python[name] for name in SHARED}
     assert printed["mask_share"] == pytest.approx(python["mask_share"], rel=1e-9)
     assert tuple(printed["ids"]) == expected.token_ids

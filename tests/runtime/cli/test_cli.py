@@ -141,7 +141,8 @@ def test_save_dir_holds_every_picture(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
     result = carve_run(*ASK, "--json", "--save-dir", folder)
     assert result.exit_code == 0, result.output
-    assert {path.name for path in folder.iterdir()} == {f"{name}.png" for name in PICTURES}
+    expected = {f"{name}.png" for name in PICTURES} | {"result.json"}
+    assert {path.name for path in folder.iterdir()} == expected
     assert {Path(path) for path in json.loads(result.stdout)["saved"]} == set(folder.iterdir())
     for name in PICTURES - {"carve", "refined"}:
         with Image.open(folder / f"{name}.png") as picture:

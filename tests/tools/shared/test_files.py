@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.shared.files import kept, replacing, write_json, write_once
+from carve_models.replacing import replacing, write_json
+from tools.shared.files import kept, write_once
 
 
 def tear(file: Path) -> None:

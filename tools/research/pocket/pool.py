@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import click
 import numpy as np
 
+from carve_models.replacing import replacing
 from tools.research.pocket.world.easy import image_paths, load_pair
 from tools.research.pocket.world.views import (
     MAX_OBJECTS,
@@ -24,7 +25,6 @@ from tools.research.pocket.world.views import (
     sample_view,
     whole_view,
 )
-from tools.shared.files import replacing
 from tools.shared.progress import progress, start_log
 
 PoolName = Literal["single", "pair", "easy", "crowd"]

@@ -14,12 +14,13 @@ from transformers import LlavaForConditionalGeneration
 
 from carve_export import ExportOptions, export_bundle
 from carve_models.errors import CheckpointError
+from carve_models.replacing import write_json
 from carve_runtime.bundle import Bundle, open_bundle, sha256
 from tools.research.pocket.world.vocabulary import GENERAL
 from tools.research.pocket_l.checkpoint import PROMPT, join, save
 from tools.research.pocket_l.fit.projector import FitSpec, fit_projector
 from tools.research.pocket_l.fit.words import PatchWords
-from tools.shared.files import write_json, write_once
+from tools.shared.files import write_once
 from tools.shared.models.language_model import load_language_model
 
 _WEIGHTS = "model.safetensors"

@@ -20,11 +20,11 @@ import click
 from rich.console import Console
 
 from carve_models.cli import ErrorCommand
+from carve_models.replacing import write_json
 from tools.checks.figures import publish
 from tools.research.precision.baselines import Baseline, pocket, smollm2
 from tools.research.precision.measure import Extent, Measurer, Row
 from tools.research.precision.table import label, language_table, question_table
-from tools.shared.files import write_json
 from tools.shared.machine import this_machine
 from tools.shared.progress import progress_bars
 from tools.shared.report import Report

@@ -10,13 +10,14 @@ from pathlib import Path
 from PIL import Image
 
 from carve_export.precision.calibration import Entry
+from carve_models.replacing import write_json
 from carve_runtime.bundle import Bundle, default_bundle, open_bundle
 from tools.research.pocket.world.cases import by_picture, cases
 from tools.research.pocket_l.build import Recipe, build, built_identity, export
 from tools.research.pocket_l.fit.projector import FitSpec
 from tools.research.pocket_l.pointing.questions import SceneQuestions, scene_questions
 from tools.research.precision.questions import entry_of, save_picture
-from tools.shared.files import write_json, write_once
+from tools.shared.files import write_once
 from tools.shared.models.bundles import fingerprint
 from tools.shared.models.language_model import smollm2_file
 

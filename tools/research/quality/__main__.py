@@ -15,6 +15,7 @@ import click
 import matplotlib as mpl
 
 from carve_models.cli import ErrorCommand
+from carve_models.replacing import write_json
 from carve_runtime.bundle import open_bundle
 from tools.checks.figures import IMAGES, publish
 from tools.research.pocket.world.cases import Part
@@ -22,7 +23,6 @@ from tools.research.quality import breakdown, grids, headline, plots
 from tools.research.quality.cached_bundle import CachedBundle
 from tools.research.quality.goals import goals
 from tools.research.quality.study import Size, Study
-from tools.shared.files import write_json
 from tools.shared.report import Report
 from tools.shared.tables import Table, open_console
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from carve_models.manifest import Manifest
+from carve_models.replacing import replacing
 from carve_runtime.decoder.generation import Pass
 from carve_runtime.decoder.model import EncodedImage, Model
 from carve_runtime.method.geometry import Window
 from tools.research.pocket.world.cases import Case, by_picture
-from tools.shared.files import replacing
 from tools.shared.workers import in_order
 
 #: General instructions that the paper compares (table 4); the bundle's own comes first.

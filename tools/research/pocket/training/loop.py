@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from carve_models.replacing import replacing
 from tools.research.pocket.training.muon import Muon
-from tools.shared.files import replacing
 from tools.shared.progress import progress
 
 _LOG = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from carve_models.replacing import write_json
 from tools.research.pocket.world.model_input import GRID
 from tools.research.pocket_l.build import built_identity, export
 from tools.research.pocket_l.pointing.findings import find
@@ -14,7 +15,6 @@ from tools.research.pocket_l.pointing.pictures import draw_curves, draw_examples
 from tools.research.pocket_l.pointing.questions import scene_questions
 from tools.research.pocket_l.pointing.report import tables
 from tools.research.pocket_l.pointing.split import load_split, measure_scenes, unmeasured
-from tools.shared.files import write_json
 from tools.shared.report import Report
 
 _COMMAND = "python -m tools.research.pocket_l"

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from carve_models.replacing import replacing
 from carve_runtime.bundle import Bundle
 from carve_runtime.decoder.model import Model
 from tools.research.pocket.world.vocabulary import GENERAL
 from tools.research.pocket_l.pointing.questions import SceneQuestions
-from tools.shared.files import replacing
 from tools.shared.models.passes import first_attention
 from tools.shared.progress import progress
 
