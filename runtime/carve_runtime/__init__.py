@@ -18,6 +18,7 @@ from carve_models.errors import (
     SettingsError,
 )
 from carve_models.settings import Settings
+from carve_runtime.attention.attention import Attention
 from carve_runtime.carve import Carve
 from carve_runtime.images.load import load_image
 from carve_runtime.images.refine import refine_image
@@ -30,6 +31,7 @@ from carve_runtime.result import CarveResult, PlainResult
 from carve_runtime.session import ImageSession
 
 __all__ = [
+    "Attention",
     "BundleError",
     "Carve",
     "CarveError",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from carve_models.manifest import Manifest
 from carve_models.out_of_memory import refusing_memory_errors
-from carve_models.settings import SettingsChanges, Variant
+from carve_models.settings import SettingsChanges, Variant, require_count
+from carve_runtime.attention.attention import Attention
 from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
 from carve_runtime.bundle import Bundle, load_bundle
 from carve_runtime.decoder.model import Model
@@ -194,6 +195,27 @@ class Carve:
             result = session.answer(request)
             self._sessions.put(key, session)
             return result
+
+    def attend(self, image: ImageInput, text: str, *, generate: int = 1) -> Attention:
+        """Return where the model looks while it reads a text about an image, and answers it.
+
+        Args:
+            image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array.
+            text: what stands where a question stands.
+            generate: most steps: the first one decides the first word of the answer.
+
+        Raises:
+            ImageError: the image cannot be read.
+            PromptError: the text is empty, or too long for the model's context.
+            SettingsError: ``generate`` is out of range.
+        """
+        with refusing_memory_errors():
+            require_count("generate", generate)
+            request = self._model.requests.plain(text, generate)
+            key, session = self._session(image, request.budget, request.usage)
+            attention = session.watch(request)
+            self._sessions.put(key, session)
+            return attention
 
     def _session(
         self,

@@ -70,6 +70,12 @@ def heat_map(saliency: NDArray[np.float64]) -> RGB:
     return colors
 
 
+def heat_over(image: RGB, saliency: NDArray[np.float64]) -> RGB:
+    """Return an (H, W, 3) image with the colours of a map of its size over it."""
+    colors: RGB = (image * (1 - _HEAT_SHARE) + heat_map(saliency) * _HEAT_SHARE).astype(np.uint8)
+    return colors
+
+
 def pictures(result: Pictured) -> dict[str, Image.Image]:
     """Return every intermediate picture by name.
 
@@ -77,16 +83,14 @@ def pictures(result: Pictured) -> dict[str, Image.Image]:
     (black outside the kept regions), ``regions`` (dimmed outside, with the box), ``refined``.
     """
     image, mask = result.image, result.mask[..., None]
-    heat = heat_map(result.saliency)
-    overlay = image * (1 - _HEAT_SHARE) + heat * _HEAT_SHARE
     regions = Image.fromarray(np.where(mask, image, image * _DIMMED).astype(np.uint8))
     x0, y0, x1, y1 = result.bbox
     thickness = max(2, image.shape[0] // 120)
     ImageDraw.Draw(regions).rectangle((x0, y0, x1 - 1, y1 - 1), outline=_BOX, width=thickness)
     return {
         "original": Image.fromarray(image),
-        "saliency": Image.fromarray(heat),
-        "heat": Image.fromarray(overlay.astype(np.uint8)),
+        "saliency": Image.fromarray(heat_map(result.saliency)),
+        "heat": Image.fromarray(heat_over(image, result.saliency)),
         "mask": Image.fromarray(np.where(result.mask, 255, 0).astype(np.uint8)),
         "masked": Image.fromarray(image * mask),
         "regions": regions,
@@ -111,12 +115,12 @@ def draw_result(result: Pictured, question: str = "") -> Image.Image:
     canvas = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(canvas)
     if question:
-        title = _fit(question, width - 2 * _MARGIN, font)
+        title = fit_title(question, width - 2 * _MARGIN, font)
         draw.text((_MARGIN, _TITLE // 3), title, fill=_INK, font=font)
     left = _MARGIN
     for title, panel in scaled:
         draw.text(
-            (left, header + _TITLE // 3), _fit(title, panel.width, font), fill=_INK, font=font
+            (left, header + _TITLE // 3), fit_title(title, panel.width, font), fill=_INK, font=font
         )
         canvas.paste(panel, (left, header + _TITLE))
         left += panel.width + _MARGIN
@@ -147,7 +151,7 @@ def _to_height(panel: Image.Image) -> Image.Image:
     return framed
 
 
-def _fit(title: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def fit_title(title: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Put a title on one line and cut it where the width ends."""
     title = " ".join(title.split())
     if font.getlength(title) <= width:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from carve_models.errors import SettingsError
 from carve_models.out_of_memory import refusing_memory_errors
-from carve_models.settings import SettingsChanges, Variant
+from carve_models.settings import SettingsChanges, Variant, require_count
+from carve_runtime.attention.attention import Attention
+from carve_runtime.attention.collect import collect
 from carve_runtime.decoder.generation import Pass
 from carve_runtime.decoder.model import Model
 from carve_runtime.images.load import ImageInput
@@ -137,6 +139,17 @@ class ImageSession:
                     "open the image with the scout_pixels that the questions need",
                 )
             return self.answer(request)
+
+    def attend(self, text: str, *, generate: int = 1) -> Attention:
+        """Return the attention as :meth:`carve_runtime.Carve.attend` does."""
+        with refusing_memory_errors():
+            require_count("generate", generate)
+            return self.watch(self._model.requests.plain(text, generate))
+
+    def watch(self, request: Request) -> Attention:
+        """Run one pass about the image, and return what it attends to."""
+        height, width = self._pixels.shape[:2]
+        return collect(self._model, self._image, (width, height), request)
 
     def answer_plainly(self, request: Request, refined: ImageInput | None) -> PlainResult:
         """Run one pass, about the image or about the pair."""

@@ -6,6 +6,7 @@ import click
 
 from carve_models.cli import HELP, ErrorGroup
 from carve_runtime.cli.ask import ask
+from carve_runtime.cli.attend import attend
 from carve_runtime.cli.doctor import doctor
 from carve_runtime.cli.info import info
 
@@ -24,5 +25,6 @@ def main() -> None:
 
 
 main.add_command(ask)
+main.add_command(attend)
 main.add_command(info)
 main.add_command(doctor)

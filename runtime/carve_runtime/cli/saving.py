@@ -9,22 +9,22 @@ from carve_models.errors import SettingsError
 from carve_runtime.pictures import draw_result, save_picture
 from carve_runtime.result import CarveResult
 
-_PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
+PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def require_writable(picture: Path | None, save_dir: Path | None) -> None:
     """Find out before the model runs whether the pictures can be written."""
     if picture is not None:
-        if picture.suffix.lower() not in _PICTURE_FORMATS:
+        if picture.suffix.lower() not in PICTURE_FORMATS:
             raise SettingsError(
-                f"{picture} names no picture format", f"end it in {', '.join(_PICTURE_FORMATS)}"
+                f"{picture} names no picture format", f"end it in {', '.join(PICTURE_FORMATS)}"
             )
-        _require_folder(picture.parent)
+        require_folder(picture.parent)
     if save_dir is not None:
-        _require_folder(save_dir)
+        require_folder(save_dir)
 
 
-def _require_folder(folder: Path) -> None:
+def require_folder(folder: Path) -> None:
     """Raise :class:`SettingsError` unless the folder is there or can be created."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,6 +168,7 @@ class Model(Embedder):
         *,
         refined: ImageFeatures | None = None,
         max_new_tokens: int | None = None,
+        on_step: Callable[[NDArray[np.float32], int], None] | None = None,
     ) -> Pass:
         """Continue a prompt greedily until an end-of-sequence id or the limit.
 
@@ -178,6 +179,8 @@ class Model(Embedder):
             request: whose usage is added to, and whose listener is told.
             refined: the second image, if the prompt names one.
             max_new_tokens: most forward steps; the request's if ``None``.
+            on_step: is told of each step's (L, T) attention, to all positions, and of the likeliest
+                token.
 
         Raises:
             PromptError: prompt and answer may need more positions than the model has.
@@ -191,7 +194,7 @@ class Model(Embedder):
             answer = self._generation(image, stage, request, limit)
             with self.decoder.lend(image.prefix, chunk.length + limit - 1, counts) as cache:
                 step = self.decoder.step(chunk, cache, counts)
-                while answer.take(step.logits, step.attention):
+                while _goes_on(answer, step, on_step):
                     chunk = self.embed([answer.last_id], [], step.cache.next_position)
                     step = self.decoder.step(chunk, step.cache, counts)
             return answer.result()
@@ -264,6 +267,18 @@ class Model(Embedder):
             streamer = self.text.streamer(lambda text: on_token(Token(stage, text)))
         eos = self.manifest.decoder.eos_token_ids
         return Generation(image.map_tokens, limit, eos, streamer, deferred=deferred)
+
+
+def _goes_on(
+    answer: Generation,
+    step: Step,
+    on_step: Callable[[NDArray[np.float32], int], None] | None,
+) -> bool:
+    """Give a pass its step, tell who listens, and return whether it goes on."""
+    goes_on = answer.take(step.logits, step.attention)
+    if on_step is not None:
+        on_step(step.attention, int(answer.last_id[0]))
+    return goes_on
 
 
 def _take_all(passes: Sequence[Generation], steps: Sequence[Step]) -> list[bool]:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import Metaspace
 
 from carve_models.errors import BundleError, PromptError
+from carve_models.interface import FEATURE
 from carve_models.manifest import Prompts, Segment
 from carve_runtime.prompt.answer import Streamer, TokenDecoder
 
@@ -114,6 +115,19 @@ class Text:
     def streamer(self, on_text: Callable[[str], None]) -> Streamer:
         """Return what passes on an answer's text as it completes; joined it is :meth:`decode`'s."""
         return Streamer(self._token_bytes, on_text)
+
+    def words(self, ids: Iterable[int]) -> list[str]:
+        """Return each token's own text, special ones as they are spelled.
+
+        It is "" for :data:`FEATURE`, and has U+FFFD where a token is a part of a character.
+        """
+        return [self._word(token) for token in ids]
+
+    def _word(self, token: int) -> str:
+        if token == FEATURE:
+            return ""
+        spelled = self._spelling(token) if token in self._special else None
+        return spelled or self._token_bytes(token).decode(errors="replace")
 
     def _token_bytes(self, token: int) -> bytes:
         with _refusing("the bundle's tokenizer cannot decode the answer"):

@@ -1,0 +1,98 @@
+"""``carve-run attend``: where a model looks, as a picture, a page or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from carve_models.cli import HELP, ErrorCommand
+from carve_models.replacing import replacing
+from carve_runtime.attention.attention import Attention
+from carve_runtime.attention.page import attention_page
+from carve_runtime.attention.pictures import draw_attention
+from carve_runtime.backends.protocol import BackendSettings
+from carve_runtime.bundle import load_bundle
+from carve_runtime.carve import Carve
+from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
+from carve_runtime.cli.given import given_picture, require_questions
+from carve_runtime.cli.saving import PICTURE_FORMATS, require_folder
+from carve_runtime.images.load import load_image
+from carve_runtime.method.geometry import RGB
+from carve_runtime.pictures import save_picture
+
+_PAGE, _FILE = ".html", ".npz"
+
+
+@click.command(
+    cls=ErrorCommand,
+    context_settings=HELP,
+    epilog="""\b
+Examples:
+  carve-run attend default photo.jpg "What letter is on the red square?" --layers -o map.png
+  carve-run attend my-bundle photo.jpg "What is this?" --words --generate 16 -o page.html
+""",
+)
+@click.argument("bundle")
+@click.argument("image")
+@click.argument("text")
+@click.option("--layers", is_flag=True, help="Draw each layer, not their mean.")
+@click.option("--words", is_flag=True, help="Draw each word of the answer, not the first alone.")
+@click.option("--generate", type=int, default=8, show_default=True, help="Most words.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help=f"A picture ({', '.join(PICTURE_FORMATS)}), a page to point at words ({_PAGE}, all "
+    f"layers and words), or all numbers ({_FILE}).",
+)
+@backend_options
+@VERIFY_OPTION
+def attend(
+    bundle: str,
+    image: str,
+    text: str,
+    layers: bool,
+    words: bool,
+    generate: int,
+    output: Path,
+    backend: BackendSettings,
+    verify: bool | None,
+) -> None:
+    """Show where BUNDLE looks in IMAGE while it reads TEXT and answers it.
+
+    IMAGE is a file, or "-" for standard input. TEXT stands where a question stands.
+    """
+    write = _writer(output, layers=layers, words=words)
+    require_questions((text,))
+    require_folder(output.parent)
+    pixels = load_image(given_picture(image))
+    vlm = load_bundle(bundle_folder(bundle), lambda opened: Carve(opened, backend), verify=verify)
+    attention = vlm.attend(pixels, text, generate=generate)
+    write(attention, pixels)
+    click.echo(f"answer  {attention.answer}")
+    for layer, share in zip(attention.layers, attention.mass()[0], strict=True):
+        click.echo(f"layer   {layer}: {share:.1%} on the image")
+    click.echo(f"saved   {output}")
+
+
+def _writer(output: Path, *, layers: bool, words: bool) -> Callable[[Attention, RGB], object]:
+    """Return what writes the kind of file that the name ends in."""
+    suffix = output.suffix.lower()
+    if suffix == _PAGE:
+
+        def write_page(attention: Attention, image: RGB) -> None:
+            with replacing(output) as aside:
+                aside.write_text(attention_page(attention, image), encoding="utf-8")
+
+        return write_page
+    if suffix == _FILE:
+        return lambda attention, _: attention.save(output)
+    if suffix in PICTURE_FORMATS:
+        return lambda attention, image: save_picture(
+            draw_attention(attention, image, layers=layers, words=words), output
+        )
+    known = ", ".join((*PICTURE_FORMATS, _PAGE, _FILE))
+    raise click.UsageError(f"{output} names no kind of file. End it in {known}.")
