@@ -1,5 +1,5 @@
 # One-word commands; they use whatever environment is active.
-.PHONY: lint format types test demo pocket pocket-l
+.PHONY: lint format types test site demo pocket pocket-l
 
 lint:
 	ruff check .
@@ -38,3 +38,9 @@ pocket:
 # Pocket's eyes before a real language model: build it, and measure where it looks.
 pocket-l:
 	python -m tools.research.pocket_l
+
+# The pages as a site, in build/docs; a broken link is an error.
+site:
+	rm -rf build/pages && mkdir -p build/pages
+	git ls-files -z | grep -zvE '^\.github|\.onnx' | xargs -0 cp --parents -t build/pages
+	mkdocs build --strict --quiet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import venv
@@ -41,7 +42,7 @@ def run(*command: object, cwd: Path) -> str:
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with nothing but the wheel and its ``cpu`` extra."""
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, cwd=folder)
+    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "env", with_pip=True)
     python = folder / "env" / "bin" / "python"
@@ -82,3 +83,16 @@ def test_the_wheel_is_typed_and_small(bare: Path) -> None:
     assert (package.parent / command).is_file()
     assert not list((package.parent / "optimum").rglob("__init__.py"))  # Optimum's namespace
     assert not (package.parent / "carve_models" / "pocket" / "checkpoint").exists()
+
+
+def test_pypi_would_take_them(bare: Path) -> None:
+    """Also the source, from which the wheel was built; on PyPI the README's links are absolute."""
+    built = sorted(bare.parent.parent.glob("carve_vlm-*"))
+    assert [path.suffix for path in built] == [".whl", ".gz"]
+    run(sys.executable, "-m", "twine", "check", "--strict", *built, cwd=bare)
+    (metadata,) = bare.parent.glob("lib/python*/site-packages/carve_vlm-*.dist-info/METADATA")
+    text = metadata.read_text()
+    assert "Project-URL: Documentation, https://" in text
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) > 20
+    assert not [link for link in links if not link.startswith(("https://", "#"))]
