@@ -89,7 +89,7 @@ export class Carve {
 
   /** Free ONNX Runtime's memory; the instance cannot be used afterwards. */
   async release() {
-    this.#released ??= this.#exclusively(() => this.#model.graphs.release());
+    this.#released ??= this.#next(() => this.#model.graphs.release());
     await this.#released;
   }
 
@@ -101,8 +101,13 @@ export class Carve {
     return run(() => ImageSession.open(this.#model, pixels, context), signal);
   }
 
+  async #exclusively(call, signal) {
+    ensure(!this.#released, "run", "The bundle was released. Load it again.");
+    return this.#next(call, signal);
+  }
+
   /** A graph runs once at a time: wait for what came before. */
-  #exclusively(call, signal) {
+  #next(call, signal) {
     const done = this.#last.then(() => {
       signal?.throwIfAborted();
       return call();

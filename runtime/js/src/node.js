@@ -5,7 +5,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import { Carve } from "./carve.js";
-import { CarveError } from "./errors.js";
+import { CarveError, ensure } from "./errors.js";
 import { decodeWithSharp } from "./images/sharp.js";
 
 /** A bundle's folder as a source for Carve.load. */
@@ -63,6 +63,7 @@ async function importRuntime() {
 
 /** Load a bundle from a folder; options as for Carve.load, `ort` and `cpu` excepted. */
 export async function loadFolder(path, options = {}) {
+  ensure(typeof path === "string", "bundle", `The folder is ${path}. Give the path of a bundle.`);
   const own = { ort: await importRuntime(), cpu: "cpu", decode: decodeWithSharp };
   return Carve.load(folder(path), { ...own, ...options });
 }

@@ -1,6 +1,9 @@
 /** What a call may be given beside its settings. */
 import { ensure } from "./errors.js";
 
+/** Their names; `refined` is of a plain answer alone. */
+export const OPTIONS = ["signal", "onToken", "onPart", "refined"];
+
 /** Return `signal`, `onToken` and `onPart`, checked; `onPart` may be called in any case. */
 export function checkedOptions({ signal, onToken, onPart, ...others }) {
   const [unknown] = Object.keys(others);

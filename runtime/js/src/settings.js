@@ -1,5 +1,6 @@
 /** Settings of a question, as in docs/method.md, under their names in JavaScript's spelling. */
 import { ensure } from "./errors.js";
+import { OPTIONS } from "./options.js";
 import { CHOICES, DEFAULTS, FLAGS, NUMBERS, VARIANTS } from "./settings_table.js";
 
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
@@ -28,12 +29,12 @@ export function changedSettings(settings, changed, manifest) {
     `variant is ${variant}. Choose one of ${Object.keys(VARIANTS).join(", ")}.`,
   );
   const given = Object.entries(changes).filter(([, value]) => value !== undefined);
-  const unknown = given.find(([name]) => !Object.hasOwn(settings, name));
-  ensure(
-    !unknown,
-    "settings",
-    `There is no setting named ${unknown?.[0]}. Choose from ${Object.keys(settings).join(", ")}.`,
-  );
+  for (const [name] of given) {
+    const advice = OPTIONS.includes(name)
+      ? "It is an option: pass it in an object of its own, behind the settings."
+      : `Choose from ${Object.keys(settings).join(", ")}.`;
+    ensure(Object.hasOwn(settings, name), "settings", `There is no setting named ${name}. ${advice}`);
+  }
   return checked({ ...settings, ...VARIANTS[variant], ...Object.fromEntries(given) }, manifest);
 }
 

@@ -181,6 +181,9 @@ test("a manifest that is not JSON, or all brackets", async () => {
   }
 });
 
+test("a folder that is none", () =>
+  assert.rejects(loadFolder(), refused("bundle", /The folder is undefined/)));
+
 test("an address where nothing is, and connections that break", async () => {
   const server = createServer(({ url }, response) => {
     if (url.endsWith("carve.json")) return response.writeHead(404).end();
@@ -262,9 +265,9 @@ test("calls out of order", async () => {
   const result = await session.ask("What?");
   await assert.rejects(session.refineAgain(undefined, {}), TypeError);
   await Promise.all([released.release(), released.release()]);
-  await assert.rejects(session.ask("What?"), refused("run", /disposed/));
-  await assert.rejects(session.refineAgain(result, {}), refused("run", /disposed/));
-  await assert.rejects(released.open(image), refused("run", /disposed/));
+  await assert.rejects(session.ask("What?"), refused("run", /was released/));
+  await assert.rejects(session.refineAgain(result, {}), refused("run", /was released/));
+  await assert.rejects(released.open(image), refused("run", /was released/));
 });
 
 const settings = [
@@ -292,6 +295,7 @@ const settings = [
   [{ scoutPixels: 100 }, /sees every image at one size/],
   [{ finalPixels: 1e6 }, /finalPixels is 1000000, and this model/],
   [{ scoutPixels: 0 }, /scoutPixels is 0/],
+  [{ onToken() {} }, /no setting named onToken. It is an option/],
 ];
 
 for (const [changes, message] of settings) {
