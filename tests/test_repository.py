@@ -35,7 +35,7 @@ PACKAGES = {
     "tools": ROOT / "tools",
 }
 #: The runtime's rooms, from arrays to the command line: each imports those before it alone.
-ROOMS = ("method", "images", "prompt", "backends", "decoder", "session", "carve", "cli")
+ROOMS = ("method", "images", "prompt", "backends", "decoder", "session", "carve", "batch", "cli")
 METHOD_IMPORTS = {
     *("numpy", "numpy.typing", "PIL"),
     *("carve_models.errors", "carve_models.settings"),
