@@ -53,6 +53,7 @@ class Record:
         question: what to ask.
         name: what the answer calls the image; its path if ``None``.
         columns: what else belongs to the question, kept in the answer.
+        number: its place among the records, which tells two that are equal apart.
 
     Raises:
         RecordError: a column has the name of one of the answer's fields.
@@ -62,6 +63,7 @@ class Record:
     question: str
     name: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
+    number: int = 0
 
     def __post_init__(self) -> None:
         if taken := _RESERVED.intersection(self.columns):
