@@ -32,10 +32,11 @@ class Inputs:
         """List the pictures; files of records are not opened yet, a stream is read to its end.
 
         Args:
-            inputs: a folder stands for the pictures in it and below, sorted by name; hidden files
-                are left out. A pattern such as ``photos/**/*.jpg`` stands for pictures and files of
-                records. The latter end in .jsonl, .ndjson or .csv, and name pictures relative to
-                their own folder. A stream has JSON Lines, or paths of pictures.
+            inputs: a folder stands for the pictures in it and below, sorted by name; what is
+                hidden and links to folders are left out. A pattern such as ``photos/**/*.jpg``
+                stands for pictures and files of records. The latter end in .jsonl, .ndjson or .csv,
+                and name pictures relative to their own folder. A stream has JSON Lines, or paths of
+                pictures.
             questions: what is asked of every picture that comes without a question of its own.
 
         Raises:
@@ -100,27 +101,24 @@ def _picture_suffixes() -> frozenset[str]:
 def _files(given: str | os.PathLike[str]) -> list[Path]:
     """Return the pictures and files of records that an input stands for."""
     path = Path(given)
-    try:
-        if path.is_dir():
-            found = [file for file in _walk(path) if is_picture(file)]
-            what = "has no pictures in it or below"
-        elif path.exists():
-            return [path]
-        elif has_magic(os.fspath(given)):
-            matches = map(Path, sorted(glob(os.fspath(given), recursive=True)))  # noqa: PTH207
-            found = [file for file in matches if file.is_file() and _is_input(file)]
-            what = "fits no picture and no file of records"
-        else:
-            raise RecordError(f"there is no file or folder {given}", "check the path of the input")
-    except ValueError as error:  # a path with a NUL
-        raise RecordError(f"{given!r} is no path", "check the path of the input") from error
+    if path.is_dir():
+        found = [file for file in _walk(path) if is_picture(file)]
+        what = "has no pictures in it or below"
+    elif path.exists():
+        return [path]
+    elif has_magic(os.fspath(given)):
+        matches = map(Path, sorted(glob(os.fspath(given), recursive=True)))  # noqa: PTH207
+        found = [file for file in matches if file.is_file() and _is_input(file)]
+        what = "fits no picture and no file of records"
+    else:
+        raise RecordError(f"there is no file or folder {given}", "check the path of the input")
     if not found:
         raise RecordError(f"{given} {what}", "check the path, and the ends of the files' names")
     return found
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and below, without hidden ones, sorted."""
+    """Yield the files of a folder and below, without hidden ones and links to folders, sorted."""
 
     def refuse(error: OSError) -> None:
         raise RecordError(

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -46,7 +46,7 @@ def answer_all(
     workers: int = WORKERS,
     save_dir: Path | None = None,
     stop: Event | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """Answer records; yield in their order what :func:`carve_runtime.batch.answer` returns.
 
     Consecutive records about one image share what depends on it alone. Records are taken as they
@@ -89,7 +89,12 @@ def answer_all(
 
 
 def share_of_cores(workers: int) -> int | None:
-    """Return the threads that a graph run should have beside others; ``None`` is the backend's."""
+    """Return the threads that a graph run should have beside others; ``None`` is the backend's.
+
+    Raises:
+        SettingsError: ``workers`` is no whole number above 0.
+    """
+    require_count("workers", workers)
     if workers == 1:
         return None
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
