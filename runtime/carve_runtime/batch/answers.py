@@ -70,7 +70,6 @@ class AnswersFile:
                 ) from error
             self._done[_key(answer.image, answer.question)] += 1
             self._count(failed=answer.error is not None)
-        self._stream.seek(self._end)
 
     def missing(self, records: Iterable[Record]) -> Iterator[Record]:
         """Yield the records without an answer that was here when the file was opened.
@@ -147,7 +146,7 @@ def _require_same(path: Path, made_with: dict[str, Any]) -> None:
         write_json(beside, made_with)
         return
     try:
-        before = msgspec.json.decode(read_document(beside))
+        before = msgspec.json.decode(read_document(beside), type=dict[str, Any])
     except (OSError, *MALFORMED) as error:
         raise RecordError(
             f"{path} is there, and how it was made is not known: {beside} cannot be read", _ANOTHER

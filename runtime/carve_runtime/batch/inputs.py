@@ -45,7 +45,7 @@ class Inputs:
         self._questions = tuple(questions)
         for question in self._questions:
             _require_text(question)
-        self._parts: list[Path | BinaryIO] = []
+        self._parts: list[str | BinaryIO] = []  # for a million, Path takes five times as much
         self._folders: list[Path] = []
         for given in inputs:
             if not isinstance(given, (str, os.PathLike)):
@@ -73,8 +73,8 @@ class Inputs:
 
     def require_apart(self, output: Path) -> None:
         """Raise :class:`RecordError` if a file to be written is one of the inputs."""
-        files = [part for part in self._parts if isinstance(part, Path) and part.exists()]
-        if output.exists() and any(map(output.samefile, files)):
+        names = [part for part in self._parts if isinstance(part, str) and _is_table(part)]
+        if output.exists() and any(Path(name).samefile(output) for name in names):
             raise RecordError(f"{output} is both an input and the output", "name another output")
 
     def require_outside(self, save_dir: Path) -> None:
@@ -98,17 +98,17 @@ def _picture_suffixes() -> frozenset[str]:
     return frozenset(suffix for suffix, kind in known.items() if kind in FORMATS)
 
 
-def _files(given: str | os.PathLike[str]) -> list[Path]:
+def _files(given: str | os.PathLike[str]) -> list[str]:
     """Return the pictures and files of records that an input stands for."""
     path = Path(given)
     if path.is_dir():
-        found = [file for file in _walk(path) if is_picture(file)]
+        found = [os.fspath(file) for file in _walk(path) if is_picture(file)]
         what = "has no pictures in it or below"
     elif path.exists():
-        return [path]
+        return [os.fspath(path)]
     elif has_magic(os.fspath(given)):
-        matches = map(Path, sorted(glob(os.fspath(given), recursive=True)))  # noqa: PTH207
-        found = [file for file in matches if file.is_file() and _is_input(file)]
+        matches = sorted(glob(os.fspath(given), recursive=True))  # noqa: PTH207
+        found = [name for name in matches if Path(name).is_file() and _is_input(Path(name))]
         what = "fits no picture and no file of records"
     else:
         raise RecordError(f"there is no file or folder {given}", "check the path of the input")
@@ -131,7 +131,11 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_input(path: Path) -> bool:
-    return is_picture(path) or path.suffix.lower() in READERS
+    return is_picture(path) or _is_table(path)
+
+
+def _is_table(path: str | Path) -> bool:
+    return Path(path).suffix.lower() in READERS
 
 
 def _kept(stream: BinaryIO) -> BinaryIO:
@@ -143,16 +147,17 @@ def _kept(stream: BinaryIO) -> BinaryIO:
     return copy
 
 
-def _rows(part: Path | BinaryIO) -> Iterator[tuple[Row, Path]]:
+def _rows(part: str | BinaryIO) -> Iterator[tuple[Row, Path]]:
     """Yield what a file or a stream names, and the folder that its paths start from."""
     here = Path()
-    if not isinstance(part, Path):
+    if not isinstance(part, str):
         part.seek(0)
         yield from ((row, here) for row in json_lines_or_paths(part, _STREAM))
-    elif part.suffix.lower() in READERS:
-        yield from ((row, part.parent) for row in rows_of(part))
+    elif _is_table(part):
+        path = Path(part)
+        yield from ((row, path.parent) for row in rows_of(path))
     else:
-        yield Row(name=os.fspath(part), place=str(part)), here
+        yield Row(name=part, place=part), here
 
 
 def _record(row: Row, folder: Path, question: str, number: int) -> Record:

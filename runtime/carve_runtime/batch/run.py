@@ -81,9 +81,7 @@ def answer_all(
             if len(running) == _WINDOW * workers:
                 yield from running.popleft().result()
         while running:
-            first = running.popleft()
-            if not (stop.is_set() and first.cancel()):
-                yield from first.result()
+            yield from running.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -136,7 +134,10 @@ def _is_same(image: ImageInput, other: ImageInput) -> bool:
 def _answer_job(
     vlm: Carve, job: list[Record], options: AnswerOptions, save_dir: Path | None, stop: Event
 ) -> list[dict[str, Any]]:
-    answers = []
+    """Answer records about one image, up to where ``stop`` is set."""
+    answers: list[dict[str, Any]] = []
+    if stop.is_set():
+        return answers
     for record, (answer, result) in zip(job, answer_together(vlm, job, options), strict=True):
         if save_dir is not None:
             answer[SAVED] = _save(result, record, save_dir)

@@ -52,8 +52,8 @@ def json_lines(stream: BinaryIO, name: str) -> Iterator[Row]:
 def json_lines_or_paths(stream: BinaryIO, name: str) -> Iterator[Row]:
     """Yield rows as :func:`json_lines` does, where other lines are paths of pictures."""
     for number, line in enumerate(stream, 1):
-        text, place = line.strip(), f"{name}, line {number}"
-        if text.startswith(b"{"):
+        text, place = line.rstrip(b"\r\n"), f"{name}, line {number}"
+        if text.lstrip().startswith(b"{"):
             yield _json_row(text, place)
         elif text:
             yield Row(name=os.fsdecode(text), place=place)
@@ -65,7 +65,8 @@ def csv_rows(stream: BinaryIO, name: str) -> Iterator[Row]:
     Raises:
         RecordError: there is no column ``image``, a name twice, or a line that does not fit.
     """
-    reader = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), strict=True)
+    text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+    reader = csv.reader(text, strict=True, skipinitialspace=True)
     try:
         header = next(reader, [])
         _require_header(header, name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -23,11 +24,13 @@ from carve_runtime.batch import (
     AnswerOptions,
     AnswersFile,
     Inputs,
+    Record,
     answer_all,
     describe_run,
     open_answers,
     share_of_cores,
 )
+from carve_runtime.batch.record import ERROR
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
@@ -43,6 +46,9 @@ from carve_runtime.cli.settings_options import (
 
 #: As shells say of a program that Ctrl-C has ended.
 _INTERRUPTED = 130
+#: As the system numbers it.
+_STANDARD_ERROR = 2
+_LAST = b"\nThe questions in work are the last. Once more drops them.\n"
 
 
 @click.command(
@@ -121,9 +127,10 @@ def batch(
     records.require_apart(output)
     if save_dir is not None:
         records.require_outside(save_dir)
-    number = sum(1 for _ in records)  # every line is checked before the model is loaded
+    _count(records)  # every line is checked before the model is loaded
+    share = share_of_cores(workers)
     if backend.threads is None:
-        backend = replace(backend, threads=share_of_cores(workers))
+        backend = replace(backend, threads=share)
     vlm = load_bundle(
         bundle_folder(bundle),
         lambda opened: Carve(opened, backend, max_image_pixels=max_image_pixels),
@@ -131,14 +138,21 @@ def batch(
     )
     made_with = describe_run(vlm, options) | {"max_image_pixels": max_image_pixels}
     with open_answers(output, made_with) as answers, _stopping() as stop:
-        left = answers.missing(records)
-        with Progress(sum(1 for _ in answers.missing(records))) as progress:
-            for answer in answer_all(
-                vlm, left, options, workers=workers, save_dir=save_dir, stop=stop
-            ):
+        left = _count(answers.missing(records))
+        found = answer_all(
+            vlm,
+            answers.missing(records),
+            options,
+            workers=workers,
+            save_dir=save_dir,
+            stop=stop,
+        )
+        with closing(found), Progress(left) as progress:
+            for answer in found:
                 answers.write(answer)
-                progress.advance(failed=answer["error"] is not None)
-    _conclude(answers, number, output, stopped=stop.is_set())
+                progress.advance(failed=answer[ERROR] is not None)
+                left -= 1
+    _conclude(answers, output, left)
 
 
 def _opened(given: str) -> str | BinaryIO:
@@ -158,7 +172,8 @@ def _stopping() -> Iterator[Event]:
     def ask_to_stop(number: int, _: FrameType | None) -> None:
         stop.set()
         signal.signal(number, signal.SIG_DFL)
-        click.echo("\nThe questions in work are the last. Once more drops them.", err=True)
+        with suppress(OSError):  # what click writes may be half written now
+            os.write(_STANDARD_ERROR, _LAST)
 
     before = {each: signal.signal(each, ask_to_stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -168,12 +183,21 @@ def _stopping() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-def _conclude(answers: AnswersFile, number: int, output: Path, *, stopped: bool) -> None:
-    """Say what there is now; exit with a code that says whether all have an answer."""
-    missing = number - answers.answered
+def _count(records: Iterable[Record]) -> int:
+    return sum(1 for _ in records)
+
+
+def _conclude(answers: AnswersFile, output: Path, left: int) -> None:
+    """Say what there is now; exit with a code that says whether all have an answer.
+
+    Args:
+        answers: the file's counts.
+        output: the file.
+        left: records that were not asked, as the command was stopped.
+    """
     click.echo(f"{output}: {answers.answered} records, {answers.failed} with an error")
-    if stopped and missing > 0:
-        click.echo(f"Stopped. The same command answers the other {missing}.", err=True)
+    if left:
+        click.echo(f"Stopped. The same command answers the other {left}.", err=True)
         sys.exit(_INTERRUPTED)
     if answers.failed:
         raise RecordError(

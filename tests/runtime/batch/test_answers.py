@@ -90,12 +90,14 @@ def test_a_file_of_something_else_is_refused(begun: Path) -> None:
         with pytest.raises(RecordError, match=r"line 4 is no answer"), open_answers(begun, HOW):
             pass
         assert begun.read_bytes() == before + bad
-    begun.with_name("answers.jsonl.settings.json").unlink()
-    with (
-        pytest.raises(RecordError, match=r"how it was made is not known: .*settings\.json"),
-        open_answers(begun, HOW),
-    ):
-        pass
+    beside = begun.with_name("answers.jsonl.settings.json")
+    for damage in (lambda: beside.write_text("[1]"), beside.unlink):
+        damage()
+        with (
+            pytest.raises(RecordError, match=r"how it was made is not known: .*settings\.json"),
+            open_answers(begun, HOW),
+        ):
+            pass
     with pytest.raises(RecordError, match=r"is no file"), open_answers(begun.parent, HOW):
         pass
 

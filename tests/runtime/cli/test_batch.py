@@ -148,7 +148,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "no columns": (["wrong.csv"], 1, r"wrong\.csv names no column \"image\""),
     "no file": (["nothing.csv"], 1, r"there is no file or folder nothing\.csv\. Check"),
     "no such layer": ([SCENE, "-q", "x", "--layers", "9"], 2, r"not expose layer 9"),
-    "workers": ([SCENE, "-q", "x", "--workers", "0"], 2, r"workers is 0\. Give"),
+    "workers": ([SCENE, "-q", "x", "--workers", "0", "--threads", "1"], 2, r"workers is 0\. Give"),
     "plain": ([SCENE, "-q", "x", "--plain", "--steps", "all"], 2, r"--steps .*with --plain"),
     "plain pictures": (
         [SCENE, "-q", "x", "--plain", "--save-dir", "x"],
