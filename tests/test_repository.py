@@ -36,15 +36,8 @@ PACKAGES = {
 }
 #: The runtime's rooms, from arrays to the command line: each imports those before it alone.
 ROOMS = (
-    "method",
-    "images",
-    "prompt",
-    "backends",
-    "decoder",
-    "attention",
-    "session",
-    "carve",
-    "cli",
+    *("method", "images", "prompt", "backends", "decoder", "attention"),
+    *("session", "carve", "batch", "cli"),
 )
 METHOD_IMPORTS = {
     *("numpy", "numpy.typing", "PIL"),

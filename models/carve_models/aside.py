@@ -51,7 +51,7 @@ def _lock(aside: Path, mode: Literal["ab", "r+b", "rb"], *, shared: bool) -> Bin
     while True:
         stream = path.open(mode)
         try:
-            if not _locks(stream, shared):
+            if not take_lock(stream, shared=shared):
                 stream.close()
                 return None
             with suppress(FileNotFoundError):
@@ -81,8 +81,11 @@ def remove_unused(aside: Path) -> None:
             aside.rmdir()
 
 
-def _locks(stream: BinaryIO, shared: bool) -> bool:
-    """Lock an open file, against others or against owners; return whether no other has it."""
+def take_lock(stream: BinaryIO, *, shared: bool = False) -> bool:
+    """Lock an open file until it is closed; return whether no other process has it.
+
+    Shared locks go together, and with no other. On Windows all are exclusive.
+    """
     try:
         if sys.platform == "win32":
             msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)

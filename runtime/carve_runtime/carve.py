@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from carve_models.manifest import Manifest
 from carve_models.out_of_memory import refusing_memory_errors
-from carve_models.settings import SettingsChanges, Variant, require_count
+from carve_models.settings import Settings, SettingsChanges, Variant, require_count
 from carve_runtime.attention.attention import Attention
 from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
 from carve_runtime.bundle import Bundle, load_bundle
@@ -103,6 +103,16 @@ class Carve:
     def manifest(self) -> Manifest:
         """What the bundle says of itself, its default settings included."""
         return self._model.manifest
+
+    def settings(
+        self, *, variant: Variant | None = None, **changes: Unpack[SettingsChanges]
+    ) -> Settings:
+        """Return the settings of a question that :meth:`ask` is given with these changes.
+
+        Raises:
+            SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
+        """
+        return self._model.requests.settings(variant, changes)
 
     @property
     def image_cache_nbytes(self) -> int:

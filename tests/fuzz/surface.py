@@ -18,6 +18,7 @@ SURFACES = (
     "engines",
     "settings",
     "questions",
+    "records",
     "cli",
     "checkpoints",
     *_CONSUMERS,

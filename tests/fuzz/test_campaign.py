@@ -26,6 +26,7 @@ SLICE = {
     "engines": 450,
     "settings": 60,
     "questions": 15,
+    "records": 300,
     "cli": 30,
     "c_calls": 40,
     "c_files": 15,

@@ -152,14 +152,22 @@ def _median(figures: Iterable[Figure], line: str, what: str) -> str:
     raise ValueError(f"the figures of speed have no line {line!r} for {what!r}")
 
 
-def _speed_machine(folder: Path) -> str:
-    report = _read(folder, "speed", SpeedReport)
+def _machine(report: SpeedReport) -> str:
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     return (
         f"Measured by `{report.source}` on {machine.date}: {machine.cores} cores of "
         f"{machine.processor}, {machine.system}, Python {machine.python}, {versions}."
     )
+
+
+def _speed_machine(folder: Path) -> str:
+    return _machine(_read(folder, "speed", SpeedReport))
+
+
+def _batch(folder: Path) -> str:
+    report = _read(folder, "batch", SpeedReport)
+    return f"{tabulate(report.figures).grid()}\n\n{_machine(report)}"
 
 
 _VIEWS: dict[str, Callable[[Path], str]] = {
@@ -170,4 +178,5 @@ _VIEWS: dict[str, Callable[[Path], str]] = {
     "speed scaling": _speed(lambda figure: figure.line.startswith(_SCALING)),
     "speed summary": _speed_summary,
     "speed machine": _speed_machine,
+    "batch": _batch,
 }

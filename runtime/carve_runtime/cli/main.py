@@ -1,4 +1,4 @@
-"""``carve-run``: ask, describe a bundle, check the installation."""
+"""``carve-run``: ask, once or by the thousand, describe a bundle, check the installation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import click
 from carve_models.cli import HELP, ErrorGroup
 from carve_runtime.cli.ask import ask
 from carve_runtime.cli.attend import attend
+from carve_runtime.cli.batch import batch
 from carve_runtime.cli.doctor import doctor
 from carve_runtime.cli.info import info
 
@@ -26,5 +27,6 @@ def main() -> None:
 
 main.add_command(ask)
 main.add_command(attend)
+main.add_command(batch)
 main.add_command(info)
 main.add_command(doctor)

@@ -24,8 +24,8 @@ ImageInput: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]"
 )
 
-# Raster formats only: Pillow would run Ghostscript on an EPS. Newer ones last.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "TGA", "WEBP", "JPEG2000", "AVIF")
+#: Raster formats only: Pillow would run Ghostscript on an EPS. Newer ones last.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "TGA", "WEBP", "JPEG2000", "AVIF")
 _STRIP = 64  # rows
 _SIXTEEN_TO_EIGHT = 257  # 65535 / 255
 
@@ -140,7 +140,7 @@ def _decode(source: Any, name: str | bytes, limits: _Limits) -> RGB:
             _require_file(source)
         else:
             source = io.BytesIO(bytes(source))  # a view need not be contiguous
-        with Image.open(source, formats=_FORMATS) as picture:
+        with Image.open(source, formats=FORMATS) as picture:
             return _read(picture, name, limits, ours=True)
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {name!s}", "check the path of the image") from error

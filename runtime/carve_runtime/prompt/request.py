@@ -73,6 +73,16 @@ class RequestBuilder:
         #: The general instruction.
         self.general = self._encode(prompts.general)
 
+    def settings(self, variant: Variant | None, changes: SettingsChanges) -> Settings:
+        """Return the bundle's default settings with changes.
+
+        Raises:
+            SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
+        """
+        settings = self._manifest.defaults.override(variant=variant, **changes)
+        self._require_settings(settings)
+        return settings
+
     def ask(
         self,
         question: str,
@@ -86,8 +96,7 @@ class RequestBuilder:
             SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
             PromptError: the question is empty or too long.
         """
-        settings = self._manifest.defaults.override(variant=variant, **changes)
-        self._require_settings(settings)
+        settings = self.settings(variant, changes)
         pair = settings.final_prompt == "pair"
         request = self._request(question, settings, on_token, pair=pair)
         if settings.early_exit and not pair:  # nothing is generated behind the image

@@ -28,6 +28,7 @@ _VALUES = st.one_of(
 )
 _WORDS = ["default", "picture.png", "What is it?", "", "absent", ".", "picture.txt", "-", "--"]
 _CODES = (1, 2)
+_OUTPUT = "answers.jsonl"
 
 
 def _option(parameter: click.Parameter) -> Any:
@@ -46,7 +47,12 @@ def _arguments(name: str, command: click.Command) -> Any:
     known = [_option(each) for each in command.params if isinstance(each, click.Option)]
     options = st.one_of([*known, st.just(["--no-such-option"])])
     words = st.lists(st.sampled_from(_WORDS), max_size=4)
-    usual = {"ask": _WORDS[:3], "info": _WORDS[:1], "doctor": []}[name]
+    usual = {
+        "ask": _WORDS[:3],
+        "batch": [*_WORDS[:2], "-q", _WORDS[2], "-o", _OUTPUT],
+        "info": _WORDS[:1],
+        "doctor": [],
+    }[name]
     words = st.just(usual) | words
     return st.tuples(words, st.lists(options, max_size=3)).map(
         lambda drawn: [name, *drawn[0], *(part for option in drawn[1] for part in option)]
@@ -64,6 +70,8 @@ class _Cli:
     def use(self, data: bytes) -> None:
         """Call the command in this process."""
         result = CliRunner().invoke(main, json.loads(data))
+        for path in Path().glob(f"{_OUTPUT}*"):
+            path.unlink()
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         if result.exit_code in _CODES and result.stderr.strip():

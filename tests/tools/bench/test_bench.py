@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from carve_runtime import Carve
+from tools.bench import batch
 from tools.bench.__main__ import main
 from tools.bench.context import Context
 from tools.bench.lines import released
@@ -60,6 +61,13 @@ def test_one_line_from_end_to_end(tmp_path: Path) -> None:
     assert report.machine.cores
     assert [figure.value.median > 0 for figure in report.figures if figure.value] == [True, True]
     assert (tmp_path / "figures.md").read_text() == tabulate(report.figures).markdown()
+
+
+def test_a_batch_from_end_to_end() -> None:
+    done = CliRunner().invoke(batch.main, ["--quick"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.stdout.count("pocket, 640 x 640") == 3
+    assert CliRunner().invoke(batch.main, ["--quick", "--write"]).exit_code == 2
 
 
 def test_the_released_code_runs_with_a_general_pass_of_both_lengths(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ _CASES: dict[ResizeRefined, tuple[str, float | None]] = {
 def measure(context: Context) -> Iterator[Figure]:
     """Yield the seconds of all but graphs and JPEG decoding, for both ways to resize the crop."""
     subject = pocket()
-    path = _photograph(subject.image, context.work / "photograph.jpg")
+    path = photograph(subject.image, context.work / "photograph.jpg")
     vlm = Carve.load(subject.bundle, image_cache_bytes=0)
     decoding: list[float] = []
     note = "neither graphs nor JPEG decoding counted"
@@ -48,7 +48,7 @@ def measure(context: Context) -> Iterator[Figure]:
     yield Figure("JPEG decoding, 12 megapixels", "Pillow alone", spread(decoding), "s")
 
 
-def _photograph(picture: Image.Image, path: Path) -> Path:
+def photograph(picture: Image.Image, path: Path) -> Path:
     """Write the middle of a picture, enlarged."""
     width, height = _SIZE
     top = (width * picture.height // picture.width - height) // 2
