@@ -44,6 +44,7 @@ ROOMS = (
     "attention",
     "session",
     "carve",
+    "batch",
     "cli",
 )
 METHOD_IMPORTS = {

@@ -37,6 +37,10 @@ class PromptError(CarveError, ValueError):
     """The question is empty, or longer than the model's context."""
 
 
+class RecordError(CarveError, ValueError):
+    """Records, or the file that they come from or go to, cannot be used as they are."""
+
+
 class BundleError(CarveError):
     """A bundle's folder or one of its files is missing, truncated, swapped or malformed."""
 
