@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from carve_models.cli import HELP, ErrorCommand, parse_layers
-from carve_models.settings import (
-    AUTO,
-    VARIANTS,
-    Contrast,
-    FinalPrompt,
-    Geometry,
-    ResizeRefined,
-    Rule,
-    Steps,
-    Strategy,
-)
+from carve_models.cli import HELP, ErrorCommand
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
@@ -27,20 +16,12 @@ from carve_runtime.cli.answers import AnswerPrinter, report
 from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
 from carve_runtime.cli.given import given_picture, require_questions
 from carve_runtime.cli.saving import require_writable, save
-from carve_runtime.images.load import MAX_IMAGE_PIXELS
-
-_FLOAT = click.types.convert_type(float)
-
-
-def _number_or_auto(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> float | str | None:
-    """Take a number or the word "auto"."""
-    return value if value in (None, AUTO) else _FLOAT.convert(value, parameter, context)
-
-
-#: Options that take a number or "auto".
-_AUTO: dict[str, Any] = {"callback": _number_or_auto, "metavar": f"FLOAT|{AUTO}"}
+from carve_runtime.cli.settings_options import (
+    MAX_IMAGE_PIXELS_OPTION,
+    PLAIN_OPTION,
+    require_unused,
+    settings_options,
+)
 
 
 @click.command(
@@ -57,38 +38,10 @@ Examples:
 @click.argument("bundle")
 @click.argument("image")
 @click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
-@click.option("--variant", type=click.Choice(list(VARIANTS)), help="The released code's variants.")
-@click.option("--steps", type=click.Choice(get_args(Steps)), help="Forward steps that are fused.")
-@click.option("--layers", callback=parse_layers, help='Decoder layers, as "20-25" or "3,5".')
-@click.option("--mask-top-p", **_AUTO, help="Share of pixels that the threshold keeps.")
-@click.option("--max-regions", type=int, help="Regions kept.")
-@click.option("--strategy", type=click.Choice(get_args(Strategy)), help="How regions are ranked.")
-@click.option("--rule", type=click.Choice(get_args(Rule)), help="How many regions are kept.")
-@click.option("--outlier-percent", type=float, help="Smallest region for remove_small, in percent.")
-@click.option("--contrast", type=click.Choice(get_args(Contrast)), help="Whether to contrast.")
-@click.option("--regularizer", **_AUTO, help="Lambda of the contrast.")
-@click.option("--geometry", type=click.Choice(get_args(Geometry)), help="Where the grid lies.")
-@click.option("--final-prompt", type=click.Choice(get_args(FinalPrompt)), help="The final pass.")
-@click.option("--max-new-tokens", type=int, help="Most forward steps of each pass.")
-@click.option("--max-refined-pixels", type=int, help="Most pixels of the refined image.")
-@click.option("--scout-pixels", type=int, help="Most pixels that the attention passes see.")
-@click.option("--final-pixels", type=int, help="Most pixels that the final pass sees of the crop.")
-@click.option(
-    "--resize-refined", type=click.Choice(get_args(ResizeRefined)), help="How the crop is resized."
-)
-@click.option("--early-exit", is_flag=True, default=None, help="Do without the plain answer.")
-@click.option("--adaptive", is_flag=True, default=None, help="Keep plain answers that are sure.")
-@click.option("--sure-probability", type=float, help="Least probability, for --adaptive.")
-@click.option("--focused-entropy", type=float, help="Largest entropy, for --adaptive.")
+@settings_options
 @backend_options
-@click.option(
-    "--max-image-pixels",
-    type=int,
-    default=MAX_IMAGE_PIXELS,
-    show_default=True,
-    help="Most pixels of IMAGE; reading more takes more than 1 GB.",
-)
-@click.option("--plain", is_flag=True, help="Give the plain answer alone.")
+@MAX_IMAGE_PIXELS_OPTION
+@PLAIN_OPTION
 @click.option("--picture", type=click.Path(path_type=Path), help="Write the overview picture here.")
 @click.option("--save-dir", type=click.Path(path_type=Path), help="Write every picture here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -97,6 +50,7 @@ def ask(
     bundle: str,
     image: str,
     questions: tuple[str, ...],
+    settings: dict[str, Any],
     backend: BackendSettings,
     max_image_pixels: int,
     plain: bool,
@@ -104,7 +58,6 @@ def ask(
     save_dir: Path | None,
     as_json: bool,
     verify: bool | None,
-    **settings: Any,
 ) -> None:
     """Answer each QUESTION about IMAGE with BUNDLE, plainly and through CARVE.
 
@@ -113,7 +66,7 @@ def ask(
     once for all questions. Settings that are not given come from the bundle.
     """
     if plain:
-        _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
+        require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
     _require_one(questions, picture=picture, save_dir=save_dir)
     require_questions(questions)
     require_writable(picture, save_dir)
@@ -141,13 +94,6 @@ def ask(
         reports.append(fields)
     if as_json:
         click.echo(json.dumps(reports if len(questions) > 1 else reports[0], indent=2))
-
-
-def _require_unused(**options: Any) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        flag = given[0].replace("_", "-")
-        raise click.UsageError(f"--{flag} says how CARVE works; it does nothing with --plain.")
 
 
 def _require_one(questions: tuple[str, ...], **options: Any) -> None:
