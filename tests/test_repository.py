@@ -45,6 +45,7 @@ ROOMS = (
     "session",
     "carve",
     "batch",
+    "ray_data",
     "cli",
 )
 METHOD_IMPORTS = {

@@ -9,6 +9,7 @@ from carve_runtime.cli.ask import ask
 from carve_runtime.cli.attend import attend
 from carve_runtime.cli.doctor import doctor
 from carve_runtime.cli.info import info
+from carve_runtime.cli.ray import ray
 
 
 @click.group(
@@ -28,3 +29,4 @@ main.add_command(ask)
 main.add_command(attend)
 main.add_command(info)
 main.add_command(doctor)
+main.add_command(ray)
