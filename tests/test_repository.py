@@ -46,6 +46,7 @@ ROOMS = (
     "carve",
     "batch",
     "ray_data",
+    "triton",
     "cli",
 )
 METHOD_IMPORTS = {
