@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
+from tools.checks.scale import scale_table
 from tools.shared.figures import Figure, SpeedReport, tabulate
 from tools.shared.interval import Interval
 from tools.shared.report import Report
@@ -170,4 +171,5 @@ _VIEWS: dict[str, Callable[[Path], str]] = {
     "speed scaling": _speed(lambda figure: figure.line.startswith(_SCALING)),
     "speed summary": _speed_summary,
     "speed machine": _speed_machine,
+    "scale": scale_table,
 }
