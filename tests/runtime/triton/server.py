@@ -1,7 +1,8 @@
 """A real Triton server: the binary in the package nvidia-pytriton, and an environment for it.
 
 Its Python backend was built for numpy 1, so that it reads its inputs wrongly under numpy 2. The
-environment is this one with an older numpy before it, which ``tests/setup.sh`` has laid aside.
+environment is this one with an older numpy before it, which ``tests/setup.sh`` has laid aside, and
+the product's packages as this process has them: the backend ignores ``PYTHONPATH``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+import carve_models
+import carve_runtime
 
 _LONGEST = 120  # seconds; it starts in 3
 OLDER_NUMPY = Path(sys.prefix) / "triton"
@@ -61,8 +65,9 @@ def _environment(folder: Path) -> Path:
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "numpy").symlink_to(OLDER_NUMPY / "numpy")
     (packages / "numpy.libs").symlink_to(OLDER_NUMPY / "numpy.libs")
-    behind = sysconfig.get_path("purelib")
-    (packages / "behind.pth").write_text(f"import site; site.addsitedir({behind!r})\n")
+    ours = [Path(package.__file__ or "").parents[1] for package in (carve_models, carve_runtime)]
+    behind = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})"
+    (packages / "tested.pth").write_text("".join(f"{line}\n" for line in (*ours, behind)))
     return folder
 
 
