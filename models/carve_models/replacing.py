@@ -1,13 +1,18 @@
-"""Files that appear complete or not at all."""
+"""Files and folders that appear complete or not at all."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from carve_models.aside import is_vacant
+from carve_models.errors import SettingsError
 
 
 @contextmanager
@@ -26,6 +31,30 @@ def replacing(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def require_vacant(folder: Path) -> None:
+    """Raise :class:`SettingsError` unless nothing is at a folder's place, or an empty folder."""
+    if not is_vacant(folder):
+        raise SettingsError(f"{folder} is already there", "choose another folder, or remove it")
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``folder``; it becomes that one, or goes after an error.
+
+    Raises:
+        SettingsError: something is there already.
+        OSError: it cannot be written.
+    """
+    require_vacant(folder)
+    aside = folder.with_name(f".unfinished-{folder.name}-{os.getpid()}")
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        aside.replace(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_json(path: Path, document: Any, *, indent: int = 2) -> None:

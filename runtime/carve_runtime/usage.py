@@ -7,6 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from time import perf_counter
 
+#: Every key that an answer's timings may have.
+STAGES = (
+    *("decode", "preprocess", "vision", "prefix", "question", "general", "refine", "final"),
+    "total",
+)
+
 
 class Stopwatch:
     """Adds up wall-clock seconds under stage names."""

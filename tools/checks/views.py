@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
+from tools.checks.scale import scale_table
 from tools.shared.figures import Figure, SpeedReport, tabulate
 from tools.shared.interval import Interval
 from tools.shared.report import Report
@@ -179,4 +180,5 @@ _VIEWS: dict[str, Callable[[Path], str]] = {
     "speed summary": _speed_summary,
     "speed machine": _speed_machine,
     "batch": _batch,
+    "scale": scale_table,
 }

@@ -10,6 +10,8 @@ from carve_runtime.cli.attend import attend
 from carve_runtime.cli.batch import batch
 from carve_runtime.cli.doctor import doctor
 from carve_runtime.cli.info import info
+from carve_runtime.cli.ray import ray
+from carve_runtime.cli.triton import triton
 
 
 @click.group(
@@ -30,3 +32,5 @@ main.add_command(attend)
 main.add_command(batch)
 main.add_command(info)
 main.add_command(doctor)
+main.add_command(ray)
+main.add_command(triton)
