@@ -16,10 +16,10 @@ from pathlib import Path
 import click
 import numpy as np
 
+from carve_eval.reporting.progress import progress
 from carve_models.replacing import write_json
 from carve_runtime import Carve
 from tools.research.pocket.world.cases import GROUPS, cases
-from tools.shared.progress import progress
 
 _QUANTILES = np.linspace(0, 1, 21)
 _PROBABILITY, _ENTROPY = "sure_probability", "focused_entropy"

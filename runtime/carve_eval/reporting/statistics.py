@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from tools.shared.interval import Interval
+from carve_eval.reporting.interval import Interval
 
 CONFIDENCE = 0.95
 _RESAMPLES = 9999

@@ -1,24 +1,14 @@
-"""Progress on the terminal, log lines in a file."""
+"""Progress on the terminal."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 T = TypeVar("T")
-
-
-def start_log(path: Path) -> None:
-    """Append the log of this run to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        filename=path, level=logging.INFO, format="%(asctime)s %(message)s", force=True
-    )
 
 
 def progress_bars(console: Console | None = None) -> Progress:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.eval.benchmarks.benchmark import Benchmark, Question
-from tools.eval.runner import Run
-from tools.shared.interval import Interval
-from tools.shared.statistics import bootstrap_interval, paired_p_value, wilson_interval
+from carve_eval.benchmarks.benchmark import Benchmark, Question
+from carve_eval.reporting.interval import Interval
+from carve_eval.reporting.statistics import bootstrap_interval, paired_p_value, wilson_interval
+from carve_eval.runner import Run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 r"""Run public benchmarks from local folders with any bundle, and print the paper's tables.
 
-python -m tools.eval default --pope data/pope --vstar data/vstar_bench
-python -m tools.eval my-bundle --textvqa data/textvqa --setting "variant=v1" \
+python -m carve_eval default --pope data/pope --vstar data/vstar_bench
+python -m carve_eval my-bundle --textvqa data/textvqa --setting "variant=v1" \
     --setting "variant=v4 mask_top_p=0.4" --limit 500
 
 ``docs/eval.md`` says how the folders are laid out. The same command again goes on where an
@@ -17,6 +17,16 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from carve_eval.answers import AnswerFile, identify
+from carve_eval.benchmarks import BENCHMARKS
+from carve_eval.benchmarks.benchmark import Benchmark
+from carve_eval.benchmarks.files import digest, require_complete
+from carve_eval.figures import evaluate
+from carve_eval.reporting.progress import progress_bars
+from carve_eval.reporting.tables import open_console
+from carve_eval.runner import Run, ask, by_image, open_questions
+from carve_eval.setting import DEFAULT, Changes, Setting, parse_changes
+from carve_eval.tables import tables
 from carve_models.cli import ErrorCommand
 from carve_models.names import MANIFEST_FILE
 from carve_models.replacing import write_json
@@ -24,16 +34,6 @@ from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, open_bundle, sha256
 from carve_runtime.carve import Carve
 from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options
-from tools.eval.answers import AnswerFile, identify
-from tools.eval.benchmarks import BENCHMARKS
-from tools.eval.benchmarks.benchmark import Benchmark
-from tools.eval.benchmarks.files import digest, require_complete
-from tools.eval.figures import evaluate
-from tools.eval.runner import Run, ask, by_image, open_questions
-from tools.eval.setting import DEFAULT, Changes, Setting, parse_changes
-from tools.eval.tables import tables
-from tools.shared.progress import progress_bars
-from tools.shared.tables import open_console
 
 _FIGURES_FILE = "figures.json"
 _INTERRUPTED = 130

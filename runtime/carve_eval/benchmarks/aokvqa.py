@@ -22,16 +22,16 @@ from typing import Annotated
 
 import msgspec
 
-from tools.eval.benchmarks.benchmark import Benchmark, DataError, Question
-from tools.eval.benchmarks.choices import (
+from carve_eval.benchmarks.benchmark import Benchmark, DataError, Question
+from carve_eval.benchmarks.choices import (
     INSTRUCTION,
     Options,
     letter_of,
     read_choice,
     share_unnamed,
 )
-from tools.eval.benchmarks.files import image_folder, read_json
-from tools.eval.benchmarks.vqa import normalize_answer
+from carve_eval.benchmarks.files import image_folder, read_json
+from carve_eval.benchmarks.vqa import normalize_answer
 
 _QUESTIONS = "aokvqa_v1p0_val.json"
 _IMAGES = ("val2017", "images")

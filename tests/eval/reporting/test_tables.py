@@ -7,8 +7,8 @@ import math
 import msgspec
 import pytest
 
-from tools.shared.interval import Interval
-from tools.shared.tables import Cell, P, Row, Table, interval_cell
+from carve_eval.reporting.interval import Interval
+from carve_eval.reporting.tables import Cell, P, Row, Table, interval_cell
 
 
 def test_cells() -> None:

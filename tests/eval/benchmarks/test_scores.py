@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools.eval.benchmarks.aokvqa import AOKVQADirect
-from tools.eval.benchmarks.benchmark import Question
-from tools.eval.benchmarks.choices import read_choice, share_unnamed
-from tools.eval.benchmarks.pope import Pope, read_label
-from tools.eval.benchmarks.vqa import normalize_answer, vqa_accuracy
+from carve_eval.benchmarks.aokvqa import AOKVQADirect
+from carve_eval.benchmarks.benchmark import Question
+from carve_eval.benchmarks.choices import read_choice, share_unnamed
+from carve_eval.benchmarks.pope import Pope, read_label
+from carve_eval.benchmarks.vqa import normalize_answer, vqa_accuracy
 
 CASES = yaml.safe_load(Path(__file__).with_name("scores.yaml").read_text())
 

@@ -9,11 +9,11 @@ from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
 
+from carve_eval.answers import Answer, AnswerFile
+from carve_eval.benchmarks.benchmark import Benchmark, Question
+from carve_eval.setting import Setting
 from carve_models.settings import Settings
 from carve_runtime import Carve, ImageSession
-from tools.eval.answers import Answer, AnswerFile
-from tools.eval.benchmarks.benchmark import Benchmark, Question
-from tools.eval.setting import Setting
 
 #: Of the order in which images are asked.
 _SEED = 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.shared.statistics import (
+from carve_eval.reporting.statistics import (
     bootstrap_interval,
     mcnemar,
     paired_p_value,

@@ -22,15 +22,15 @@ from pathlib import Path
 
 import msgspec
 
-from tools.eval.benchmarks.benchmark import Benchmark, DataError, Question
-from tools.eval.benchmarks.choices import (
+from carve_eval.benchmarks.benchmark import Benchmark, DataError, Question
+from carve_eval.benchmarks.choices import (
     INSTRUCTION,
     Options,
     letter_of,
     read_choice,
     share_unnamed,
 )
-from tools.eval.benchmarks.files import read_json, read_records
+from carve_eval.benchmarks.files import read_json, read_records
 
 _QUESTIONS = "test_questions.jsonl"
 _GROUPS = ("direct_attributes", "relative_position")

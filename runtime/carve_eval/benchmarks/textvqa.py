@@ -17,9 +17,9 @@ from typing import Annotated
 
 import msgspec
 
-from tools.eval.benchmarks.benchmark import Benchmark, Question
-from tools.eval.benchmarks.files import image_folder, read_json
-from tools.eval.benchmarks.vqa import vqa_accuracy
+from carve_eval.benchmarks.benchmark import Benchmark, Question
+from carve_eval.benchmarks.files import image_folder, read_json
+from carve_eval.benchmarks.vqa import vqa_accuracy
 
 _QUESTIONS = "TextVQA_0.5.1_val.json"
 _IMAGES = ("train_images", "images")

@@ -19,7 +19,7 @@ from typing import Annotated
 
 import msgspec
 
-from tools.eval.benchmarks.vqa import normalize_answer
+from carve_eval.benchmarks.vqa import normalize_answer
 
 #: What LLaVA-1.5 adds to multiple-choice questions (``docs/Evaluation.md`` of haotian-liu/LLaVA).
 INSTRUCTION = "Answer with the option's letter from the given choices directly."

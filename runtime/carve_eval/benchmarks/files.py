@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tools.eval.benchmarks.benchmark import DataError, Question
+from carve_eval.benchmarks.benchmark import DataError, Question
 
 T = TypeVar("T")
 

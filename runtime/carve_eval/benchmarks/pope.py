@@ -16,8 +16,8 @@ from typing import Literal
 
 import msgspec
 
-from tools.eval.benchmarks.benchmark import Benchmark, DataError, Question
-from tools.eval.benchmarks.files import image_folder, read_records
+from carve_eval.benchmarks.benchmark import Benchmark, DataError, Question
+from carve_eval.benchmarks.files import image_folder, read_records
 
 _GROUPS = ("random", "popular", "adversarial")
 _IMAGES = ("val2014", "images")

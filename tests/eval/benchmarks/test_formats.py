@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.tools.eval.layout import lay_out
-from tools.eval.benchmarks import BENCHMARKS
-from tools.eval.benchmarks.benchmark import DataError, Question
-from tools.eval.benchmarks.files import digest, require_complete
+from carve_eval.benchmarks import BENCHMARKS
+from carve_eval.benchmarks.benchmark import DataError, Question
+from carve_eval.benchmarks.files import digest, require_complete
+from tests.eval.layout import lay_out
 
 BY_NAME = {benchmark.name: benchmark for benchmark in BENCHMARKS}
 MALFORMED = yaml.safe_load(Path(__file__).with_name("malformed.yaml").read_text())

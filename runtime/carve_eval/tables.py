@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from tools.eval.figures import Figures
-from tools.shared.interval import Interval
-from tools.shared.tables import P, Table
+from carve_eval.figures import Figures
+from carve_eval.reporting.interval import Interval
+from carve_eval.reporting.tables import P, Table
 
 
 def tables(figures: Sequence[Figures]) -> Iterator[Table]:

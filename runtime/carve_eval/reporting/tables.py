@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from tools.shared.interval import Interval
+from carve_eval.reporting.interval import Interval
 
 #: P-values below this are printed as "< 0.001".
 _SMALLEST_P = 0.001

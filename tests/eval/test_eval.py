@@ -1,4 +1,4 @@
-"""``python -m tools.eval`` on miniature data sets: answers, figures, tables, going on."""
+"""``python -m carve_eval`` on miniature data sets: answers, figures, tables, going on."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from carve_eval.answers import Answer, AnswerFile, AnswersError, identify
+from carve_eval.benchmarks.files import digest
+from carve_eval.benchmarks.pope import Pope
+from carve_eval.benchmarks.textvqa import TextVQA
+from carve_eval.cli import main
+from carve_eval.setting import DEFAULT
 from carve_models.settings import Settings
 from carve_runtime import Carve
 from carve_runtime.bundle import sha256
+from tests.eval.layout import lay_out
 from tests.support import POCKET, ROOT
-from tests.tools.eval.layout import lay_out
-from tools.eval.__main__ import main
-from tools.eval.answers import Answer, AnswerFile, AnswersError, identify
-from tools.eval.benchmarks.files import digest
-from tools.eval.benchmarks.pope import Pope
-from tools.eval.benchmarks.textvqa import TextVQA
-from tools.eval.setting import DEFAULT
 
 BUNDLE_SUM = sha256(POCKET / "carve.json")
 
@@ -217,7 +217,7 @@ def test_answers_of_another_run_are_refused(tmp_path: Path, pocket: Carve) -> No
 
 def test_no_pytorch_is_needed() -> None:
     code = (
-        "import sys, tools.eval.__main__\n"
+        "import sys, carve_eval.cli\n"
         "heavy = {'torch', 'transformers', 'onnx', 'carve_export'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
