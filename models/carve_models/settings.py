@@ -228,7 +228,8 @@ class Settings:
         if self.adaptive and None in (self.sure_probability, self.focused_entropy):
             raise SettingsError(
                 "adaptive has no thresholds in this bundle",
-                "give sure_probability and focused_entropy",
+                "give sure_probability and focused_entropy, or write them into it with "
+                "carve-eval --calibrate-adaptive",
             )
 
     def override(self, *, variant: Variant | None = None, **changes: Any) -> Settings:

@@ -7,14 +7,19 @@ interrupted goes on from it, a run of anything else is refused.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from carve_models.errors import CarveError
+from carve_models.manifest import Manifest
 from carve_models.settings import Settings
+
+#: Settings that say when ``adaptive`` keeps the plain answer.
+THRESHOLDS = ("sure_probability", "focused_entropy")
 
 
 class AnswersError(CarveError):
@@ -27,13 +32,16 @@ class Identity(msgspec.Struct, frozen=True):
     Attributes:
         benchmark: its name.
         questions: SHA-256 sum of all questions.
-        bundle: SHA-256 sum of the bundle's manifest, which holds the sums of its files.
+        bundle: SHA-256 sum of the bundle's manifest, which holds the sums of its files; without
+            the default settings, as the settings in force are told.
+        method: its name.
         settings: every hyper-parameter in force.
     """
 
     benchmark: str
     questions: str
     bundle: str
+    method: str
     settings: dict[str, Any]
 
 
@@ -43,22 +51,42 @@ class Answer(msgspec.Struct, frozen=True):
     Attributes:
         id: the question's.
         plain: answer of one pass over the whole image.
-        carve: answer through CARVE.
-        box: what the final pass looked at, (x0, y0, x1, y1) in pixels.
-        entropy: of the question pass's attention, in nats.
+        refined: answer after a closer look, through CARVE or another method.
+        box: what that look went to, (x0, y0, x1, y1) in pixels.
+        peak: the place (x, y) that mattered most, if the question says where its object is.
+        entropy: of the question pass's attention, in nats, if it was read.
+        probability: the model's own of ``plain``, if that pass told.
     """
 
     id: str
     plain: str
-    carve: str
+    refined: str
     box: tuple[int, int, int, int]
-    entropy: float | None
+    peak: tuple[float, float] | None = None
+    entropy: float | None = None
+    probability: float | None = None
 
 
-def identify(benchmark: str, questions: str, bundle: str, settings: Settings) -> Identity:
-    """Return the identity of a run, as it reads after a round trip through JSON."""
-    told = Identity(benchmark, questions, bundle, asdict(settings))
-    return msgspec.json.decode(msgspec.json.encode(told), type=Identity)
+def identify(
+    benchmark: str, questions: str, manifest: Manifest, method: str, settings: Settings
+) -> Identity:
+    """Return the identity of a run, as it reads after a round trip through JSON.
+
+    The thresholds of ``adaptive`` are left out where it is off: they may be calibrated between two
+    runs without an effect on the answers.
+    """
+    told = asdict(settings)
+    if not settings.adaptive:
+        for name in THRESHOLDS:
+            del told[name]
+    identity = Identity(benchmark, questions, bundle_sum(manifest), method, told)
+    return msgspec.json.decode(msgspec.json.encode(identity), type=Identity)
+
+
+def bundle_sum(manifest: Manifest) -> str:
+    """Return the SHA-256 sum of what a manifest says, but for its default settings."""
+    usual = Settings(layers=manifest.decoder.tapped_layers)
+    return sha256(msgspec.json.encode(replace(manifest, defaults=usual))).hexdigest()
 
 
 class AnswerFile:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
 
 from carve_eval.answers import Answer, AnswerFile
 from carve_eval.benchmarks.benchmark import Benchmark, Question
+from carve_eval.methods.method import Picture
 from carve_eval.setting import Setting
-from carve_models.settings import Settings
-from carve_runtime import Carve, ImageSession
+from carve_runtime import Carve
 
 #: Of the order in which images are asked.
 _SEED = 0
@@ -28,6 +27,12 @@ class Run:
     questions: Sequence[Question]
     file: AnswerFile
 
+    @property
+    def answered(self) -> list[tuple[Question, Answer]]:
+        """The questions that are answered, in the benchmark's order."""
+        answers = self.file.answers
+        return [(each, answers[each.id]) for each in self.questions if each.id in answers]
+
 
 def ask(
     vlm: Carve, runs: Sequence[Run], *, limit: int | None, on_answer: Callable[[], None]
@@ -41,31 +46,11 @@ def ask(
         on_answer: called after each answer.
     """
     for image, questions in by_image(runs[0].questions, limit).items():
-        missing = open_questions(runs, questions)
-        if not missing:
-            continue
-        sessions = cache(partial(vlm.open, image))
-        for run, question in missing:
-            run.file.add(_answer(sessions, question, run.setting.settings))
+        picture = Picture(vlm, image)
+        for run, question in open_questions(runs, questions):
+            setting = run.setting
+            run.file.add(setting.way.ask(picture, question, setting.settings))
             on_answer()
-
-
-def _answer(
-    sessions: Callable[..., ImageSession], question: Question, settings: Settings
-) -> Answer:
-    """Ask a question; if its passes skip layers or pixels, the plain answer takes another one."""
-    result = sessions(scout_pixels=settings.scout_pixels).ask(question.prompt, **vars(settings))
-    plain = result.plain_answer
-    if plain is None or settings.scout_pixels is not None:
-        limit = settings.max_new_tokens
-        plain = sessions(scout_pixels=None).plain(question.prompt, max_new_tokens=limit).answer
-    return Answer(
-        id=question.id,
-        plain=plain,
-        carve=result.answer,
-        box=result.bbox,
-        entropy=result.entropy,
-    )
 
 
 def open_questions(

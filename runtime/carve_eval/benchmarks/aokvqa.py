@@ -23,13 +23,7 @@ from typing import Annotated
 import msgspec
 
 from carve_eval.benchmarks.benchmark import Benchmark, DataError, Question
-from carve_eval.benchmarks.choices import (
-    INSTRUCTION,
-    Options,
-    letter_of,
-    read_choice,
-    share_unnamed,
-)
+from carve_eval.benchmarks.choices import Options, is_chosen, list_options, share_unnamed
 from carve_eval.benchmarks.files import image_folder, read_json
 from carve_eval.benchmarks.vqa import normalize_answer
 
@@ -54,14 +48,13 @@ class AOKVQAChoice(Benchmark):
     name = "aokvqa"
     title = "A-OKVQA"
 
-    def read(self, folder: Path) -> list[Question]:
+    def read(self, place: Path) -> list[Question]:
         """Read the JSON file; the images lie in ``val2017`` or ``images``."""
-        return [_choice_question(record, image) for record, image in _read(folder)]
+        return [_choice_question(record, image) for record, image in _read(place)]
 
     def score(self, question: Question, answer: str) -> float:
         """Return 1 if the answer means the right choice."""
-        index = read_choice(answer, question.options).index
-        return float(index is not None and question.options[index] in question.references)
+        return float(is_chosen(answer, question.options, question.references))
 
     def measures(self, questions: Sequence[Question], answers: Sequence[str]) -> dict[str, float]:
         """Return the share of answers that name no choice."""
@@ -74,7 +67,7 @@ class AOKVQADirect(Benchmark):
     name = "aokvqa-direct"
     title = "A-OKVQA direct"
 
-    def read(self, folder: Path) -> list[Question]:
+    def read(self, place: Path) -> list[Question]:
         """Read the questions that are not marked as difficult to answer directly."""
         return [
             Question(
@@ -83,7 +76,7 @@ class AOKVQADirect(Benchmark):
                 prompt=record.question,
                 references=tuple(record.direct_answers),
             )
-            for record, image in _read(folder)
+            for record, image in _read(place)
             if not record.difficult_direct_answer
         ]
 
@@ -109,11 +102,10 @@ def _read(folder: Path) -> list[tuple[_Record, Path]]:
 
 
 def _choice_question(record: _Record, image: Path) -> Question:
-    lines = [f"{letter_of(index)}. {choice}" for index, choice in enumerate(record.choices)]
     return Question(
         id=record.question_id,
         image=image,
-        prompt="\n".join([record.question, *lines, INSTRUCTION]),
+        prompt=list_options(record.question, record.choices),
         references=(record.choices[record.correct_choice_idx],),
         options=tuple(record.choices),
     )

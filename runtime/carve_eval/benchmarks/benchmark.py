@@ -10,6 +10,9 @@ from typing import ClassVar
 
 from carve_models.errors import CarveError
 
+#: What to do about published files.
+REMEDY = "unpack the published files again; docs/eval.md says how each data set is laid out"
+
 
 class DataError(CarveError):
     """A benchmark's file or image is missing, malformed, or contradicts itself."""
@@ -25,7 +28,8 @@ class Question:
         prompt: what the model is asked; the bundle's suffix follows it.
         references: right answers; what they mean is the benchmark's business.
         options: the choices of a multiple-choice question, in the order of their letters.
-        group: the part of the benchmark that the published tables list apart, or "".
+        group: the part of the benchmark that tables list apart, or "".
+        box: of the object asked for, (x0, y0, x1, y1) in pixels, if it is known.
     """
 
     id: str
@@ -34,6 +38,7 @@ class Question:
     references: tuple[str, ...]
     options: tuple[str, ...] = ()
     group: str = ""
+    box: tuple[float, float, float, float] | None = None
 
 
 class Benchmark(ABC):
@@ -42,14 +47,18 @@ class Benchmark(ABC):
     Attributes:
         name: its option on the command line and its folder of answers.
         title: its name in tables.
+        is_file: whether it is one file and not a folder.
+        remedy: what to do about files that are missing or malformed.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    is_file: ClassVar[bool] = False
+    remedy: ClassVar[str] = REMEDY
 
     @abstractmethod
-    def read(self, folder: Path) -> list[Question]:
-        """Return the questions of a data set laid out as ``docs/eval.md`` says.
+    def read(self, place: Path) -> list[Question]:
+        """Return the questions of a folder, or of a file, laid out as ``docs/eval.md`` says.
 
         Raises:
             DataError: a file is missing or malformed.

@@ -73,6 +73,18 @@ def read_choice(answer: str, options: Sequence[str]) -> Choice:
     return Choice(likeness.index(best) if best else None, False)
 
 
+def is_chosen(answer: str, options: Sequence[str], right: Sequence[str]) -> bool:
+    """Return whether an answer means an option whose text is among the right ones."""
+    index = read_choice(answer, options).index
+    return index is not None and options[index] in right
+
+
+def list_options(question: str, options: Sequence[str]) -> str:
+    """Return a question with its options as LLaVA-1.5 lists them, and the instruction."""
+    lines = [f"{letter_of(index)}. {option}" for index, option in enumerate(options)]
+    return "\n".join([question, *lines, INSTRUCTION])
+
+
 def share_unnamed(answers: Sequence[str], options: Sequence[Sequence[str]]) -> float:
     """Return the share of the answers that name no option, one list of options per answer."""
     pairs = zip(answers, options, strict=True)

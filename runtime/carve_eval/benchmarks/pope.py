@@ -37,15 +37,15 @@ class Pope(Benchmark):
     name = "pope"
     title = "POPE"
 
-    def read(self, folder: Path) -> list[Question]:
+    def read(self, place: Path) -> list[Question]:
         """Read whichever of the three files are in the folder or its ``coco``."""
-        files = {group: path for group in _GROUPS for path in _files(folder, group)}
+        files = {group: path for group in _GROUPS for path in _files(place, group)}
         if not files:
             raise DataError(
-                f"{folder} has no file coco_pope_{_GROUPS[0]}.json or the like",
+                f"{place} has no file coco_pope_{_GROUPS[0]}.json or the like",
                 "copy the files of output/coco of the repository AoiDragon/POPE",
             )
-        images = image_folder(folder, _IMAGES)
+        images = image_folder(place, _IMAGES)
         return [
             _question(line, group, images)
             for group, path in files.items()

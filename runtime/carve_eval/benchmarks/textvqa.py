@@ -44,10 +44,10 @@ class TextVQA(Benchmark):
     name = "textvqa"
     title = "TextVQA"
 
-    def read(self, folder: Path) -> list[Question]:
+    def read(self, place: Path) -> list[Question]:
         """Read the JSON file; the images lie in ``train_images`` or ``images``."""
-        records = read_json(folder / _QUESTIONS, _File).data
-        images = image_folder(folder, _IMAGES)
+        records = read_json(place / _QUESTIONS, _File).data
+        images = image_folder(place, _IMAGES)
         return [
             Question(
                 id=str(record.question_id),

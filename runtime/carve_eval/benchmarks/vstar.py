@@ -56,19 +56,19 @@ class VStar(Benchmark):
     name = "vstar"
     title = "V*"
 
-    def read(self, folder: Path) -> list[Question]:
+    def read(self, place: Path) -> list[Question]:
         """Read ``test_questions.jsonl`` if it is there, else the files beside the images."""
-        path = folder / _QUESTIONS
+        path = place / _QUESTIONS
         if path.is_file():
             return [_from_line(line, path) for line in read_records(path, _Line)]
         questions = [
             _from_annotation(annotation)
             for group in _GROUPS
-            for annotation in sorted((folder / group).glob("*.json"))
+            for annotation in sorted((place / group).glob("*.json"))
         ]
         if not questions:
             raise DataError(
-                f"{folder} has neither {_QUESTIONS} nor JSON files in {' and '.join(_GROUPS)}",
+                f"{place} has neither {_QUESTIONS} nor JSON files in {' and '.join(_GROUPS)}",
                 "name the folder vstar_bench that was published",
             )
         return questions

@@ -10,6 +10,7 @@ from typing import TypeAlias, Union
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from carve_eval.reporting.interval import Interval
@@ -54,12 +55,12 @@ class Table:
 
     def show(self, console: Console) -> None:
         """Print it."""
-        table = RichTable(title=self.title, box=SIMPLE_HEAD, caption=self.note)
+        table = RichTable(title=escape(self.title), box=SIMPLE_HEAD, caption=escape(self.note))
         table.title_justify = table.caption_justify = "left"
         for index, column in enumerate(self.columns):
             table.add_column(column, justify="right" if index else "left")
         for row in self.rows:
-            table.add_row(*map(spell, row))
+            table.add_row(*(escape(spell(cell)) for cell in row))
         console.print(table)
 
     def markdown(self) -> str:
