@@ -24,13 +24,15 @@ from tools.checks.support_table import with_table
 EXPORT_ONLY = {"torch", "transformers", "onnx", "onnx_ir", "onnxscript", "carve_export", "rich"}
 FORBIDDEN = {
     "models/carve_models": EXPORT_ONLY | {"carve_runtime", "onnxruntime"},
-    "runtime/carve_runtime": EXPORT_ONLY,
+    "runtime/carve_runtime": EXPORT_ONLY | {"carve_eval"},
+    "runtime/carve_eval": (EXPORT_ONLY | {"tools", "tests"}) - {"rich"},
 }
 
 
 PACKAGES = {
     "carve_models": ROOT / "models" / "carve_models",
     "carve_runtime": ROOT / "runtime" / "carve_runtime",
+    "carve_eval": ROOT / "runtime" / "carve_eval",
     "carve_export": ROOT / "export" / "carve_export",
     "tools": ROOT / "tools",
 }

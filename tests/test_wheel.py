@@ -71,13 +71,21 @@ def test_the_commands_work(bare: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert b"carve-vlm[cpu,export]" in done.stderr
     assert b"Traceback" not in done.stderr
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"image": "a.jpg", "question": "Is there a dog?", "answer": "no"}')
+    (tmp_path / "a.jpg").write_bytes((ROOT / "models" / "pocket" / "example.jpg").read_bytes())
+    command = [str(bare / "carve-eval"), "default", "--jsonl", str(questions)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True)
+    assert done.returncode == 1
+    assert b"carve-vlm[cpu,eval]" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_the_wheel_is_typed_and_small(bare: Path) -> None:
     (wheel,) = bare.parent.parent.glob("*.whl")
     assert wheel.stat().st_size < 10e6
     (package,) = bare.parent.glob("lib/python*/site-packages/carve_runtime")
-    for name in ("carve_runtime", "carve_export", "carve_models"):
+    for name in ("carve_runtime", "carve_eval", "carve_export", "carve_models"):
         assert (package.parent / name / "py.typed").is_file()
     command = "optimum/commands/register/register_carve.py"
     assert (package.parent / command).is_file()

@@ -87,11 +87,15 @@ def require_flag(name: str, value: object) -> None:
         raise SettingsError(f"{name} is {shown(value)}", "give True or False")
 
 
-def require_share(name: str, value: object) -> None:
-    """Raise :class:`SettingsError` unless ``0 < value <= 1``."""
-    require_range(name, value, 0.0, 1.0)
-    if value == 0:
-        raise SettingsError(f"{name} is {value}", "give a value above 0, at most 1")
+def require_share_or_auto(name: str, value: object) -> None:
+    """Raise :class:`SettingsError` unless ``0 < value <= 1`` or the value is "auto"."""
+    if isinstance(value, str) and value == AUTO:
+        return
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and 0 < value <= 1):  # type: ignore[operator] # NaN never is
+        raise SettingsError(
+            f"{name} is {shown(value)}", f'give a number above 0, at most 1, or "{AUTO}"'
+        )
 
 
 def require_or_auto(check: Callable[..., None], name: str, value: object, *limits: float) -> None:
@@ -194,7 +198,7 @@ class Settings:
         require_choice("final_prompt", self.final_prompt, FinalPrompt)
         require_choice("contrast", self.contrast, Contrast)
         require_choice("resize_refined", self.resize_refined, ResizeRefined)
-        require_or_auto(require_share, "mask_top_p", self.mask_top_p)
+        require_share_or_auto("mask_top_p", self.mask_top_p)
         require_count("max_regions", self.max_regions)
         require_range("outlier_percent", self.outlier_percent, 0.0, 100.0)
         require_or_auto(require_range, "regularizer", self.regularizer, 0.0)
@@ -224,7 +228,8 @@ class Settings:
         if self.adaptive and None in (self.sure_probability, self.focused_entropy):
             raise SettingsError(
                 "adaptive has no thresholds in this bundle",
-                "give sure_probability and focused_entropy",
+                "give sure_probability and focused_entropy, or write them into it with "
+                "carve-eval --calibrate-adaptive",
             )
 
     def override(self, *, variant: Variant | None = None, **changes: Any) -> Settings:

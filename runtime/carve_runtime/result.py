@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from carve_models.replacing import write_json
 from carve_models.settings import Settings
-from carve_runtime.method.geometry import RGB, Box
+from carve_runtime.method.geometry import RGB, Box, Window
 from carve_runtime.method.lazy import Lazy
 from carve_runtime.method.refine import Refined
 from carve_runtime.pictures import draw_result, save_pictures
@@ -66,6 +66,8 @@ class CarveResult:
         saliency_map: makes ``saliency``.
         refined: the kept regions, and what makes ``refined_image``.
         grid: (rows, columns) of the attention map, rows * columns = N.
+        window: the part of the image that the grid covers, (x0, y0, x1, y1) in pixels; fractions,
+            and positions outside the image, are possible.
         question_attention: (T_Q, L, N) float32 for the layers in ``settings.layers``.
         general_attention: (T_G, L, N) float32; T_G is 0 where ``settings.contrast`` is "off".
         entropy: attention entropy of the question pass's last step, in nats.
@@ -84,6 +86,7 @@ class CarveResult:
     saliency_map: Lazy[NDArray[np.float64]]
     refined: Refined
     grid: tuple[int, int]
+    window: Window
     question_attention: NDArray[np.float32]
     general_attention: NDArray[np.float32]
     entropy: float

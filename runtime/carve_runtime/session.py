@@ -289,6 +289,7 @@ class ImageSession:
             saliency_map=refinement.saliency,
             refined=refined,
             grid=self._image.model_input.grid,
+            window=self._image.model_input.window,
             question_attention=question.attention,
             general_attention=refinement.general_attention,
             entropy=question.entropy,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from carve_eval.reporting.tables import open_console
 from tests.fuzz.campaign import trials
 from tests.fuzz.child import FINE, Generated, Trial
 from tests.fuzz.surface import SURFACES
@@ -22,7 +23,6 @@ from tests.fuzz.tally import Tally, read_tally, table, write_tally
 from tools.checks.figures import publish
 from tools.shared.machine import this_machine
 from tools.shared.report import Report
-from tools.shared.tables import open_console
 
 _NUMBER = 10_000
 #: Inputs between two times that the state is written.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from carve_eval.reporting.tables import Cell, Table
 from carve_models.replacing import write_json
 from tests.fuzz.child import FINE, OUTCOMES, Trial
-from tools.shared.tables import Cell, Table
 
 _MEGABYTE = 1 << 20
 

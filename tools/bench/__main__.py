@@ -13,6 +13,8 @@ from pathlib import Path
 
 import click
 
+from carve_eval.reporting.progress import progress_bars
+from carve_eval.reporting.tables import open_console
 from carve_models.replacing import write_json
 from tools.bench.context import Context
 from tools.bench.lines import LINES
@@ -20,8 +22,6 @@ from tools.bench.lines.scaling import SCALING_PLOT
 from tools.checks.figures import IMAGES, publish
 from tools.shared.figures import Figure, SpeedReport, tabulate
 from tools.shared.machine import this_machine
-from tools.shared.progress import progress_bars
-from tools.shared.tables import open_console
 
 _COMMAND = "python -m tools.bench"
 

@@ -15,6 +15,7 @@ import click
 import numpy as np
 from PIL import Image
 
+from carve_eval.reporting.tables import open_console
 from carve_models.settings import SettingsChanges
 from carve_runtime import Carve
 from carve_runtime.batch import (
@@ -31,7 +32,6 @@ from tools.bench.subjects import Subject, pocket, real_proportions
 from tools.checks.figures import publish
 from tools.shared.figures import Figure, SpeedReport, tabulate
 from tools.shared.machine import this_machine
-from tools.shared.tables import open_console
 from tools.shared.timing import interleave, ratio, spread
 
 _COMMAND = "python -m tools.bench.batch"

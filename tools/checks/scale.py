@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from carve_eval.reporting.tables import Table
 from tools.shared.figures import SpeedReport
 from tools.shared.report import Report
-from tools.shared.tables import Table
 
 _SECONDS_OF_A_DAY = 86_400
 _SECONDS_OF_AN_HOUR = 3_600

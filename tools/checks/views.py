@@ -12,11 +12,11 @@ from typing import TypeVar
 
 import msgspec
 
+from carve_eval.reporting.interval import Interval
+from carve_eval.reporting.tables import Cell, Table
 from tools.checks.scale import scale_table
 from tools.shared.figures import Figure, SpeedReport, tabulate
-from tools.shared.interval import Interval
 from tools.shared.report import Report
-from tools.shared.tables import Cell, Table
 
 T = TypeVar("T")
 

@@ -14,12 +14,12 @@ from time import monotonic
 import click
 import torch
 
+from carve_eval.reporting.tables import Table, open_console
 from carve_models.errors import first_line
 from tools.gpu_check.bench import Bench, Section
 from tools.gpu_check.device import describe_machine, find_device
 from tools.gpu_check.report import NAME, Results
 from tools.gpu_check.sections import parity, pocket, protocol, times
-from tools.shared.tables import Table, open_console
 
 #: Models in the order in which they are measured.
 MODELS = ("llava-1.5-7b", "qwen2.5-vl-3b")

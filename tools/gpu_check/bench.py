@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from carve_eval.reporting.tables import Table
 from tools.gpu_check.device import Device
 from tools.gpu_check.subject import Subject
-from tools.shared.tables import Table
 
 
 @dataclass

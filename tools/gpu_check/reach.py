@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tools.shared.tables import Row, Table
+from carve_eval.reporting.tables import Row, Table
 
 _MODEL = "llava-1.5-7b"
 _OURS = "this runtime"

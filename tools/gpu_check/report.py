@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from carve_eval.reporting.tables import Row, Table
 from carve_models.replacing import replacing, write_json
 from tools.gpu_check.reach import reached
 from tools.shared.machine import Machine
 from tools.shared.report import Report
-from tools.shared.tables import Row, Table
 
 _COMMAND = "python -m tools.gpu_check"
 NAME = "gpu"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from carve_eval.reporting.tables import Table
 from tools.shared.machine import Machine
-from tools.shared.tables import Table
 from tools.shared.timing import Spread
 
 

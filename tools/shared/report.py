@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from carve_eval.reporting.tables import Table
 from tools.shared.machine import Machine
-from tools.shared.tables import Table
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 from typing import TypeVar
 
-from tools.shared.progress import progress
+from carve_eval.reporting.progress import progress
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -14,9 +14,8 @@ from carve_models.settings import (
     Strategy,
     require_choice,
     require_count,
-    require_or_auto,
     require_range,
-    require_share,
+    require_share_or_auto,
 )
 from carve_runtime.method.automatic import automatic_share
 from carve_runtime.method.components import label_regions
@@ -62,7 +61,7 @@ def select_regions(
         values = values.astype(np.float64, copy=False)
     require_choice("strategy", strategy, Strategy)
     require_choice("rule", rule, Rule)
-    require_or_auto(require_share, "mask_top_p", mask_top_p)
+    require_share_or_auto("mask_top_p", mask_top_p)
     require_count("max_regions", max_regions)
     require_range("outlier_percent", outlier_percent, 0.0, 100.0)
     finite = _seen(values)

@@ -148,7 +148,7 @@ BAD_SETTINGS = {
         r"Expected `str`, got `int`.*prompts",
     ),
     "unknown default": (b'{"defaults": {"shine": 1}}', r"no setting named 'shine'\. Choose"),
-    "bad default": (b'{"defaults": {"mask_top_p": 7}}', r"mask_top_p is 7\. Give a value"),
+    "bad default": (b'{"defaults": {"mask_top_p": 7}}', r"mask_top_p is 7\. Give a number"),
     "unknown prompt": (b'{"prompts": {"shine": ""}}', r"no prompt named 'shine'\. Choose"),
 }
 

@@ -240,5 +240,7 @@ def test_the_installed_command(pocket: Carve, tmp_path: Path) -> None:
     assert re.fullmatch(r"Error: there is no file missing\.jpg\. Check .*\.\n", missing.stderr)
     wrong = command(*ASK, "--mask-top-p", "7", cwd=tmp_path)
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.endswith("Error: mask_top_p is 7.0. Give a value between 0 and 1.\n")
+    assert wrong.stderr.endswith(
+        'Error: mask_top_p is 7.0. Give a number above 0, at most 1, or "auto".\n'
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]

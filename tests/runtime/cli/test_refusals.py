@@ -21,7 +21,7 @@ WRONG_USE = {
     "layers": ([*ASK, "--layers", "some"], r"'some' is not a list such as \"20-25\" or \"3,5\""),
     "no layers": ([*ASK, "--layers", "3-1"], "'3-1' names no layer"),
     "layer not there": ([*ASK, "--layers", "9"], r"does not expose layer 9 .*\. Choose from 0, 1"),
-    "p": ([*ASK, "--mask-top-p", "1.5"], r"mask_top_p is 1\.5\. Give a value between 0 and 1"),
+    "p": ([*ASK, "--mask-top-p", "1.5"], r"mask_top_p is 1\.5\. Give a number above 0, at most 1"),
     "p is no number": ([*ASK, "--mask-top-p", "some"], "'some' is not a valid float"),
     "variant": ([*ASK, "--variant", "v9"], "'v9' is not one of 'v1', 'v2', 'v3', 'v4'"),
     "regions": ([*ASK, "--max-regions", "0"], r"max_regions is 0\. Give a value at least 1"),

@@ -12,11 +12,11 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from carve_eval.reporting.tables import Table
 from tests.support import ROOT
 from tools.checks.blocks import fill
 from tools.checks.figures import filled, main, pages, publish, stale
 from tools.shared.report import Report
-from tools.shared.tables import Table
 
 PAGES = [page.relative_to(ROOT) for page in pages(ROOT)]
 FIGURES = Path("docs") / "figures"

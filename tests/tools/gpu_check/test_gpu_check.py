@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from carve_eval.reporting.tables import Table, open_console
 from carve_models.errors import BundleError
 from tests.conftest import Once
 from tools.gpu_check.__main__ import check, main, sections
@@ -25,7 +26,6 @@ from tools.gpu_check.sections.parity import relative_error
 from tools.gpu_check.sections.protocol import protocol_table
 from tools.gpu_check.weights import fill, random_values
 from tools.shared.report import Report
-from tools.shared.tables import Table, open_console
 
 NAME = "llava-1.5-7b"
 SMALL = 1.0  # percent: float16 explains a tenth of it at this depth

@@ -7,10 +7,10 @@ import sys
 import click
 from rich.console import Console
 
+from carve_eval.reporting.progress import progress
+from carve_eval.reporting.tables import Table
 from tools.checks.mutations.mutation import ROOT, load_mutations
 from tools.checks.mutations.trial import Result, Trials, Verdict
-from tools.shared.progress import progress
-from tools.shared.tables import Table
 
 #: Of the table where it goes to a file.
 _WIDTH = 200

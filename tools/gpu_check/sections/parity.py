@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from carve_eval.reporting.tables import Row, Table
 from carve_runtime.images.preprocess import preprocess
 from carve_runtime.usage import Counts
 from tools.gpu_check.bench import Bench
 from tools.gpu_check.peer import Array
 from tools.gpu_check.subject import QUESTION, Subject
-from tools.shared.tables import Row, Table
 
 #: Tokens behind the question, one by one: any ids.
 _FORCED = np.array([101, 202, 303], np.int64)

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from carve_eval.reporting.tables import Row, Table
 from carve_export.precision.agreement import mask_overlap
 from carve_models.errors import CarveError
 from carve_runtime import Carve, CarveResult
 from carve_runtime.bundle import default_bundle
 from tools.gpu_check.bench import Bench
-from tools.shared.tables import Row, Table
 
 _SCENES = Path(__file__).parents[3] / "tests" / "scenes"
 _TYPES = ("float32", "float16", "bfloat16")

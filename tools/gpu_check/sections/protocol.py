@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from carve_eval.reporting.tables import Table
 from tools.gpu_check.bench import Bench
-from tools.shared.tables import Table
 
 _ROOT = Path(__file__).parents[3]
 _SUITE = "tests/runtime/backends/test_protocol.py"

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import DynamicCache, StaticCache
 
+from carve_eval.reporting.tables import Row, Table
 from carve_runtime import CarveResult
 from carve_runtime.decoder.decoder import Decoder
 from carve_runtime.prompt.chunk import PromptChunk
@@ -20,7 +21,6 @@ from tools.gpu_check.peer import Peer
 from tools.gpu_check.subject import QUESTION, Subject
 from tools.shared.models.decoder_inputs import random_embeds
 from tools.shared.models.released import released
-from tools.shared.tables import Row, Table
 from tools.shared.timing import Way, interleave, ratio, spread
 
 #: Stretches by name: new positions, and those before them.

@@ -28,8 +28,8 @@ from tools.research.quality.attempts import Carved
 from tools.research.quality.cached_bundle import CachedBundle
 from tools.research.quality.observations import Observation
 from tools.research.quality.study import Size, Study, percent, plainly_right
+from tools.shared.log import start_log
 from tools.shared.models.bundles import fixed_grid, map_of_tokens
-from tools.shared.progress import start_log
 
 _LOG = logging.getLogger(__name__)
 _STEPS: tuple[Steps, ...] = ("first", "all")

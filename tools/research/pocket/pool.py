@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import click
 import numpy as np
 
+from carve_eval.reporting.progress import progress
 from carve_models.replacing import replacing
 from tools.research.pocket.world.easy import image_paths, load_pair
 from tools.research.pocket.world.views import (
@@ -25,7 +26,7 @@ from tools.research.pocket.world.views import (
     sample_view,
     whole_view,
 )
-from tools.shared.progress import progress, start_log
+from tools.shared.log import start_log
 
 PoolName = Literal["single", "pair", "easy", "crowd"]
 _PAIRED: frozenset[PoolName] = frozenset({"pair", "easy"})

@@ -20,7 +20,7 @@ from tools.research.pocket.training.pocket import Pocket
 from tools.research.pocket.training.text_stages import TextStage, train_text
 from tools.research.pocket.training.tokenizer import build_tokenizer
 from tools.research.pocket.training.vision_stages import align_projector, train_tower
-from tools.shared.progress import start_log
+from tools.shared.log import start_log
 
 
 @click.command(context_settings={"show_default": True})

@@ -12,12 +12,12 @@ from pathlib import Path
 import click
 import torch
 
+from carve_eval.reporting.tables import open_console
 from tools.checks.figures import publish
 from tools.research.pocket_l.build import Recipe, build
 from tools.research.pocket_l.fit.projector import FitSpec
 from tools.research.pocket_l.pointing.measure import Extent, measure
 from tools.shared.models.language_model import smollm2_file
-from tools.shared.tables import open_console
 
 _OUT = Path("build/pocket-l")
 _POCKET = Path("models/pocket/checkpoint")

@@ -19,6 +19,8 @@ from typing import NamedTuple
 import click
 from rich.console import Console
 
+from carve_eval.reporting.progress import progress_bars
+from carve_eval.reporting.tables import Table, open_console
 from carve_models.cli import ErrorCommand
 from carve_models.replacing import write_json
 from tools.checks.figures import publish
@@ -26,9 +28,7 @@ from tools.research.precision.baselines import Baseline, pocket, smollm2
 from tools.research.precision.measure import Extent, Measurer, Row
 from tools.research.precision.table import label, language_table, question_table
 from tools.shared.machine import this_machine
-from tools.shared.progress import progress_bars
 from tools.shared.report import Report
-from tools.shared.tables import Table, open_console
 
 _COMMAND = "python -m tools.research.precision"
 

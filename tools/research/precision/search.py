@@ -29,6 +29,7 @@ from onnxruntime.quantization.matmul_nbits_quantizer import (
     MatMulNBitsQuantizer,
 )
 
+from carve_eval.reporting.tables import Table, open_console
 from carve_export.precision import body_and_head
 from carve_export.precision.agreement import Outcome, ask_all, measure_quality
 from carve_export.precision.calibration import Entry, Feeds, FeedSource, record
@@ -47,7 +48,6 @@ from tools.research.pocket.world.cases import Group, by_picture, cases
 from tools.research.precision.questions import entry_of, save_picture
 from tools.research.precision.table import ANSWERS, answer_figures
 from tools.shared.report import Report
-from tools.shared.tables import Table, open_console
 
 _COMMAND = "python -m tools.research.precision.search"
 #: Pictures to measure on; as many more to calibrate with stand in the second column.

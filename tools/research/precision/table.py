@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from carve_eval.reporting.tables import Table
 from carve_models.manifest import Quality
 from tools.research.precision.measure import Language, Row
 from tools.research.precision.pace import Paces
-from tools.shared.tables import Table
 
 ANSWERS = ("answers", "plain answers", "mask IoU", "least", "right", "points")
 _LANGUAGE = (

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import matplotlib as mpl
 
+from carve_eval.reporting.tables import Table, open_console
 from carve_models.cli import ErrorCommand
 from carve_models.replacing import write_json
 from carve_runtime.bundle import open_bundle
@@ -24,7 +25,6 @@ from tools.research.quality.cached_bundle import CachedBundle
 from tools.research.quality.goals import goals
 from tools.research.quality.study import Size, Study
 from tools.shared.report import Report
-from tools.shared.tables import Table, open_console
 
 _COMMAND = "python -m tools.research.quality"
 _QUICK = Size(pictures=10, grid=5)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from carve_eval.reporting.tables import Cell, P, Table
 from carve_runtime.method.diagnostics import attention_entropy
 from tools.research.pocket.world.cases import GROUPS, Case, Group, by_picture
 from tools.research.quality.complexity import color_complexity, texture_complexity
 from tools.research.quality.observations import Observation
 from tools.research.quality.study import Study, percent, plainly_right
-from tools.shared.tables import Cell, P, Table
 
 _BINS = 4
 #: What a picture's clutter is measured by.

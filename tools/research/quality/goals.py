@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from carve_eval.reporting.statistics import McNemar, mcnemar
+from carve_eval.reporting.tables import Cell, P, Table
 from tools.research.pocket.world.cases import Group
 from tools.research.quality.cached_bundle import Flags
 from tools.research.quality.study import PRESENCE, Category, Study, percent, plainly_right
-from tools.shared.statistics import McNemar, mcnemar
-from tools.shared.tables import Cell, P, Table
 
 _SIGNIFICANT = 0.05
 _QUESTIONS, _SCENES = 1000, 300

@@ -8,11 +8,11 @@ from typing import get_args
 
 import numpy as np
 
+from carve_eval.reporting.tables import Cell, Table
 from carve_models.settings import Steps
 from tools.research.quality.attempts import Attempt, Carved
 from tools.research.quality.observations import instructions
 from tools.research.quality.study import Study, accuracy, paired_difference, percent
-from tools.shared.tables import Cell, Table
 
 SHARES = (0.03, 0.05, 0.08, 0.12, 0.2, 0.4)
 REGIONS = (1, 2, 3)

@@ -6,6 +6,7 @@ from typing import get_args
 
 import numpy as np
 
+from carve_eval.reporting.tables import Cell, Table
 from carve_models.settings import VARIANTS, FinalPrompt
 from tools.research.quality.attempts import Attempt, Carved
 from tools.research.quality.cached_bundle import skips
@@ -17,7 +18,6 @@ from tools.research.quality.study import (
     percent,
     plainly_right,
 )
-from tools.shared.tables import Cell, Table
 
 
 def by_kind(study: Study) -> Table:

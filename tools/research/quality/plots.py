@@ -8,10 +8,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
+from carve_eval.reporting.interval import Interval
+from carve_eval.reporting.tables import Table
 from tools.research.quality.breakdown import complexities, entropies, rows_of
 from tools.research.quality.study import Study
-from tools.shared.interval import Interval
-from tools.shared.tables import Table
 
 _SIZE = (7.0, 4.0)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from carve_eval.reporting.statistics import bootstrap_interval, mcnemar
+from carve_eval.reporting.tables import Cell, P, interval_cell
 from carve_models.settings import Settings
 from tools.research.pocket.world.cases import GROUPS, Group, Part
 from tools.research.quality.attempts import Attempt, Carved, Cropped
 from tools.research.quality.cached_bundle import CachedBundle, Flags, Outcome
 from tools.research.quality.observations import Observation
-from tools.shared.statistics import bootstrap_interval, mcnemar
-from tools.shared.tables import Cell, P, interval_cell
 
 #: The automatic settings, each of which is also tried on its own.
 AUTOMATIC: dict[str, Any] = {

@@ -13,11 +13,11 @@ from typing import Any
 
 import click
 
+from carve_eval.reporting.tables import Table, open_console
 from carve_models.replacing import write_json
 from tools.research.real_size.models import MODELS, layers_of
 from tools.research.real_size.stages import answer, export, lower, make
 from tools.shared.memory import measured
-from tools.shared.tables import Table, open_console
 
 _GIGABYTE = 1e9
 

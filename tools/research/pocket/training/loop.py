@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from carve_eval.reporting.progress import progress
 from carve_models.replacing import replacing
 from tools.research.pocket.training.muon import Muon
-from tools.shared.progress import progress
 
 _LOG = logging.getLogger(__name__)
 Metrics = dict[str, float]

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from carve_eval.reporting.progress import progress
 from tools.research.pocket.training.architecture import normalize
 from tools.research.pocket.world.augment import augment
 from tools.research.pocket.world.labels import patch_labels
 from tools.research.pocket.world.views import View, sample_view, small_scene, whole_view
 from tools.research.pocket_l.fit.ridge import Affine, NormalEquations
 from tools.research.pocket_l.fit.words import PatchWords
-from tools.shared.progress import progress
 
 #: Views that are fitted for one that is held out.
 _HELD_OUT = 6

@@ -9,6 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carve_eval.reporting.interval import Interval
+from carve_eval.reporting.statistics import (
+    McNemar,
+    bootstrap_interval,
+    mcnemar,
+    ratio_interval,
+    wilson_interval,
+)
 from tools.research.pocket_l.pointing.contrast import REGULARIZERS, WORDINGS, Regularizer, Wording
 from tools.research.pocket_l.pointing.experiment import (
     ALONE,
@@ -25,15 +33,7 @@ from tools.research.pocket_l.pointing.experiment import (
     rate,
 )
 from tools.research.pocket_l.pointing.split import Split, Tokens
-from tools.shared.interval import Interval
 from tools.shared.models.pointing import NEAR, hits
-from tools.shared.statistics import (
-    McNemar,
-    bootstrap_interval,
-    mcnemar,
-    ratio_interval,
-    wilson_interval,
-)
 
 Scores = NDArray[np.float64]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from carve_eval.reporting.interval import Interval
+from carve_eval.reporting.tables import Cell, Table, interval_cell
 from tools.research.pocket_l.pointing.experiment import Choice
 from tools.research.pocket_l.pointing.findings import Findings, Row
-from tools.shared.interval import Interval
-from tools.shared.tables import Cell, Table, interval_cell
 
 _COLUMNS = ("", "layer", "lambda", "suffix", "dev", "within one token", "on target")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from carve_eval.reporting.progress import progress
 from carve_models.replacing import replacing
 from carve_runtime.bundle import Bundle
 from carve_runtime.decoder.model import Model
 from tools.research.pocket.world.vocabulary import GENERAL
 from tools.research.pocket_l.pointing.questions import SceneQuestions
 from tools.shared.models.passes import first_attention
-from tools.shared.progress import progress
 
 #: The suffix of the paper's prompts.
 SUFFIX = "Answer the question using a single word or phrase."
