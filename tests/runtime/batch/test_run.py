@@ -72,14 +72,16 @@ def test_records_are_taken_when_they_are_needed(pocket: Carve) -> None:
     answers.close()
 
 
-def test_stopping_keeps_what_is_in_work(pocket: Carve) -> None:
+def test_stopping_keeps_what_is_in_work(pocket: Carve, tmp_path: Path) -> None:
+    """Whatever has its pictures has its answer."""
     stop, asked = Event(), records(60)
-    answers = answer_all(pocket, asked, PLAIN, stop=stop)
+    answers = answer_all(pocket, asked, AnswerOptions(), save_dir=tmp_path, stop=stop)
     found = [next(answers)]
     stop.set()
     found += answers
-    assert 1 <= len(found) < 60
+    assert len(found) < 60
     assert [each["image"] for each in found] == [record.label for record in asked[: len(found)]]
+    assert {each["saved"] for each in found} == set(map(str, tmp_path.iterdir()))
 
 
 def test_the_pictures_of_each_record_have_a_folder(pocket: Carve, tmp_path: Path) -> None:
