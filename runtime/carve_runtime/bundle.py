@@ -86,10 +86,15 @@ def load_bundle(
         load: reads the files; it is called again if the bundle was replaced meanwhile.
         verify: see :func:`open_bundle`.
     """
-    if folder is not None and not isinstance(folder, (str, os.PathLike)):
-        raise BundleError(f"the bundle is {type(folder).__name__!r}", "give a folder's path")
-    root = Path(folder) if folder is not None else default_bundle()
+    root = default_bundle() if folder is None else as_path(folder)
     return read_whole(root, MANIFEST_FILE, lambda: load(_open(root, verify)))
+
+
+def as_path(folder: str | os.PathLike[str]) -> Path:
+    """Return the path of a folder that a caller gave, or raise :class:`BundleError`."""
+    if not isinstance(folder, (str, os.PathLike)):
+        raise BundleError(f"the bundle is {type(folder).__name__!r}", "give a folder's path")
+    return Path(folder)
 
 
 def _open(root: Path, verify: bool | None) -> Bundle:

@@ -24,7 +24,12 @@ from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.cli.answers import AnswerPrinter, report
-from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
+from carve_runtime.cli.backend_options import (
+    REVISION_OPTION,
+    VERIFY_OPTION,
+    backend_options,
+    bundle_folder,
+)
 from carve_runtime.cli.given import given_picture, require_questions
 from carve_runtime.cli.saving import require_writable, save
 from carve_runtime.images.load import MAX_IMAGE_PIXELS
@@ -80,6 +85,7 @@ Examples:
 @click.option("--adaptive", is_flag=True, default=None, help="Keep plain answers that are sure.")
 @click.option("--sure-probability", type=float, help="Least probability, for --adaptive.")
 @click.option("--focused-entropy", type=float, help="Largest entropy, for --adaptive.")
+@REVISION_OPTION
 @backend_options
 @click.option(
     "--max-image-pixels",
@@ -97,6 +103,7 @@ def ask(
     bundle: str,
     image: str,
     questions: tuple[str, ...],
+    revision: str | None,
     backend: BackendSettings,
     max_image_pixels: int,
     plain: bool,
@@ -108,16 +115,17 @@ def ask(
 ) -> None:
     """Answer each QUESTION about IMAGE with BUNDLE, plainly and through CARVE.
 
-    BUNDLE is a folder that carve-export wrote, or "default" for the one that ships with the
-    package. IMAGE is a file, or "-" for standard input. What depends on the image alone is computed
-    once for all questions. Settings that are not given come from the bundle.
+    BUNDLE is a folder that carve-export wrote, a repository of the Hugging Face hub as owner/name,
+    or "default" for the one that ships with the package. IMAGE is a file, or "-" for standard
+    input. What depends on the image alone is computed once for all questions. Settings that are
+    not given come from the bundle.
     """
     if plain:
         _require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
     _require_one(questions, picture=picture, save_dir=save_dir)
     require_questions(questions)
     require_writable(picture, save_dir)
-    source, folder = given_picture(image), bundle_folder(bundle)
+    source, folder = given_picture(image), bundle_folder(bundle, revision)
     vlm = load_bundle(
         folder,
         lambda opened: Carve(opened, backend, max_image_pixels=max_image_pixels),
