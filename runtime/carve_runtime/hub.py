@@ -247,9 +247,10 @@ def _explained(
         ),
         (
             errors.OfflineModeIsEnabled,
-            f"{name} was not fetched before, and HF_HUB_OFFLINE is set",
+            f"{name} was not fetched in full before HF_HUB_OFFLINE was set",
             "unset HF_HUB_OFFLINE once, with a network, or give a folder",
         ),
+        (errors.LocalTokenNotFoundError, f"{endpoint} does not know who you are", log_in),
         (
             errors.HFValidationError,
             f"{repository} cannot be a repository's name ({first_line(error)})",
@@ -267,6 +268,6 @@ def _explained(
             "free space, or let HF_HOME name a folder that you may write to",
         )
     return (
-        f"{endpoint} did not give {name} ({first_line(error)})",
-        "check the network, and HF_ENDPOINT if it is set; what came whole is not fetched again",
+        f"{name} cannot be exchanged with {endpoint} ({first_line(error)})",
+        "check the network, and HF_ENDPOINT if it is set; what came whole is not sent again",
     )

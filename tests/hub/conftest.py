@@ -100,6 +100,12 @@ def carve_run(environment: dict[str, str], user: Path) -> Run:
     return command("carve_runtime.cli.main", environment, user)
 
 
+@pytest.fixture(scope="module")
+def carve_export(environment: dict[str, str], user: Path) -> Run:
+    """Run ``carve-export`` as a process of its own."""
+    return command("carve_export.cli.main", environment, user)
+
+
 def command(module: str, environment: dict[str, str], folder: Path) -> Run:
     """Return what runs the main function of a module in a process of its own."""
 

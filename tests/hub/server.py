@@ -214,11 +214,12 @@ class _Handler(BaseHTTPRequestHandler):
             )
         name = f"{owner}/{asked['name']}"
         if name in self.hub.repositories:
-            raise _RefusedError(HTTPStatus.CONFLICT, message="You already created this repository")
+            found = json.dumps({"url": f"{self.hub.url}/{name}"}).encode()
+            return self._send(found, HTTPStatus.CONFLICT)
         private = asked.get("private") or asked.get("visibility") == "private"
         self.hub.repositories[name] = Repository(private=bool(private))
         self.hub.repositories[name].commit({}, "initial commit")
-        self._json({"url": f"{self.hub.url}/{name}"})
+        return self._json({"url": f"{self.hub.url}/{name}"})
 
     def info(self, name: str, revision: str | None = None) -> None:
         """Describe a repository."""

@@ -172,7 +172,7 @@ REFUSED: dict[str, tuple[Callable[[Place], None], dict[str, Any], str]] = {
         {},
         rf"{VISION} has {len(DATA) // 2} bytes, its manifest says {len(DATA)}\. Try again",
     ),
-    "half is sent": (cut, {}, r"did not give \S+ \(.*\)\. Check the network"),
+    "half is sent": (cut, {}, r"exchanged with \S+ \(.*\)\. Check the network"),
     "other": (changed({VISION: OTHER}), {}, rf"{VISION} is not the file that its manifest"),
     "outside": (
         changed({**OUTSIDE, "../x": b"data"}),
@@ -213,8 +213,8 @@ def test_what_is_no_name(client: Client, name: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("HF_HUB_OFFLINE", "1", r"was not fetched before, and HF_HUB_OFFLINE is set\. Unset"),
-        ("HF_ENDPOINT", NOBODY, r"did not give .* \(.*refused.*\)\. Check the network"),
+        ("HF_HUB_OFFLINE", "1", r"in full before HF_HUB_OFFLINE was set\. Unset"),
+        ("HF_ENDPOINT", NOBODY, r"exchanged with .* \(.*refused.*\)\. Check the network"),
     ],
 )
 def test_without_a_hub(
