@@ -6,9 +6,10 @@ import ctypes as c
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import Any, TypeAlias, get_args
 
 import pytest
 
@@ -26,9 +27,11 @@ from tests.consumers.cases import (
     answered,
     cropping_bundle,
 )
+from tests.consumers.families import family_pairs, pictures
 from tests.support import PHOTOS, POCKET, ROOT, SCENES
 
 PAIRS = 20
+FamilyPairsOf: TypeAlias = Callable[[str], list[Pair]]
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +73,20 @@ def half_pairs(half_of: ExportOf) -> list[Pair]:
         for question in ("Is it red?", "Where is the cat?"):
             pairs.append(answered(vlm, bundle, IMAGE, question))
     return pairs
+
+
+@pytest.fixture(scope="session")
+def family_pairs_of(export_of: ExportOf, once: Once[Any]) -> FamilyPairsOf:
+    """Ask a family's bundle, once for C and JavaScript."""
+
+    @cache
+    def ask(name: str) -> list[Pair]:
+        images = once("family-pictures", pictures)
+        bundle = export_of(name, "ort").folder
+        pairs: list[Pair] = once(f"family-pairs/{name}", lambda _: family_pairs(bundle, images))
+        return pairs
+
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ NOISE = ((7, 5), (200, 33), (31, 170), (96, 96))
 
 def pictures(folder: Path) -> list[Path]:
     """Return eight files of many shapes: a photograph, three reduced, and noise."""
+    folder.mkdir(exist_ok=True)
     random = np.random.default_rng(15)
     made = [PHOTOS / "landscape.jpg"]
     for name in (PHOTOS / "portrait.jpg", SCENES / "scene-00.jpg", SCENES / "scene-05.jpg"):

@@ -11,9 +11,9 @@ import pytest
 
 from carve_models.manifest import read_manifest
 from carve_runtime import load_image
-from tests.conftest import ExportOf
 from tests.consumers.cases import Pair
-from tests.consumers.families import FAMILIES, family_pairs, pictures
+from tests.consumers.conftest import FamilyPairsOf
+from tests.consumers.families import FAMILIES
 from tests.consumers.node import node, node_tests
 from tests.support import POCKET, ROOT
 from tools.checks.settings_table.javascript import camel
@@ -78,12 +78,10 @@ def folder(
 
 
 @pytest.fixture(scope="module")
-def families(export_of: ExportOf, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def families(family_pairs_of: FamilyPairsOf, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Python's results for a bundle of each family."""
     folder = tmp_path_factory.mktemp("families")
-    images = pictures(folder)
-    bundles = [export_of(name, "ort").folder for name in FAMILIES]
-    return write_pairs(folder, [pair for each in bundles for pair in family_pairs(each, images)])
+    return write_pairs(folder, [pair for name in FAMILIES for pair in family_pairs_of(name)])
 
 
 def test_the_same_answers_as_python(folder: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
-from carve_models.errors import RunError
+from carve_models.errors import BundleError, RunError
 from carve_models.graph_spec import Tensor
 from carve_runtime.backends.protocol import Array, BoundRun, Buffer, InPlace
 from carve_runtime.prompt.chunk import PromptChunk
@@ -132,7 +132,14 @@ class TokenStep:
         """Make the buffers that are not there yet."""
         for tensor in tensors:
             if tensor.name not in self._buffers:
-                shape = [self._symbols.get(str(size), size) for size in tensor.shape]
-                self._buffers[tensor.name] = graph.empty(
-                    [int(size) for size in shape], np.dtype(tensor.dtype)
-                )
+                shape = [self._size(tensor, size) for size in tensor.shape]
+                self._buffers[tensor.name] = graph.empty(shape, np.dtype(tensor.dtype))
+
+    def _size(self, tensor: Tensor, size: int | str) -> int:
+        known = size if isinstance(size, int) else self._symbols.get(size)
+        if known is None:
+            raise BundleError(
+                f"the manifest gives {tensor.name} a size {size!r}, which no decoder has",
+                "export the checkpoint again",
+            )
+        return known

@@ -14,15 +14,16 @@ from tests.conftest import ExportOf
 from tests.consumers.c.libcarve import Library
 from tests.consumers.c.test_c import c_options, compare
 from tests.consumers.cases import answered
-from tests.consumers.families import FAMILIES, FEW, QUESTION, family_pairs, pictures
+from tests.consumers.conftest import FamilyPairsOf
+from tests.consumers.families import FAMILIES, FEW, QUESTION, pictures
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family(family: str, library: Library, export_of: ExportOf, tmp_path: Path) -> None:
+def test_every_family(family: str, library: Library, family_pairs_of: FamilyPairsOf) -> None:
     """The pair and one image about eight pictures, and every way to save or to bound the work."""
-    bundle = export_of(family, "ort").folder
-    model = library.open(bundle)
-    for pair in family_pairs(bundle, pictures(tmp_path)):
+    pairs = family_pairs_of(family)
+    model = library.open(pairs[0].bundle)
+    for pair in pairs:
         pixels = load_image(pair.image)
         view = library.look(model, pixels, scout_pixels=pair.changes.get("scout_pixels"))
         compare(library, view, pair, c_options(library, model, pair.changes), fresh=True)

@@ -57,9 +57,10 @@ test("in a worker, while this thread goes on", async () => {
 
 test("a worker that ends with an error", async () => {
   const worker = new Worker("setTimeout(() => { throw new Error('gone'); }, 50)", { eval: true });
+  const exited = new Promise((resolve) => worker.once("exit", resolve)); // may come with the error
   const load = connect(worker);
   await assert.rejects(load(POCKET, {}), refused("run", /gone/));
-  await once(worker, "exit");
+  await exited;
   await assert.rejects(load(POCKET, {}), refused("run", /gone/));
 });
 

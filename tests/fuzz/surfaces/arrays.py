@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ _ARRAY = st.one_of(
     ),
     st.fixed_dictionaries({"odd": st.integers(0, len(ODD) - 1)}),
 )
+#: Most numbers of an array.
+_MOST = 1 << 24
 _PAIR = st.lists(_NUMBERS, max_size=3) | st.sampled_from([(2, 3), (9, 8), (8, 9)])
 _CALLS = st.sampled_from(["load", "open", "fuse", "select", "refine", "entropy"])
 
@@ -70,6 +73,8 @@ def _made(said: dict[str, Any]) -> Any:
     if "odd" in said:
         return ODD[said["odd"]]
     shape = tuple(said["shape"])
+    if math.prod(shape) > _MOST:
+        raise ValueError(f"{shape} is too much for a test")
     values = np.random.default_rng(0).random(shape) * 255
     fills: dict[str, Any] = {"zero": 0.0, "nan": np.nan, "inf": np.inf, "-inf": -np.inf}
     fills |= {"largest": 3e38, "negative": -1.0, "constant": 7.0}
