@@ -4,6 +4,8 @@ The runtime needs numpy and ONNX Runtime, no PyTorch. The algorithm alone (:func
 :func:`select_regions`, :func:`refine_image`) needs no ONNX Runtime either.
 """
 
+import logging
+
 from carve_models.errors import (
     BundleError,
     CarveError,
@@ -56,6 +58,8 @@ __all__ = [
     "refine_image",
     "select_regions",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import posixpath
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from carve_runtime.verified import FileState, VerifiedFiles
 
 DEFAULT_BUNDLE = "pocket"
 _CHUNK = 1 << 20
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -113,6 +116,7 @@ def _open(root: Path, verify: bool | None) -> Bundle:
     if _has_more_files(root, manifest):
         for graph in manifest.graphs.values():
             _require_listed_weights(root, manifest, graph.file)
+    _log.info("opened %s: %s, profile %s", root, manifest.family, manifest.profile)
     return Bundle(root, manifest)
 
 

@@ -10,6 +10,7 @@ links of that cache. The manifest comes into the folder last: without it the fol
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ _REFUSED = (401, 403)
 
 _PART = r"[A-Za-z0-9_][\w.-]*"
 _NAME = re.compile(rf"({_PART}/{_PART})(?:/({_PART}(?:/{_PART})*))?", re.ASCII)
+
+_log = logging.getLogger(__name__)
 
 #: A token, ``None`` for the one that is stored or in ``HF_TOKEN``, ``False`` for none.
 Token = str | bool | None
@@ -114,6 +117,7 @@ def _fetch(name: HubName, revision: str | None, token: Token) -> Path:
         listing = remote.manifest(revision)
         manifest = read_manifest(listing.parent)
         commit = listing.parents[len(Path(name.folder).parts)].name
+        _log.info("%s is at commit %s", name, commit)
         root = Path(hub.cached_assets_path(_LIBRARY, name.repository, commit))
         folder = root / name.folder
         if _lacking(folder, manifest) or not (folder / MANIFEST_FILE).is_file():
@@ -164,6 +168,7 @@ class _Remote:
         if size is not None and size != entry.size:
             raise self._not_whole(f"{file} has {size} bytes, its manifest says {entry.size}")
         path = root / self.name.path(file)
+        _log.info("fetching %s of %s, %d bytes", self.name.path(file), self.name, entry.size)
         self.hub.hf_hub_download(
             self.name.repository,
             self.name.path(file),

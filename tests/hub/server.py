@@ -2,6 +2,8 @@
 
 Repositories are in memory: each commit holds all files of its revision. Large files go through the
 protocol of Git LFS, as on a hub that huggingface_hub speaks to without Xet.
+
+``python -m tests.hub.server`` runs one until it is killed, and prints its user's variables.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -316,3 +318,8 @@ _ROUTES: dict[str, Callable[..., None]] = {
     rf"POST /{_REPO}\.git/info/lfs/objects/batch": _Handler.batch,
     r"PUT /storage/(?P<oid>\w+)": _Handler.store,
 }
+
+if __name__ == "__main__":
+    with running() as served:
+        print(f"export HF_ENDPOINT={served.url} HF_TOKEN={TOKEN}", flush=True)
+        Event().wait()

@@ -34,6 +34,12 @@ from carve_runtime.cli.given import given_picture, require_questions
 from carve_runtime.cli.saving import require_writable, save
 from carve_runtime.images.load import MAX_IMAGE_PIXELS
 
+#: A photograph cannot be told from the scenes by its pixels, so it is said of every picture.
+_DEFAULT_KNOWS = (
+    "note   the default bundle knows drawn scenes of coloured shapes alone: what it says of a "
+    "photograph means nothing"
+)
+
 _FLOAT = click.types.convert_type(float)
 
 
@@ -147,6 +153,8 @@ def ask(
         if not as_json:
             report(fields)
         reports.append(fields)
+    if folder is None and not as_json:
+        click.echo(_DEFAULT_KNOWS, err=True)
     if as_json:
         click.echo(json.dumps(reports if len(questions) > 1 else reports[0], indent=2))
 
