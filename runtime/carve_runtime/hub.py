@@ -221,7 +221,7 @@ def hub_errors(
     )
     try:
         yield hub
-    except CarveError:
+    except (CarveError, MemoryError):
         raise
     except Exception as error:  # its own, its HTTP client's and the system's
         cause, remedy = _explained(hub, error, name, revision)
@@ -267,9 +267,9 @@ def _explained(
             return cause, remedy
     if getattr(getattr(error, "response", None), "status_code", None) in _REFUSED:
         return f"{endpoint} refuses the token, or it does not suffice", log_in
-    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
         return (
-            f"{error.filename} cannot be written ({error.strerror})",
+            f"{error.filename or 'a file'} cannot be read or written ({error.strerror})",
             "free space, or let HF_HOME name a folder that you may write to",
         )
     return (

@@ -241,6 +241,22 @@ class _Handler(BaseHTTPRequestHandler):
             }
         )
 
+    def tree(self, name: str, revision: str) -> None:
+        """List the files of a revision."""
+        repository = self._repository(name)
+        files = repository.commits[self._commit(repository, revision)]
+        self._json(
+            [
+                {
+                    "type": "file",
+                    "path": path,
+                    "size": len(data),
+                    "oid": hashlib.sha1(data).hexdigest(),
+                }
+                for path, data in files.items()
+            ]
+        )
+
     def branch(self, name: str, revision: str) -> None:
         """Make a branch of the main one."""
         repository = self._repository(name, write=True)
@@ -312,6 +328,7 @@ _ROUTES: dict[str, Callable[..., None]] = {
     r"POST /api/repos/create": _Handler.create,
     r"POST /api/validate-yaml": _Handler.validate,
     rf"GET /api/models/{_REPO}(?:/revision/{_REV})?": _Handler.info,
+    rf"GET /api/models/{_REPO}/tree/{_REV}": _Handler.tree,
     rf"POST /api/models/{_REPO}/branch/{_REV}": _Handler.branch,
     rf"POST /api/models/{_REPO}/preupload/{_REV}": _Handler.preupload,
     rf"POST /api/models/{_REPO}/commit/{_REV}": _Handler.commit,

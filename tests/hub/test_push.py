@@ -65,9 +65,12 @@ def test_there_and_back(
     }
     shutil.copyfile(IMAGE, tmp_path / "photo.jpg")
     (code,) = blocks(card, "python")
-    shown = code.replace("What does the sign say?", QUESTION)
+    _, download = blocks(card, "sh")
+    tools = Path(sys.executable).parent
+    subprocess.run(["bash", "-c", f"PATH={tools}:$PATH; {download}"], env=environment, cwd=tmp_path)
+    assert Carve.load(tmp_path / "bundle", verify=True).manifest == pocket.manifest
     ran = subprocess.run(
-        [sys.executable, "-c", shown],
+        [sys.executable, "-c", code.replace("What does the sign say?", QUESTION)],
         env=environment,
         cwd=tmp_path,
         capture_output=True,
