@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from typing import Any
 
 import click
@@ -14,8 +16,40 @@ from carve_models.settings import MOST_LAYERS
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
+#: The packages whose loggers ``-v`` lets speak.
+_LOGGERS = ("carve_models", "carve_runtime", "carve_export")
+
+
+def _log_to_stderr(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Print what the packages log until the command ends; a click callback."""
+    if not value:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+        context.call_on_close(partial(logger.removeHandler, handler))
+
+
 class ErrorCommand(click.Command):
-    """Ends a failed command with its cause and remedy: exit code 2 for wrong use, 1 otherwise."""
+    """A command with ``-v`` that says why it failed.
+
+    It ends with cause and remedy: exit code 2 for wrong use, 1 otherwise.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ("-v", "--verbose"),
+                is_flag=True,
+                expose_value=False,
+                callback=_log_to_stderr,
+                help="Say on standard error what is loaded and fetched, and how long it takes.",
+            )
+        )
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; translate the project's errors into click's."""

@@ -49,6 +49,10 @@ class SchemaError(BundleError):
     """The manifest is written in a schema that this version does not read."""
 
 
+class HubError(CarveError):
+    """A repository of the Hugging Face hub cannot be read or written."""
+
+
 class FamilyError(CarveError):
     """The model belongs to a family that is not declared in ``carve_models``."""
 

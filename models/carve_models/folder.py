@@ -76,7 +76,7 @@ class FolderKind(Generic[ListingT]):
         manifest: file name of its manifest.
         content: class of its manifest.
         schema: version of the manifest that is read and written.
-        writer: the command that makes one.
+        source: where one comes from, a clause that begins with "the folder".
         again: how to get another one.
         error: class of what is wrong with one.
         schema_error: class of a manifest of another schema.
@@ -86,7 +86,7 @@ class FolderKind(Generic[ListingT]):
     manifest: str
     content: type[ListingT]
     schema: int
-    writer: str
+    source: str
     again: str
     error: type[CarveError]
     schema_error: type[CarveError]
@@ -108,7 +108,7 @@ class FolderKind(Generic[ListingT]):
         except OSError as error:
             raise self.error(
                 f"{folder} is not a {self.name}: {self.manifest} cannot be read ({error.strerror})",
-                f"give the folder that {self.writer} wrote",
+                f"give {self.source}",
             ) from error
         try:
             version = msgspec.json.decode(data, type=_Header).schema_version

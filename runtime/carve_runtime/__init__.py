@@ -4,12 +4,15 @@ The runtime needs numpy and ONNX Runtime, no PyTorch. The algorithm alone (:func
 :func:`select_regions`, :func:`refine_image`) needs no ONNX Runtime either.
 """
 
+import logging
+
 from carve_models.errors import (
     BundleError,
     CarveError,
     DependencyError,
     EngineError,
     FamilyError,
+    HubError,
     ImageError,
     PromptError,
     ProviderError,
@@ -40,6 +43,7 @@ __all__ = [
     "DependencyError",
     "EngineError",
     "FamilyError",
+    "HubError",
     "ImageError",
     "ImageSession",
     "PlainResult",
@@ -58,6 +62,8 @@ __all__ = [
     "refine_image",
     "select_regions",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> str:

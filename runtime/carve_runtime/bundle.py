@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import posixpath
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from carve_runtime.verified import FileState, VerifiedFiles
 
 DEFAULT_BUNDLE = "pocket"
 _CHUNK = 1 << 20
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -86,10 +89,15 @@ def load_bundle(
         load: reads the files; it is called again if the bundle was replaced meanwhile.
         verify: see :func:`open_bundle`.
     """
-    if folder is not None and not isinstance(folder, (str, os.PathLike)):
-        raise BundleError(f"the bundle is {type(folder).__name__!r}", "give a folder's path")
-    root = Path(folder) if folder is not None else default_bundle()
+    root = default_bundle() if folder is None else as_path(folder)
     return read_whole(root, MANIFEST_FILE, lambda: load(_open(root, verify)))
+
+
+def as_path(folder: str | os.PathLike[str]) -> Path:
+    """Return the path of a folder that a caller gave, or raise :class:`BundleError`."""
+    if not isinstance(folder, (str, os.PathLike)):
+        raise BundleError(f"the bundle is {type(folder).__name__!r}", "give a folder's path")
+    return Path(folder)
 
 
 def _open(root: Path, verify: bool | None) -> Bundle:
@@ -108,6 +116,7 @@ def _open(root: Path, verify: bool | None) -> Bundle:
     if _has_more_files(root, manifest):
         for graph in manifest.graphs.values():
             _require_listed_weights(root, manifest, graph.file)
+    _log.info("opened %s: %s, profile %s", root, manifest.family, manifest.profile)
     return Bundle(root, manifest)
 
 

@@ -13,6 +13,7 @@ from carve_runtime.attention.attention import Attention
 from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
 from carve_runtime.bundle import Bundle, load_bundle
 from carve_runtime.decoder.model import Model
+from carve_runtime.hub import locate_bundle
 from carve_runtime.images.load import MAX_IMAGE_PIXELS, ImageInput
 from carve_runtime.prompt.budget import ContextBudget
 from carve_runtime.prompt.request import OnToken
@@ -46,8 +47,10 @@ class Carve:
     @classmethod
     def load(
         cls,
-        folder: str | os.PathLike[str] | None = None,
+        bundle: str | os.PathLike[str] | None = None,
         *,
+        revision: str | None = None,
+        token: str | bool | None = None,
         verify: bool | None = None,
         backend: BackendName = "ort",
         provider: ProviderName | None = None,
@@ -58,10 +61,13 @@ class Carve:
         image_cache_bytes: int = IMAGE_CACHE_BYTES,
         max_image_pixels: int = MAX_IMAGE_PIXELS,
     ) -> Carve:
-        """Load a bundle, the default one if no folder is given.
+        """Load a bundle, the default one if none is named.
 
         Args:
-            folder: a folder that ``carve-export`` wrote.
+            bundle: a folder that ``carve-export`` wrote, or a repository of the Hugging Face hub as
+                ``owner/name``; see :func:`carve_runtime.hub.locate_bundle`.
+            revision: of the repository: a branch, tag or commit.
+            token: for the repository; the one that ``hf auth login`` stored if ``None``.
             verify: compare the files' SHA-256 sums at this load; ``None`` compares each file's sum
                 once, and again when the file has changed, ``False`` sizes alone.
             backend: what runs the graphs.
@@ -81,6 +87,7 @@ class Carve:
             BundleError: a file is missing, truncated, swapped or malformed.
             DependencyError: the backend is not installed.
             EngineError: an engine does not fit the bundle or this machine.
+            HubError: the repository cannot be read, or not in full.
             ProviderError: the provider or device is not available.
             SettingsError: an unknown backend or provider, one that does not go with the others, or
                 a limit out of range.
@@ -94,8 +101,8 @@ class Carve:
             cuda_graph=cuda_graph,
         )
         return load_bundle(
-            folder,
-            lambda bundle: cls(bundle, settings, image_cache_bytes, max_image_pixels),
+            locate_bundle(bundle, revision=revision, token=token),
+            lambda opened: cls(opened, settings, image_cache_bytes, max_image_pixels),
             verify=verify,
         )
 

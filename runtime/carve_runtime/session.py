@@ -164,7 +164,7 @@ class ImageSession:
         return PlainResult(
             answer=model.text.decode(answer.ids),
             token_ids=answer.ids,
-            timings=usage.clock.timings(),
+            timings=usage.clock.finish(),
             counts=usage.counts,
         )
 
@@ -293,7 +293,7 @@ class ImageSession:
             question_attention=question.attention,
             general_attention=refinement.general_attention,
             entropy=question.entropy,
-            timings=request.usage.clock.timings(),
+            timings=request.usage.clock.finish(),
             counts=request.usage.counts,
             settings=request.settings,
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from time import perf_counter
+
+_log = logging.getLogger(__name__)
 
 #: Every key that an answer's timings may have.
 STAGES = (
@@ -33,6 +36,12 @@ class Stopwatch:
     def timings(self) -> dict[str, float]:
         """Return seconds by stage and, as "total", since the start."""
         return self._seconds | {"total": perf_counter() - self._start}
+
+    def finish(self) -> dict[str, float]:
+        """Log and return the timings of an answer."""
+        timings = self.timings()
+        _log.info("answered: %s", ", ".join(f"{name} {s:.3f} s" for name, s in timings.items()))
+        return timings
 
 
 @dataclass

@@ -19,11 +19,15 @@ from carve_export.cli.options import (
     overwrite_option,
     precision_options,
 )
+from carve_export.cli.push import push_and_say, push_options
+from carve_export.hub.licence import stated_licence
+from carve_export.hub.push import PushOptions, hub_name, require_login
 from carve_models.cli import HELP, DefaultCommand, parse_layers
 from carve_models.errors import SettingsError
 from carve_models.folder import MALFORMED, read_document
 from carve_models.graph_spec import Dtype
 from carve_models.manifest import OPSETS, Profile, Weights
+from carve_runtime.hub import HubName
 
 
 @click.command(
@@ -39,6 +43,7 @@ Examples:
   carve-export prompt ./bundle questions.json "Is there a dog?"   (see prompt --help)
   carve-export engine ./bundle ./engines --target tensorrt        (see engine --help)
   carve-export precision ./bundle ./small --precision int8 ...    (see precision --help)
+  carve-export push ./bundle someone/my-bundle                    (see push --help)
 
 \b
 The settings file replaces prompts and default settings:
@@ -94,6 +99,12 @@ The settings file replaces prompts and default settings:
 )
 @precision_options(required=False)
 @overwrite_option("a bundle that is")
+@click.option(
+    "--push",
+    metavar="OWNER/NAME",
+    help="Upload the bundle to this repository of the hub, once it was compared with PyTorch.",
+)
+@push_options
 @click.version_option(package_name="carve-vlm")
 def export(
     checkpoint: str,
@@ -111,6 +122,9 @@ def export(
     precisions: tuple[str, ...],
     calibration: Path | None,
     overwrite: bool,
+    push: str | None,
+    licence: str | None,
+    private: bool | None,
 ) -> None:
     """Export CHECKPOINT (folder or hub id) to the bundle OUT.
 
@@ -119,6 +133,7 @@ def export(
     """
     changes = _read_settings(settings)
     require_source(checkpoint)  # before the imports, which take seconds
+    pushed = _prepare_push(checkpoint, push, licence, private, unchecked=unchecked)
     load_exporter()
     from rich.console import Console
 
@@ -145,6 +160,29 @@ def export(
     with stages(console) as on_stage:
         report = export_bundle(checkpoint, out, options, on_stage=on_stage)
     print_export(console, report)
+    if pushed is not None:
+        push_and_say(out, *pushed)
+
+
+def _prepare_push(
+    checkpoint: str, push: str | None, licence: str | None, private: bool | None, *, unchecked: bool
+) -> tuple[HubName, PushOptions] | None:
+    """Refuse, before the long part, what could not be pushed after it."""
+    if push is None:
+        if licence is not None or private is not None:
+            raise click.UsageError("--licence and --private are for a bundle that is pushed.")
+        return None
+    if unchecked:
+        raise SettingsError(
+            "a bundle that was not compared with PyTorch is not pushed",
+            "leave --unchecked out, or run carve-export verify and carve-export push afterwards",
+        )
+    place, folder = hub_name(push), Path(checkpoint)
+    require_login(place)
+    known = folder if folder.is_dir() else None
+    return place, PushOptions(
+        licence=stated_licence(licence, checkpoint, folder=known), private=private
+    )
 
 
 class _SettingsFile(msgspec.Struct, forbid_unknown_fields=True):

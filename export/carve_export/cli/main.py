@@ -6,7 +6,14 @@ from carve_export.cli.engine import engine
 from carve_export.cli.export import export
 from carve_export.cli.precision import precision
 from carve_export.cli.prompt import prompt
+from carve_export.cli.push import push
 from carve_export.cli.verify import verify
 
 main = export
-main.subcommands |= {"verify": verify, "precision": precision, "prompt": prompt, "engine": engine}
+main.subcommands |= {
+    "verify": verify,
+    "precision": precision,
+    "prompt": prompt,
+    "engine": engine,
+    "push": push,
+}

@@ -6,6 +6,8 @@ what is there and what to install; no backend or provider stands in for another.
 
 from __future__ import annotations
 
+import logging
+from time import perf_counter
 from typing import Protocol
 
 from carve_models.errors import ProviderError
@@ -14,6 +16,8 @@ from carve_runtime.backends.protocol import BackendName, BackendSettings, GraphR
 from carve_runtime.backends.tensorrt import runner as tensorrt
 from carve_runtime.backends.watched import Watched
 from carve_runtime.bundle import Bundle
+
+_log = logging.getLogger(__name__)
 
 
 class _Backend(Protocol):
@@ -39,5 +43,8 @@ def load_graph(bundle: Bundle, name: str, settings: BackendSettings) -> GraphRun
             f"{bundle.folder} computes in bfloat16, and numpy has no such arrays to feed it with",
             "export the checkpoint with --dtype float16; bfloat16 is for TensorRT engines",
         )
+    began = perf_counter()
     graph = BACKENDS[settings.backend].load_graph(bundle, name, settings)
+    where = " ".join(filter(None, (settings.backend, settings.provider, settings.device)))
+    _log.info("loaded %s with %s in %.3f s", name, where, perf_counter() - began)
     return graph if settings.on_run is None else Watched(graph, name, settings.on_run)

@@ -15,7 +15,12 @@ from carve_runtime.attention.pictures import draw_attention
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
-from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
+from carve_runtime.cli.backend_options import (
+    REVISION_OPTION,
+    VERIFY_OPTION,
+    backend_options,
+    bundle_folder,
+)
 from carve_runtime.cli.given import given_picture, require_questions
 from carve_runtime.cli.saving import PICTURE_FORMATS, require_folder
 from carve_runtime.images.load import load_image
@@ -49,6 +54,7 @@ Examples:
     f"layers and words), or all numbers ({_FILE}).",
 )
 @backend_options
+@REVISION_OPTION
 @VERIFY_OPTION
 def attend(
     bundle: str,
@@ -60,6 +66,7 @@ def attend(
     output: Path,
     backend: BackendSettings,
     verify: bool | None,
+    revision: str | None,
 ) -> None:
     """Show where BUNDLE looks in IMAGE while it reads TEXT and answers it.
 
@@ -69,7 +76,9 @@ def attend(
     require_questions((text,))
     require_folder(output.parent)
     pixels = load_image(given_picture(image))
-    vlm = load_bundle(bundle_folder(bundle), lambda opened: Carve(opened, backend), verify=verify)
+    vlm = load_bundle(
+        bundle_folder(bundle, revision), lambda opened: Carve(opened, backend), verify=verify
+    )
     attention = vlm.attend(pixels, text, generate=generate)
     write(attention, pixels)
     click.echo(f"answer  {attention.answer}")

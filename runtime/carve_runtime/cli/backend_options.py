@@ -1,4 +1,4 @@
-"""The arguments of every command that runs a bundle: which one, and who runs it."""
+"""The options of every command that runs a bundle: which one, and who runs it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any, get_args
 import click
 
 from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
+from carve_runtime.hub import locate_bundle
 
-#: Names the bundle that ships with the package.
-DEFAULT = "default"
+REVISION_OPTION = click.option(
+    "--revision", help="Branch, tag or commit, where BUNDLE is a repository of the hub."
+)
 
 VERIFY_OPTION = click.option(
     "--verify/--no-verify",
@@ -65,6 +67,6 @@ def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_backend
 
 
-def bundle_folder(bundle: str) -> Path | None:
-    """Return the folder that a command line names; ``None`` is the default bundle."""
-    return None if bundle == DEFAULT else Path(bundle)
+def bundle_folder(bundle: str, revision: str | None = None) -> Path | None:
+    """Return the folder that BUNDLE names, fetched if it is on the hub; ``None`` is the default."""
+    return locate_bundle(bundle, revision=revision)

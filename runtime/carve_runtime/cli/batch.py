@@ -33,7 +33,12 @@ from carve_runtime.batch import (
 from carve_runtime.batch.record import ERROR
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
-from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
+from carve_runtime.cli.backend_options import (
+    REVISION_OPTION,
+    VERIFY_OPTION,
+    backend_options,
+    bundle_folder,
+)
 from carve_runtime.cli.given import STANDARD_INPUT
 from carve_runtime.cli.progress import Progress
 from carve_runtime.cli.saving import require_writable
@@ -94,6 +99,7 @@ Examples:
 @backend_options
 @MAX_IMAGE_PIXELS_OPTION
 @PLAIN_OPTION
+@REVISION_OPTION
 @VERIFY_OPTION
 def batch(
     bundle: str,
@@ -107,6 +113,7 @@ def batch(
     max_image_pixels: int,
     plain: bool,
     verify: bool | None,
+    revision: str | None,
 ) -> None:
     """Answer questions about many pictures with BUNDLE, one line of JSON for each.
 
@@ -132,7 +139,7 @@ def batch(
     if backend.threads is None:
         backend = replace(backend, threads=share)
     vlm = load_bundle(
-        bundle_folder(bundle),
+        bundle_folder(bundle, revision),
         lambda opened: Carve(opened, backend, max_image_pixels=max_image_pixels),
         verify=verify,
     )

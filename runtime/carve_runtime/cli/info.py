@@ -12,7 +12,7 @@ from carve_models.cli import HELP, ErrorCommand
 from carve_models.manifest import Manifest, Segment
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.cli.backend_options import VERIFY_OPTION, bundle_folder
+from carve_runtime.cli.backend_options import REVISION_OPTION, VERIFY_OPTION, bundle_folder
 from carve_runtime.memory import memory_budget, spell_budget
 
 
@@ -23,11 +23,14 @@ from carve_runtime.memory import memory_budget, spell_budget
 )
 @click.argument("bundle")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@REVISION_OPTION
 @VERIFY_OPTION
 @click.option("--memory", "memory", is_flag=True, help="Print the memory that it needs instead.")
-def info(bundle: str, as_json: bool, verify: bool | None, memory: bool) -> None:
+def info(
+    bundle: str, as_json: bool, revision: str | None, verify: bool | None, memory: bool
+) -> None:
     """Print what BUNDLE is: family, graphs, image rule, prompts, default settings."""
-    opened = open_bundle(bundle_folder(bundle), verify=verify)
+    opened = open_bundle(bundle_folder(bundle, revision), verify=verify)
     if not memory:
         click.echo(describe(opened, as_json=as_json))
         return

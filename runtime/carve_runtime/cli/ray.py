@@ -13,7 +13,12 @@ from carve_models.settings import SettingsChanges
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.batch import AnswerOptions
 from carve_runtime.bundle import open_bundle
-from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
+from carve_runtime.cli.backend_options import (
+    REVISION_OPTION,
+    VERIFY_OPTION,
+    backend_options,
+    bundle_folder,
+)
 from carve_runtime.cli.settings_options import PLAIN_OPTION, settings_options
 from carve_runtime.ray_data import Pool, ask_dataset, write_answers
 from carve_runtime.ray_data.cluster import connected
@@ -53,6 +58,7 @@ Examples:
 @settings_options
 @backend_options
 @PLAIN_OPTION
+@REVISION_OPTION
 @VERIFY_OPTION
 def ray(
     bundle: str,
@@ -69,6 +75,7 @@ def ray(
     backend: BackendSettings,
     plain: bool,
     verify: bool | None,
+    revision: str | None,
 ) -> None:
     """Answer the questions of INPUT on a Ray cluster with BUNDLE, plainly and through CARVE.
 
@@ -83,7 +90,7 @@ def ray(
     )
     found = Questions.find(questions)
     require_vacant(out)
-    opened = open_bundle(bundle_folder(bundle), verify=verify)
+    opened = open_bundle(bundle_folder(bundle, revision), verify=verify)
     opened.manifest.defaults.override(variant=options.variant, **settings)  # wrong ones end here
     with connected(address, pool):
         answers = ask_dataset(

@@ -8,7 +8,7 @@ import click
 
 from carve_models.cli import HELP, ErrorCommand
 from carve_runtime.bundle import open_bundle
-from carve_runtime.cli.backend_options import VERIFY_OPTION, bundle_folder
+from carve_runtime.cli.backend_options import REVISION_OPTION, VERIFY_OPTION, bundle_folder
 from carve_runtime.triton import write_model
 from carve_runtime.triton.interface import Instances
 
@@ -30,6 +30,7 @@ Examples:
 )
 @click.option("--gpu", "gpus", type=int, multiple=True, help="Number of a GPU to run on.")
 @click.option("--threads", type=int, help="Threads of one graph run on the CPU.")
+@REVISION_OPTION
 @VERIFY_OPTION
 def triton(
     bundle: str,
@@ -39,11 +40,12 @@ def triton(
     gpus: tuple[int, ...],
     threads: int | None,
     verify: bool | None,
+    revision: str | None,
 ) -> None:
     """Write BUNDLE into the model repository OUT, for Triton's Python backend.
 
     carve-vlm has to be installed for the Python that the server runs.
     """
     chosen = Instances(count=instances, gpus=gpus, threads=threads)
-    opened = open_bundle(bundle_folder(bundle), verify=verify)
+    opened = open_bundle(bundle_folder(bundle, revision), verify=verify)
     click.echo(f"saved  {write_model(opened, out, name=name, instances=chosen)}")
