@@ -77,7 +77,7 @@ def test_the_commands_work(bare: Path, tmp_path: Path) -> None:
     command = [str(bare / "carve-eval"), "default", "--jsonl", str(questions)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True)
     assert done.returncode == 1
-    assert b"carve-vlm[cpu,eval]" in done.stderr
+    assert b"carve-vlm[eval]" in done.stderr
     assert b"Traceback" not in done.stderr
 
 

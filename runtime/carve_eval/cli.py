@@ -27,7 +27,8 @@ from carve_runtime.bundle import open_bundle
 from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
 from carve_runtime.late_import import late_import
 
-_REMEDY = 'install its extra: pip install "carve-vlm[cpu,eval]"'
+#: Not "cpu" too: onnxruntime would overwrite onnxruntime-gpu.
+_REMEDY = 'install its extra: pip install "carve-vlm[eval]"'
 
 
 def _benchmark_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -109,11 +110,7 @@ def main(
     if not groups:
         names = ", ".join(f"--{benchmark.name}" for benchmark in BENCHMARKS)
         raise click.UsageError(f"No questions are given. Name them with {names}.")
-    evaluation = late_import(
-        "carve_eval.evaluation",
-        "the evaluation",
-        'install its extra: pip install "carve-vlm[eval]"',
-    )
+    evaluation = late_import("carve_eval.evaluation", "the evaluation", _REMEDY)
     evaluation.run(
         opened, backend, groups, limit=limit, out=out, rows=rows, calibrate=calibrate_adaptive
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import cache, cached_property
+from collections.abc import Callable
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,8 +22,9 @@ class Picture:
         """Take a loaded bundle and the file; nothing is read yet."""
         self.vlm = vlm
         self._path = path
-        self._sessions = cache(self._open)
-        self._passes = cache(self._ask_once)
+        # Of functions, not of methods: a circle of references would keep the session's memory.
+        self._sessions = cache(partial(_open, vlm, path))
+        self._passes = cache(partial(_ask_once, self._sessions))
 
     def session(self, scout_pixels: int | None = None) -> ImageSession:
         """Return the session of the image, which is opened once for each number of pixels."""
@@ -31,21 +33,6 @@ class Picture:
     def first_pass(self, text: str, layers: tuple[int, ...], max_new_tokens: int) -> CarveResult:
         """Return a question's plain answer and the attention to it, without a closer look."""
         return self._passes(text, layers, max_new_tokens)
-
-    def _open(self, scout_pixels: int | None) -> ImageSession:
-        return self.vlm.open(self._path, scout_pixels=scout_pixels)
-
-    def _ask_once(self, text: str, layers: tuple[int, ...], max_new_tokens: int) -> CarveResult:
-        """Ask adaptively: any answer is sure enough, any attention focused, and no pass follows."""
-        return self.session().ask(
-            text,
-            layers=layers,
-            max_new_tokens=max_new_tokens,
-            adaptive=True,
-            sure_probability=0.0,
-            focused_entropy=math.inf,
-            early_exit=False,
-        )
 
     @cached_property
     def pixels(self) -> RGB:
@@ -68,3 +55,25 @@ class Method(Protocol):
     def ask(self, picture: Picture, question: Question, settings: Settings) -> Answer:
         """Answer a question plainly and with a closer look."""
         ...
+
+
+def _open(vlm: Carve, path: Path, scout_pixels: int | None) -> ImageSession:
+    return vlm.open(path, scout_pixels=scout_pixels)
+
+
+def _ask_once(
+    sessions: Callable[[int | None], ImageSession],
+    text: str,
+    layers: tuple[int, ...],
+    max_new_tokens: int,
+) -> CarveResult:
+    """Ask adaptively: any answer is sure enough, any attention focused, and no pass follows."""
+    return sessions(None).ask(
+        text,
+        layers=layers,
+        max_new_tokens=max_new_tokens,
+        adaptive=True,
+        sure_probability=0.0,
+        focused_entropy=math.inf,
+        early_exit=False,
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,3 +73,17 @@ def test_bytes_of_the_picture_are_read_once(pocket: Carve, tmp_path: Path) -> No
     copy.unlink()
     METHODS["question"].ask(picture, ASKED, settings)
     METHODS["carve"].ask(picture, ASKED, settings)
+
+
+def test_a_picture_goes_with_its_last_reference(pocket: Carve) -> None:
+    """Its session may hold gigabytes, which no collector of cycles should have to find."""
+    picture = Picture(pocket, SCENE)
+    settings = replace(pocket.manifest.defaults, layers=(1,))
+    METHODS["relative"].ask(picture, ASKED, settings)
+    gone = weakref.ref(picture)
+    gc.disable()
+    try:
+        del picture
+        assert gone() is None
+    finally:
+        gc.enable()
