@@ -15,7 +15,7 @@ packages=(
     cmake g++ gcc git make pkg-config libcjson-dev libpcre2-dev libutf8proc-dev libpng-dev libturbojpeg0-dev
     valgrind
 )
-node_folders=(runtime/js tests/consumers/transformers_js tests/tools/workflows)
+node_folders=(runtime/js tests/consumers/openai_js tests/consumers/transformers_js tests/tools/workflows)
 
 fail() {
     echo "tests/setup.sh: $*" >&2

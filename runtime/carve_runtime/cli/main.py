@@ -1,4 +1,4 @@
-"""``carve-run``: ask, once or by the thousand, describe a bundle, check the installation."""
+"""``carve-run``: ask, once or by the thousand, serve, describe a bundle, check the installation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from carve_runtime.cli.batch import batch
 from carve_runtime.cli.doctor import doctor
 from carve_runtime.cli.info import info
 from carve_runtime.cli.ray import ray
+from carve_runtime.cli.serve import serve
 from carve_runtime.cli.triton import triton
 
 
@@ -31,6 +32,7 @@ main.add_command(ask)
 main.add_command(attend)
 main.add_command(batch)
 main.add_command(info)
+main.add_command(serve)
 main.add_command(doctor)
 main.add_command(ray)
 main.add_command(triton)
