@@ -13,15 +13,15 @@ from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.cli.answers import AnswerPrinter, report
-from carve_runtime.cli.backend_options import (
+from carve_runtime.cli.options.backend import (
     REVISION_OPTION,
     VERIFY_OPTION,
     backend_options,
     bundle_folder,
 )
-from carve_runtime.cli.given import given_picture, require_questions
-from carve_runtime.cli.saving import require_writable, save
-from carve_runtime.cli.settings_options import (
+from carve_runtime.cli.options.given import given_picture, require_questions
+from carve_runtime.cli.options.saving import require_writable, save
+from carve_runtime.cli.options.settings import (
     MAX_IMAGE_PIXELS_OPTION,
     PLAIN_OPTION,
     require_unused,

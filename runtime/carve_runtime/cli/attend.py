@@ -15,14 +15,14 @@ from carve_runtime.attention.pictures import draw_attention
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
-from carve_runtime.cli.backend_options import (
+from carve_runtime.cli.options.backend import (
     REVISION_OPTION,
     VERIFY_OPTION,
     backend_options,
     bundle_folder,
 )
-from carve_runtime.cli.given import given_picture, require_questions
-from carve_runtime.cli.saving import PICTURE_FORMATS, require_folder
+from carve_runtime.cli.options.given import given_picture, require_questions
+from carve_runtime.cli.options.saving import PICTURE_FORMATS, require_folder
 from carve_runtime.images.load import load_image
 from carve_runtime.method.geometry import RGB
 from carve_runtime.pictures import save_picture
@@ -76,9 +76,8 @@ def attend(
     require_questions((text,))
     require_folder(output.parent)
     pixels = load_image(given_picture(image))
-    vlm = load_bundle(
-        bundle_folder(bundle, revision), lambda opened: Carve(opened, backend), verify=verify
-    )
+    folder = bundle_folder(bundle, revision)
+    vlm = load_bundle(folder, lambda opened: Carve(opened, backend), verify=verify)
     attention = vlm.attend(pixels, text, generate=generate)
     write(attention, pixels)
     click.echo(f"answer  {attention.answer}")

@@ -33,21 +33,21 @@ from carve_runtime.batch import (
 from carve_runtime.batch.record import ERROR
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
-from carve_runtime.cli.backend_options import (
+from carve_runtime.cli.options.backend import (
     REVISION_OPTION,
     VERIFY_OPTION,
     backend_options,
     bundle_folder,
 )
-from carve_runtime.cli.given import STANDARD_INPUT
-from carve_runtime.cli.progress import Progress
-from carve_runtime.cli.saving import require_writable
-from carve_runtime.cli.settings_options import (
+from carve_runtime.cli.options.given import STANDARD_INPUT
+from carve_runtime.cli.options.saving import require_writable
+from carve_runtime.cli.options.settings import (
     MAX_IMAGE_PIXELS_OPTION,
     PLAIN_OPTION,
     require_unused,
     settings_options,
 )
+from carve_runtime.cli.progress import Progress
 
 #: As shells say of a program that Ctrl-C has ended.
 _INTERRUPTED = 130

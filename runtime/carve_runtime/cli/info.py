@@ -12,7 +12,7 @@ from carve_models.cli import HELP, ErrorCommand
 from carve_models.manifest import Manifest, Segment
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.cli.backend_options import REVISION_OPTION, VERIFY_OPTION, bundle_folder
+from carve_runtime.cli.options.backend import REVISION_OPTION, VERIFY_OPTION, bundle_folder
 from carve_runtime.memory import memory_budget, spell_budget
 
 

@@ -13,13 +13,13 @@ from carve_models.settings import SettingsChanges
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.batch import AnswerOptions
 from carve_runtime.bundle import open_bundle
-from carve_runtime.cli.backend_options import (
+from carve_runtime.cli.options.backend import (
     REVISION_OPTION,
     VERIFY_OPTION,
     backend_options,
     bundle_folder,
 )
-from carve_runtime.cli.settings_options import PLAIN_OPTION, settings_options
+from carve_runtime.cli.options.settings import PLAIN_OPTION, settings_options
 from carve_runtime.ray_data import Pool, ask_dataset, write_answers
 from carve_runtime.ray_data.cluster import connected
 from carve_runtime.ray_data.files import FORMATS, Questions

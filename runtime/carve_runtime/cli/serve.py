@@ -12,7 +12,12 @@ from carve_models.errors import SettingsError
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import IMAGE_CACHE_BYTES, Carve
-from carve_runtime.cli.backend_options import VERIFY_OPTION, backend_options, bundle_folder
+from carve_runtime.cli.options.backend import (
+    REVISION_OPTION,
+    VERIFY_OPTION,
+    backend_options,
+    bundle_folder,
+)
 from carve_runtime.images.load import MAX_IMAGE_PIXELS
 from carve_runtime.late_import import late_import
 from carve_runtime.serve import options as defaults
@@ -84,6 +89,7 @@ Examples:
 )
 @click.option("--access-log/--no-access-log", default=False, help="Print a line for each request.")
 @backend_options
+@REVISION_OPTION
 @VERIFY_OPTION
 def serve(
     bundle: str,
@@ -105,6 +111,7 @@ def serve(
     access_log: bool,
     backend: BackendSettings,
     verify: bool | None,
+    revision: str | None,
 ) -> None:
     """Answer OpenAI's chat completions with BUNDLE, over HTTP.
 
@@ -112,7 +119,7 @@ def serve(
     package. The address that is printed also shows a page to try it. Ctrl+C ends the server once
     the answers under way are sent.
     """
-    folder = bundle_folder(bundle)
+    folder = bundle_folder(bundle, revision)
     options = ServeOptions(
         model=name or (bundle if folder is None else folder.resolve().name),
         host=host,

@@ -8,7 +8,7 @@ import click
 
 from carve_models.cli import HELP, ErrorCommand
 from carve_runtime.bundle import open_bundle
-from carve_runtime.cli.backend_options import REVISION_OPTION, VERIFY_OPTION, bundle_folder
+from carve_runtime.cli.options.backend import REVISION_OPTION, VERIFY_OPTION, bundle_folder
 from carve_runtime.triton import write_model
 from carve_runtime.triton.interface import Instances
 

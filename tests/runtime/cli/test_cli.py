@@ -18,8 +18,8 @@ from PIL import Image
 from carve_models.aside import LOCK, aside_of, lock
 from carve_models.manifest import read_manifest
 from carve_runtime import Carve
-from carve_runtime.cli import given
 from carve_runtime.cli.main import main
+from carve_runtime.cli.options import given
 from tests.runtime.cli.commands import ASK, QUESTION, SCENE, carve_run, failed
 from tests.support import POCKET
 

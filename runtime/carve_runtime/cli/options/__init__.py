@@ -1,0 +1,1 @@
+"""What several commands take: a bundle and who runs it, settings, pictures in and out."""
