@@ -141,6 +141,7 @@ function choose(files) {
   const [blob] = files;
   if (!blob || $("file").disabled) return;
   $("suggestions").hidden = true;
+  $("knows").hidden = !EXAMPLE; // it comes with the default bundle alone
   enqueue(() => usePicture(blob));
 }
 

@@ -89,6 +89,7 @@ test("every setting changes what is computed", async () => {
 
 test("a question from the keyboard alone", async () => {
   const { page } = await open(browser, address(server), WIDE);
+  assert.ok(await page.isHidden("#knows"));
   await page.keyboard.press("Tab");
   await page.keyboard.press("Control+A");
   await page.keyboard.type("What letter is on the blue cross?");
@@ -108,6 +109,7 @@ test("a file that is not a picture, and then a picture", async () => {
   await page.waitForSelector("#error:not([hidden])");
   assert.match(await page.textContent("#error"), /not a picture .* Choose another/);
   await resultOf(() => page.setInputFiles("#file", unchanged[0].path));
+  assert.ok(await page.isVisible("#knows")); // what a picture of one's own is to this model
   assert.ok(await page.isHidden("#error"));
 });
 
