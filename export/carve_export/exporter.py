@@ -49,7 +49,7 @@ from carve_models.names import (
     VISION_ENCODER,
     graph_file,
 )
-from carve_models.settings import Settings
+from carve_models.settings import ALL, All, Settings
 from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.prompt.text import Text
 
@@ -75,6 +75,7 @@ class ExportOptions:
         dtype: what the bundle computes in, and the checkpoint is held in.
         weights: what matrices are stored as, where the dtype is float32.
         layers: decoder layers whose attention the graph returns; the family's rule if ``None``.
+            With "all" that rule is the default setting.
         max_pixels: most pixels that the model sees of an image; the family's choice if ``None``.
         prompts: replaced texts of the family's prompt layout.
         defaults: default settings of the bundle that differ from the method's.
@@ -94,7 +95,7 @@ class ExportOptions:
     opset: int = OPSETS[0]
     dtype: Dtype = "float32"
     weights: Weights = "float32"
-    layers: tuple[int, ...] | None = None
+    layers: tuple[int, ...] | All | None = None
     max_pixels: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -219,10 +220,11 @@ def _convert(
 def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> Manifest:
     """Write the small files and return the manifest, still without graphs and files."""
     write_companions(checkpoint, folder)
-    spec = decoder_spec(checkpoint, options.layers)
+    spec, family = decoder_spec(checkpoint, options.layers), checkpoint.family
     text = Text(folder / TOKENIZER_FILE, spec.control_ids)
-    layout = change_layout(checkpoint.family.prompts, dict(options.prompts))
-    defaults = Settings(layers=spec.tapped_layers).override(**options.defaults)
+    layout = change_layout(family.prompts, dict(options.prompts))
+    usual = family.layers.layers(spec.layers) if options.layers == ALL else spec.tapped_layers
+    defaults = Settings(layers=usual).override(**options.defaults)
     spec = replace(spec, exit_layers=_exit_layers(defaults.layers, spec))
     missing = sorted(set(defaults.layers) - set(spec.tapped_layers))
     if missing:
@@ -238,7 +240,7 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
     require_context(image, spec)
     write_processor(checkpoint, image, folder)
     return Manifest(
-        family=checkpoint.family.name,
+        family=family.name,
         profile=options.profile,
         weights=options.weights,
         dtype=options.dtype,

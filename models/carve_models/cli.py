@@ -10,7 +10,7 @@ import click
 
 from carve_models.errors import CarveError, SettingsError
 from carve_models.out_of_memory import refusing_memory_errors
-from carve_models.settings import MOST_LAYERS
+from carve_models.settings import ALL, MOST_LAYERS, All
 
 #: ``context_settings`` of every command.
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -96,6 +96,13 @@ class ErrorGroup(click.Group):
     """A group whose commands are :class:`ErrorCommand`."""
 
     command_class = ErrorCommand
+
+
+def parse_layers_or_all(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | All | None:
+    """As :func:`parse_layers`, or the word "all"; a click callback."""
+    return ALL if value == ALL else parse_layers(context, parameter, value)
 
 
 def parse_layers(

@@ -21,6 +21,9 @@ ResizeRefined = Literal["by_size", "twice", "once"]
 #: A value that is derived from the attention of each question (``docs/method.md``, "Automatic").
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
+#: Of layers, where an export is told which to expose.
+All = Literal["all"]
+ALL: All = "all"
 
 Variant = Literal["v1", "v2", "v3", "v4"]
 

@@ -58,6 +58,16 @@ def test_the_newest_operator_set(
     assert {entry.domain: entry.version for entry in decoder.opset_import}[""] == opset
 
 
+def test_all_layers(checkpoint_of: CheckpointOf, tmp_path: Path) -> None:
+    """All are exposed; those that are used unless a question says otherwise stay the family's."""
+    checkpoint = str(checkpoint_of("llava-clip-gqa"))
+    usual = export_bundle(checkpoint, tmp_path / "usual").manifest
+    manifest = export_bundle(checkpoint, tmp_path / "all", ExportOptions(layers="all")).manifest
+    assert manifest.decoder.tapped_layers == tuple(range(manifest.decoder.layers))
+    assert manifest.defaults.layers == usual.decoder.tapped_layers
+    assert usual.decoder.tapped_layers != manifest.decoder.tapped_layers
+
+
 def test_softcapped_attention_is_refused(tmp_path: Path) -> None:
     """Gemma 2 squashes its scores, which neither lowering does."""
     text = {"model_type": "gemma2", "attn_logit_softcapping": 50.0, "query_pre_attn_scalar": 16}

@@ -20,7 +20,7 @@ from carve_models.errors import CarveError, CheckpointError, FamilyError, first_
 from carve_models.families.family import Family
 from carve_models.graph_spec import Dtype
 from carve_models.manifest import DecoderSpec, Weights
-from carve_models.settings import MOST_LAYERS
+from carve_models.settings import ALL, MOST_LAYERS, All
 
 #: Parameters that a byte of a weights' file may hold: two in 4 bits, and some that are shared.
 _MOST_PER_BYTE = 4
@@ -194,12 +194,12 @@ def _context_length(text: Any) -> int:
     return min(int(window), int(text.max_position_embeddings))
 
 
-def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> DecoderSpec:
+def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | All | None) -> DecoderSpec:
     """Return the decoder's facts, with the tapped layers checked.
 
     Args:
         checkpoint: the checkpoint.
-        layers: layers to tap; the family's rule if ``None``.
+        layers: layers to tap, or "all"; the family's rule if ``None``.
 
     Raises:
         CheckpointError: a layer that the model does not have, or no end-of-sequence id.
@@ -208,10 +208,11 @@ def decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> Deco
         return _decoder_spec(checkpoint, layers)
 
 
-def _decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | None) -> DecoderSpec:
+def _decoder_spec(checkpoint: Checkpoint, layers: tuple[int, ...] | All | None) -> DecoderSpec:
     text, family = checkpoint.config.text_config, checkpoint.family
     depth = text.num_hidden_layers
-    tapped = layers if layers is not None else family.layers.layers(depth)
+    usual = family.layers.layers(depth)
+    tapped = range(depth) if layers == ALL else usual if layers is None else layers
     wrong = [layer for layer in tapped if not 0 <= layer < depth]
     if wrong:
         raise CheckpointError(

@@ -22,11 +22,12 @@ from carve_export.cli.options import (
 from carve_export.cli.push import push_and_say, push_options
 from carve_export.hub.licence import stated_licence
 from carve_export.hub.push import PushOptions, hub_name, require_login
-from carve_models.cli import HELP, DefaultCommand, parse_layers
+from carve_models.cli import HELP, DefaultCommand, parse_layers_or_all
 from carve_models.errors import SettingsError
 from carve_models.folder import MALFORMED, read_document
 from carve_models.graph_spec import Dtype
 from carve_models.manifest import OPSETS, Profile, Weights
+from carve_models.settings import All
 from carve_runtime.hub import HubName
 
 
@@ -79,8 +80,8 @@ The settings file replaces prompts and default settings:
 )
 @click.option(
     "--layers",
-    callback=parse_layers,
-    help='Layers to expose, as "20-25"; by default those of the paper, or a like share.',
+    callback=parse_layers_or_all,
+    help='Layers to expose, as "20-25", or "all"; by default those of the paper, or a like share.',
 )
 @click.option(
     "--max-pixels",
@@ -113,7 +114,7 @@ def export(
     opset: int,
     dtype: Dtype,
     weights: Weights,
-    layers: tuple[int, ...] | None,
+    layers: tuple[int, ...] | All | None,
     max_pixels: int | None,
     settings: Path | None,
     family: str | None,
