@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +13,8 @@ import msgspec
 
 from carve_models.aside import is_vacant
 from carve_models.errors import SettingsError
+
+_RANDOM_BYTES = 4
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: the file cannot be written; what was there stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".unfinished-{path.name}")
+    aside = _beside(path)
     try:
         yield aside
         aside.replace(path)
@@ -48,13 +50,18 @@ def appearing(folder: Path) -> Iterator[Path]:
         OSError: it cannot be written.
     """
     require_vacant(folder)
-    aside = folder.with_name(f".unfinished-{folder.name}-{os.getpid()}")
+    aside = _beside(folder)
     aside.mkdir(parents=True)
     try:
         yield aside
         aside.replace(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """Return a name that no other writer of the path takes; the suffix is the same."""
+    return path.with_name(f".unfinished-{secrets.token_hex(_RANDOM_BYTES)}-{path.name}")
 
 
 def write_json(path: Path, document: Any, *, indent: int = 2) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +19,9 @@ _MARGIN = 12
 _TITLE = 30
 _FONT_SIZE = 16
 _INK, _PAPER, _BOX = (32, 32, 32), (255, 255, 255), (255, 48, 48)
-_DIMMED = 0.25  # brightness of what the mask drops
+_DIMMED = 4  # how many times darker what the mask drops is
+#: Pixels that are coloured at a time.
+_STRIP_PIXELS = 1 << 18
 _HEAT_SHARE = 0.65  # opacity of the heat map over the picture
 
 # Stops of a black - violet - orange - yellow scale, dark to bright for grey-scale printing.
@@ -61,19 +65,58 @@ class Pictured(Protocol):
 
 def heat_map(saliency: NDArray[np.float64]) -> RGB:
     """Return a saliency map in colours, (H, W, 3) uint8; NaN is black."""
-    finite = np.isfinite(saliency)
-    low, high = saliency[finite].min(initial=np.inf), saliency[finite].max(initial=-np.inf)
-    level = np.where(finite, saliency - low, 0.0) / max(high - low, np.finfo(np.float64).tiny)
+    low = np.fmin.reduce(saliency, axis=None, initial=np.inf)  # no copy, unlike a mask of NaN
+    high = np.fmax.reduce(saliency, axis=None, initial=-np.inf)
+    colors: RGB = np.empty((*saliency.shape, 3), np.uint8)
+    for rows in _strips(saliency.shape):
+        colors[rows] = _colored(saliency[rows], low, high)
+    return colors
+
+
+def heat_over(image: RGB, saliency: NDArray[np.float64]) -> RGB:
+    """Return an (H, W, 3) image with the colours of a map of its size over it."""
+    colors = heat_map(saliency)
+    for rows in _strips(saliency.shape):
+        colors[rows] = image[rows] * (1 - _HEAT_SHARE) + colors[rows] * _HEAT_SHARE
+    return colors
+
+
+def _strips(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yield rows that are computed at a time: of a photograph, real numbers take gigabytes."""
+    height, width = shape
+    step = max(_STRIP_PIXELS // width, 1)
+    return (slice(start, start + step) for start in range(0, height, step))
+
+
+def _colored(saliency: NDArray[np.float64], low: float, high: float) -> RGB:
+    level = np.where(np.isfinite(saliency), saliency - low, 0.0)
+    level /= max(high - low, np.finfo(np.float64).tiny)
     stops = np.linspace(0, 1, len(_HEAT_STOPS))
     channels = [np.interp(level, stops, column) for column in _HEAT_STOPS.T]
     colors: RGB = np.stack(channels, axis=-1).round().astype(np.uint8)
     return colors
 
 
-def heat_over(image: RGB, saliency: NDArray[np.float64]) -> RGB:
-    """Return an (H, W, 3) image with the colours of a map of its size over it."""
-    colors: RGB = (image * (1 - _HEAT_SHARE) + heat_map(saliency) * _HEAT_SHARE).astype(np.uint8)
-    return colors
+def _regions(result: Pictured) -> RGB:
+    """Return the image, dark outside the kept regions, with their box."""
+    image, mask = result.image, result.mask[..., None]
+    picture = Image.fromarray(np.where(mask, image, image // _DIMMED))
+    x0, y0, x1, y1 = result.bbox
+    thickness = max(2, image.shape[0] // 120)
+    ImageDraw.Draw(picture).rectangle((x0, y0, x1 - 1, y1 - 1), outline=_BOX, width=thickness)
+    return np.asarray(picture)
+
+
+#: Every intermediate picture by name: what makes it.
+_PICTURES: dict[str, Callable[[Pictured], NDArray[np.uint8]]] = {
+    "original": lambda result: result.image,
+    "saliency": lambda result: heat_map(result.saliency),
+    "heat": lambda result: heat_over(result.image, result.saliency),
+    "mask": lambda result: result.mask * np.uint8(255),
+    "masked": lambda result: result.image * result.mask[..., None],
+    "regions": _regions,
+    "refined": lambda result: result.refined_image,
+}
 
 
 def pictures(result: Pictured) -> dict[str, Image.Image]:
@@ -82,33 +125,65 @@ def pictures(result: Pictured) -> dict[str, Image.Image]:
     ``original``, ``saliency`` (heat map alone), ``heat`` (over the original), ``mask``, ``masked``
     (black outside the kept regions), ``regions`` (dimmed outside, with the box), ``refined``.
     """
-    image, mask = result.image, result.mask[..., None]
-    regions = Image.fromarray(np.where(mask, image, image * _DIMMED).astype(np.uint8))
-    x0, y0, x1, y1 = result.bbox
-    thickness = max(2, image.shape[0] // 120)
-    ImageDraw.Draw(regions).rectangle((x0, y0, x1 - 1, y1 - 1), outline=_BOX, width=thickness)
-    return {
-        "original": Image.fromarray(image),
-        "saliency": Image.fromarray(heat_map(result.saliency)),
-        "heat": Image.fromarray(heat_over(image, result.saliency)),
-        "mask": Image.fromarray(np.where(result.mask, 255, 0).astype(np.uint8)),
-        "masked": Image.fromarray(image * mask),
-        "regions": regions,
-        "refined": Image.fromarray(result.refined_image),
-    }
+    return {name: Image.fromarray(make(result)) for name, make in _PICTURES.items()}
+
+
+@dataclass(frozen=True)
+class _Reduced:
+    """A result of which every ``factor``-th row and column is left; as :class:`Pictured`."""
+
+    whole: Pictured
+    factor: int
+
+    @property
+    def answer(self) -> str:
+        return self.whole.answer
+
+    @property
+    def plain_answer(self) -> str | None:
+        return self.whole.plain_answer
+
+    @property
+    def image(self) -> RGB:
+        return np.asarray(Image.fromarray(self.whole.image).reduce(self.factor))
+
+    @property
+    def saliency(self) -> NDArray[np.float64]:
+        return self.whole.saliency[:: self.factor, :: self.factor]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        return self.whole.mask[:: self.factor, :: self.factor]
+
+    @property
+    def bbox(self) -> Box:
+        x0, y0, x1, y1 = self.whole.bbox
+        return (
+            x0 // self.factor,
+            y0 // self.factor,
+            -(-x1 // self.factor),
+            -(-y1 // self.factor),
+        )
+
+    @property
+    def refined_image(self) -> RGB:
+        return self.whole.refined_image
 
 
 def draw_result(result: Pictured, question: str = "") -> Image.Image:
     """Return one picture: original | contrast heat map | kept regions | refined image."""
-    parts = pictures(result)
+    height, width = result.image.shape[:2]
+    small = _Reduced(result, max(int(1 / _panel_scale((width, height))), 1))
     panels = [
-        (f"original: {result.plain_answer}", parts["original"]),
-        ("contrast", parts["heat"]),
-        ("kept regions", parts["regions"]),
-        (f"refined: {result.answer}", parts["refined"]),
+        (f"original: {result.plain_answer}", "original"),
+        ("contrast", "heat"),
+        ("kept regions", "regions"),
+        (f"refined: {result.answer}", "refined"),
     ]
     font = ImageFont.load_default(_FONT_SIZE)
-    scaled = [(title, _to_height(panel)) for title, panel in panels]
+    scaled = [
+        (title, _to_height(Image.fromarray(_PICTURES[name](small)))) for title, name in panels
+    ]
     width = sum(panel.width + _MARGIN for _, panel in scaled) + _MARGIN
     header = _TITLE if question else 0
     height = header + _TITLE + _PANEL_HEIGHT + _MARGIN
@@ -129,8 +204,11 @@ def draw_result(result: Pictured, question: str = "") -> Image.Image:
 
 def save_pictures(result: Pictured, folder: Path, question: str = "") -> list[Path]:
     """Write every intermediate picture and the overview ``carve`` as PNG; return their paths."""
-    named = pictures(result) | {"carve": draw_result(result, question)}
-    return [save_picture(picture, folder / f"{name}.png") for name, picture in named.items()]
+    paths = [
+        save_picture(Image.fromarray(make(result)), folder / f"{name}.png")
+        for name, make in _PICTURES.items()
+    ]
+    return [*paths, save_picture(draw_result(result, question), folder / "carve.png")]
 
 
 def save_picture(picture: Image.Image, path: Path) -> Path:
@@ -140,10 +218,15 @@ def save_picture(picture: Image.Image, path: Path) -> Path:
     return path
 
 
+def _panel_scale(size: tuple[int, int]) -> float:
+    """Return what makes a picture of (width, height) fit into a panel, at most twice as wide."""
+    width, height = size
+    return min(_PANEL_HEIGHT / height, 2 * _PANEL_HEIGHT / width)
+
+
 def _to_height(panel: Image.Image) -> Image.Image:
     """Scale to the panels' height; what would be too wide is centred on paper."""
-    widest = 2 * _PANEL_HEIGHT
-    scale = min(_PANEL_HEIGHT / panel.height, widest / panel.width)
+    scale = _panel_scale(panel.size)
     size = max(round(panel.width * scale), 1), max(round(panel.height * scale), 1)
     scaled = panel.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     framed = Image.new("RGB", (size[0], _PANEL_HEIGHT), _PAPER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import tracemalloc
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from carve_models.replacing import replacing
 from carve_runtime import Carve, CarveResult, draw_result
 from carve_runtime.method.lazy import known
 from carve_runtime.method.refine import Refined
@@ -99,3 +101,42 @@ def test_a_result_in_a_folder(result: CarveResult, tmp_path: Path) -> None:
     document = json.loads(paths[-1].read_bytes())
     assert document == json.loads(json.dumps(result.to_dict()))
     assert (document["answer"], document["bbox"]) == (result.answer, list(result.bbox))
+
+
+#: Bytes that numpy may take for each pixel: some of the picture, and never real numbers of all.
+DRAWN, SAVED = 4, 16
+
+
+def test_a_photograph_is_drawn_in_little_memory(result: CarveResult, tmp_path: Path) -> None:
+    side = 2400
+    large = np.zeros((side, side, 3), np.uint8)
+    mask = np.zeros((side, side), bool)
+    mask[600:1200, 600:1200] = True
+    large[mask] = 200
+    saliency = np.where(mask, 2.0, 1.0)
+    whole = replace(
+        result,
+        image=large,
+        saliency_map=known(saliency),
+        refined=Refined(large, mask, (600, 600, 1200, 1200), (600, 600), limited=False),
+    )
+    tracemalloc.start()
+    overview = np.asarray(draw_result(whole))
+    drawn = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    whole.save(tmp_path)
+    saved = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert drawn < DRAWN * side**2
+    assert saved < SAVED * side**2
+    inside = np.s_[30 + SIDE * 3 // 8, 12 + SIDE * 3 // 8]
+    assert tuple(overview[inside]) == (200, 200, 200)
+    assert overview[30 + SIDE * 3 // 8, 2 * MARGIN + SIDE + SIDE * 3 // 8].sum() > 400
+
+
+def test_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a.txt") as first, replacing(tmp_path / "a.txt") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "a.txt").read_text() == "first"  # which ended last
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

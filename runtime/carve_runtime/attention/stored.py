@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import numpy as np
 
-from carve_models.errors import SchemaError, SettingsError
+from carve_models.errors import CarveError, SchemaError, SettingsError
 from carve_models.replacing import replacing
 
 #: Of the files that this version writes and reads.
@@ -64,7 +64,9 @@ def read_attention(path: Path) -> dict[str, Any]:
     try:
         fields = _read(path)
         _require_consistent(fields)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except CarveError:
+        raise
+    except Exception as error:  # whatever zipfile, numpy and its parser of headers raise
         raise SettingsError(
             f"{path} cannot be read as attention: {error}", "give a file that Attention.save wrote"
         ) from error
@@ -74,8 +76,11 @@ def read_attention(path: Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
         size = sum(entry.file_size for entry in archive.infolist())
-    if size > MOST_BYTES:
-        raise ValueError(f"it takes {size} bytes, more than {MOST_BYTES}")
+        if size > MOST_BYTES:
+            raise ValueError(f"it takes {size} bytes, more than {MOST_BYTES}")
+        for entry in archive.infolist():
+            with archive.open(entry) as stream:
+                _require_size(stream, entry)
     with np.load(path, allow_pickle=False) as stored:
         document = stored["about"].tobytes()
         version = msgspec.json.decode(document, type=_Version).schema_version
@@ -89,6 +94,16 @@ def _read(path: Path) -> dict[str, Any]:
     plain = {name: getattr(about, name) for name in about.__struct_fields__}
     del plain["schema_version"]
     return {**arrays, **plain}
+
+
+def _require_size(stream: IO[bytes], entry: zipfile.ZipInfo) -> None:
+    """Raise :class:`ValueError` unless an array is as large as its header says."""
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):
+        raise ValueError(f"{entry.filename} has the format {version}")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    if stream.tell() + math.prod(shape) * dtype.itemsize != entry.file_size:
+        raise ValueError(f"{entry.filename} is no array of {shape}")
 
 
 def _require_consistent(fields: Mapping[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,55 @@ def test_what_is_no_file_of_attention(content: Any, tmp_path: Path) -> None:
         path.write_bytes(content)
     with pytest.raises(SettingsError, match="cannot be read as attention"):
         Attention.load(path)
+
+
+def damaged(path: Path, name: str, edit: Any) -> None:
+    """Save the attention by hand, with the bytes of one of its arrays edited."""
+    Attention(**BY_HAND).save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    members[f"{name}.npy"] = edit(members[f"{name}.npy"])
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda data: data.replace(b"(2, 2, 5), ", b"(9, 9, 9), "),
+        lambda data: data.replace(
+            b"(2, 2, 5), }" + b" " * 20, b"(8888888888, 222, 555), }" + b" " * 7
+        ),
+        lambda data: data.replace(b"'shape'", b"'shape\x00"),
+        lambda data: data[:40],
+        lambda data: data[:-1],
+        lambda data: data[:6] + b"\x09" + data[7:],
+    ],
+)
+def test_a_damaged_array(edit: Any, tmp_path: Path) -> None:
+    """No memory is taken for what a header merely says."""
+    damaged(tmp_path / "a.npz", "rows", edit)
+    tracemalloc.start()
+    with pytest.raises(SettingsError, match="cannot be read as attention"):
+        Attention.load(tmp_path / "a.npz")
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+
+
+def test_every_byte_of_a_file(tmp_path: Path) -> None:
+    """Whatever is flipped, a file is read or refused."""
+    path = tmp_path / "a.npz"
+    Attention(**BY_HAND).save(path)
+    whole = path.read_bytes()
+    outcomes: set[object] = set()
+    for position in range(0, len(whole), 3):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x21]) + whole[position + 1 :])
+        try:
+            outcomes.add(Attention.load(path).steps)
+        except CarveError as error:
+            outcomes.add(type(error))
+    assert SettingsError in outcomes
 
 
 def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
