@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: What a remedy may begin with to be copied as it stands.
+_COMMANDS = ("pip ", "carve-")
+
 
 class CarveError(Exception):
     """Base class of all deliberate errors.
@@ -17,7 +20,10 @@ class CarveError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.cause}. {self.remedy[:1].upper()}{self.remedy[1:]}."
+        remedy = self.remedy
+        if not remedy.startswith(_COMMANDS):
+            remedy = remedy[:1].upper() + remedy[1:]
+        return f"{self.cause}. {remedy}."
 
 
 def first_line(error: BaseException) -> str:

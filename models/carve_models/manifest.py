@@ -258,7 +258,8 @@ BUNDLE = FolderKind(
     manifest=MANIFEST_FILE,
     content=Manifest,
     schema=SCHEMA_VERSION,
-    source="the folder that carve-export wrote; carve-run takes owner/name on the hub too",
+    source='the folder that carve-export wrote, or on the hub owner/name; "default" is the '
+    "bundle that ships with the package",
     again="export the checkpoint again",
     error=BundleError,
     schema_error=SchemaError,

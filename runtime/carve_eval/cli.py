@@ -24,7 +24,12 @@ from carve_models.manifest import Manifest
 from carve_models.settings import Settings
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
-from carve_runtime.cli.options.backend import VERIFY_OPTION, backend_options, bundle_folder
+from carve_runtime.cli.options.backend import (
+    BUNDLE_ARGUMENT,
+    VERIFY_OPTION,
+    backend_options,
+    bundle_folder,
+)
 from carve_runtime.late_import import late_import
 
 #: Not "cpu" too: onnxruntime would overwrite onnxruntime-gpu.
@@ -56,7 +61,7 @@ Examples:
 """,
 )
 @click.version_option(package_name="carve-vlm")
-@click.argument("bundle")
+@BUNDLE_ARGUMENT
 @_benchmark_options
 @click.option(
     "--setting",

@@ -24,6 +24,8 @@ def late_import(module: str, title: str, remedy: str, *, needs: str | None = Non
     try:
         imported = import_module(module)
     except Exception as error:  # damaged packages raise whatever they meet
+        if isinstance(error.__cause__, KeyboardInterrupt):  # what extension modules make of it
+            raise error.__cause__ from None
         raise DependencyError(f"{title} cannot be imported ({error})", remedy) from error
     if needs is not None and not hasattr(imported, needs):
         place = imported.__file__ or ", ".join(imported.__path__)

@@ -200,7 +200,7 @@ def test_what_cannot_be_fetched(place: Place, user: Path, client: Client, name: 
 
 NAMES = {
     "some--one/x": r"there is no folder some--one/x, .* cannot be a repository's name",
-    "nothing": r"BundleError: .*\. Give the folder .*; carve-run takes owner/name on the hub too",
+    "nothing": r"BundleError: .*\. Give the folder .*on the hub owner/name",
 }
 
 

@@ -14,12 +14,13 @@ from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.cli.answers import AnswerPrinter, report
 from carve_runtime.cli.options.backend import (
+    BUNDLE_ARGUMENT,
     REVISION_OPTION,
     VERIFY_OPTION,
     backend_options,
     bundle_folder,
 )
-from carve_runtime.cli.options.given import given_picture, require_questions
+from carve_runtime.cli.options.given import IMAGE_ARGUMENT, given_picture, require_questions
 from carve_runtime.cli.options.saving import require_writable, save
 from carve_runtime.cli.options.settings import (
     MAX_IMAGE_PIXELS_OPTION,
@@ -46,8 +47,8 @@ Examples:
   carve-run ask my-bundle photo.jpg "Is there a dog?" --variant v1 --mask-top-p 0.4 --json
 """,
 )
-@click.argument("bundle")
-@click.argument("image")
+@BUNDLE_ARGUMENT
+@IMAGE_ARGUMENT
 @click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
 @settings_options
 @REVISION_OPTION

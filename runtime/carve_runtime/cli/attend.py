@@ -16,12 +16,13 @@ from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.cli.options.backend import (
+    BUNDLE_ARGUMENT,
     REVISION_OPTION,
     VERIFY_OPTION,
     backend_options,
     bundle_folder,
 )
-from carve_runtime.cli.options.given import given_picture, require_questions
+from carve_runtime.cli.options.given import IMAGE_ARGUMENT, given_picture, require_questions
 from carve_runtime.cli.options.saving import PICTURE_FORMATS, require_folder
 from carve_runtime.images.load import load_image
 from carve_runtime.method.geometry import RGB
@@ -39,8 +40,8 @@ Examples:
   carve-run attend my-bundle photo.jpg "What is this?" --words --generate 16 -o page.html
 """,
 )
-@click.argument("bundle")
-@click.argument("image")
+@BUNDLE_ARGUMENT
+@IMAGE_ARGUMENT
 @click.argument("text")
 @click.option("--layers", is_flag=True, help="Draw each layer, not their mean.")
 @click.option("--words", is_flag=True, help="Draw each word of the answer, not the first alone.")

@@ -34,12 +34,13 @@ from carve_runtime.batch.record import ERROR
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.cli.options.backend import (
+    BUNDLE_ARGUMENT,
     REVISION_OPTION,
     VERIFY_OPTION,
     backend_options,
     bundle_folder,
 )
-from carve_runtime.cli.options.given import STANDARD_INPUT
+from carve_runtime.cli.options.given import INPUTS_ARGUMENT, STANDARD_INPUT
 from carve_runtime.cli.options.saving import require_writable
 from carve_runtime.cli.options.settings import (
     MAX_IMAGE_PIXELS_OPTION,
@@ -67,8 +68,8 @@ Examples:
   find photos -newer mark | carve-run batch my-bundle - -q "Is there a dog?" -o new.jsonl
 """,
 )
-@click.argument("bundle")
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@BUNDLE_ARGUMENT
+@INPUTS_ARGUMENT
 @click.option(
     "-o",
     "--output",

@@ -12,7 +12,12 @@ from carve_models.cli import HELP, ErrorCommand
 from carve_models.manifest import Manifest, Segment
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle, open_bundle
-from carve_runtime.cli.options.backend import REVISION_OPTION, VERIFY_OPTION, bundle_folder
+from carve_runtime.cli.options.backend import (
+    BUNDLE_ARGUMENT,
+    REVISION_OPTION,
+    VERIFY_OPTION,
+    bundle_folder,
+)
 from carve_runtime.memory import memory_budget, spell_budget
 
 
@@ -21,7 +26,7 @@ from carve_runtime.memory import memory_budget, spell_budget
     context_settings=HELP,
     epilog="\b\nExamples:\n  carve-run info default\n  carve-run info default --memory",
 )
-@click.argument("bundle")
+@BUNDLE_ARGUMENT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @REVISION_OPTION
 @VERIFY_OPTION

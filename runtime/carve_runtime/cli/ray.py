@@ -14,6 +14,7 @@ from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.batch import AnswerOptions
 from carve_runtime.bundle import open_bundle
 from carve_runtime.cli.options.backend import (
+    BUNDLE_ARGUMENT,
     REVISION_OPTION,
     VERIFY_OPTION,
     backend_options,
@@ -34,7 +35,7 @@ Examples:
   carve-run ray my-bundle questions.parquet -o answers --actors 8 --gpus 1 --provider cuda
 """,
 )
-@click.argument("bundle")
+@BUNDLE_ARGUMENT
 @click.argument("questions", metavar="INPUT", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the answers."

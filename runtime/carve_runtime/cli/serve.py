@@ -13,6 +13,7 @@ from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import IMAGE_CACHE_BYTES, Carve
 from carve_runtime.cli.options.backend import (
+    BUNDLE_ARGUMENT,
     REVISION_OPTION,
     VERIFY_OPTION,
     backend_options,
@@ -38,7 +39,7 @@ Examples:
   CARVE_API_KEY=secret carve-run serve my-bundle --host 0.0.0.0
 """,
 )
-@click.argument("bundle")
+@BUNDLE_ARGUMENT
 @click.option("--host", default=defaults.HOST, help="Address to listen at.")
 @click.option("--port", type=int, default=defaults.PORT, help="Port; 0 is one that is free.")
 @click.option("--name", help="What requests call the bundle; its folder's name if not given.")

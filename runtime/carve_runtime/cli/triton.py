@@ -8,7 +8,12 @@ import click
 
 from carve_models.cli import HELP, ErrorCommand
 from carve_runtime.bundle import open_bundle
-from carve_runtime.cli.options.backend import REVISION_OPTION, VERIFY_OPTION, bundle_folder
+from carve_runtime.cli.options.backend import (
+    BUNDLE_ARGUMENT,
+    REVISION_OPTION,
+    VERIFY_OPTION,
+    bundle_folder,
+)
 from carve_runtime.triton import write_model
 from carve_runtime.triton.interface import Instances
 
@@ -22,7 +27,7 @@ Examples:
   carve-run triton my-bundle repository --name vlm --gpu 0 --gpu 1
 """,
 )
-@click.argument("bundle")
+@BUNDLE_ARGUMENT
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--name", default="carve", show_default=True, help="Of the model.")
 @click.option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import stat
 import warnings
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ ImageInput: TypeAlias = (
 
 #: Raster formats only: Pillow would run Ghostscript on an EPS. Newer ones last.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "TGA", "WEBP", "JPEG2000", "AVIF")
+#: Of a picture on the web, which lost a slash where it became a path.
+_ADDRESS = re.compile("https?:/")
 _STRIP = 64  # rows
 _SIXTEEN_TO_EIGHT = 257  # 65535 / 255
 
@@ -143,7 +146,10 @@ def _decode(source: Any, name: str | bytes, limits: _Limits) -> RGB:
         with Image.open(source, formats=FORMATS) as picture:
             return _read(picture, name, limits, ours=True)
     except FileNotFoundError as error:
-        raise ImageError(f"there is no file {name!s}", "check the path of the image") from error
+        remedy = "check the path of the image"
+        if _ADDRESS.match(str(name)):
+            remedy = "addresses are not fetched: download the image first"
+        raise ImageError(f"there is no file {name!s}", remedy) from error
     except IsADirectoryError as error:
         raise ImageError(f"{name!s} is a folder", "give one image file") from error
     except PermissionError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -244,3 +245,24 @@ def test_the_installed_command(pocket: Carve, tmp_path: Path) -> None:
         'Error: mask_top_p is 7.0. Give a number above 0, at most 1, or "auto".\n'
     )
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [
+        (["ask"], "def", ["plain,default", "dir,def"]),
+        (["ask"], "my", ["dir,my"]),
+        (["ask", "default"], "pho", ["file,pho"]),
+        (["batch", "default"], "", ["file,"]),
+    ],
+)
+def test_completion(words: list[str], incomplete: str, expected: list[str]) -> None:
+    """As a shell asks for it: folders and the default bundle, then files."""
+    line = shlex.join(["carve-run", *words, incomplete])
+    environment = {
+        "_CARVE_RUN_COMPLETE": "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) + 1),
+    }
+    result = CliRunner().invoke(main, [], env=environment, prog_name="carve-run")
+    assert result.output.split() == expected

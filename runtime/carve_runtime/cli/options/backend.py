@@ -9,13 +9,25 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from click.shell_completion import CompletionItem
 
 from carve_runtime.backends.protocol import BackendName, BackendSettings, ProviderName
-from carve_runtime.hub import locate_bundle
+from carve_runtime.hub import DEFAULT, locate_bundle
 
 REVISION_OPTION = click.option(
     "--revision", help="Branch, tag or commit, where BUNDLE is a repository of the hub."
 )
+
+
+def _complete_bundle(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer folders, and the default bundle."""
+    named = [CompletionItem(DEFAULT)] if DEFAULT.startswith(incomplete) else []
+    return [*named, CompletionItem(incomplete, type="dir")]
+
+
+BUNDLE_ARGUMENT = click.argument("bundle", shell_complete=_complete_bundle)
 
 VERIFY_OPTION = click.option(
     "--verify/--no-verify",

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 from PIL import Image
 
 from carve_models.errors import ImageError
@@ -14,6 +15,18 @@ from carve_models.errors import ImageError
 STANDARD_INPUT = "-"
 #: Most bytes that are read from it; a pipe may never end.
 MOST_BYTES = 1 << 28
+
+
+def _complete_file(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type="file")]
+
+
+IMAGE_ARGUMENT = click.argument("image", shell_complete=_complete_file)
+INPUTS_ARGUMENT = click.argument(
+    "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=_complete_file
+)
 
 
 def given_picture(image: str) -> Path | bytes:
