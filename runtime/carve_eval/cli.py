@@ -24,7 +24,12 @@ from carve_models.manifest import Manifest
 from carve_models.settings import Settings
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
-from carve_runtime.cli.options.backend import VERIFY_OPTION, backend_options, bundle_folder
+from carve_runtime.cli.options.backend import (
+    REVISION_OPTION,
+    VERIFY_OPTION,
+    backend_options,
+    bundle_folder,
+)
 from carve_runtime.late_import import late_import
 
 #: Not "cpu" too: onnxruntime would overwrite onnxruntime-gpu.
@@ -81,6 +86,7 @@ Examples:
     help="Write the thresholds of --adaptive into BUNDLE, chosen from these questions.",
 )
 @backend_options
+@REVISION_OPTION
 @VERIFY_OPTION
 def main(
     bundle: str,
@@ -91,12 +97,13 @@ def main(
     calibrate_adaptive: bool,
     backend: BackendSettings,
     verify: bool | None,
+    revision: str | None,
     **places: Path | None,
 ) -> None:
     """Ask BUNDLE, a folder or "default", labelled questions; answers and figures go to OUT."""
     for path in rows:
         require_format(path)
-    folder = bundle_folder(bundle)
+    folder = bundle_folder(bundle, revision)
     opened = open_bundle(folder, verify=verify)
     settings = [change.apply(opened.manifest.defaults) for change in changes]
     if calibrate_adaptive:
