@@ -18,6 +18,8 @@ from carve_runtime.carve import Carve
 from carve_runtime.images.load import ImageInput
 from carve_runtime.result import CarveResult, PlainResult
 
+#: What a record has besides columns of its own.
+IMAGE, QUESTION = "image", "question"
 #: What an answer takes of :meth:`CarveResult.to_dict`; the settings are the same for all.
 CARVE_FIELDS = (
     "answer",
@@ -38,7 +40,7 @@ PLAIN_FIELDS = ("plain_answer", "timings", "counts")
 #: Beside them: the picture's file, where pictures are written, and why a record has no answer.
 READ_FROM, SAVED, ERROR = "read_from", "saved", "error"
 #: What a record has besides its own columns, and the names that those cannot have.
-_RESERVED = frozenset({"image", "question", *CARVE_FIELDS, READ_FROM, SAVED, ERROR})
+_RESERVED = frozenset({IMAGE, QUESTION, *CARVE_FIELDS, READ_FROM, SAVED, ERROR})
 
 T = TypeVar("T")
 Result: TypeAlias = "PlainResult | CarveResult"
@@ -162,8 +164,8 @@ def answer_together(
         found = {} if result is None else result.to_dict()
         answered = {
             **record.columns,
-            "image": record.label,
-            "question": record.question,
+            IMAGE: record.label,
+            QUESTION: record.question,
             **{name: found.get(name) for name in options.fields},
             READ_FROM: record.read_from,
             ERROR: failure,

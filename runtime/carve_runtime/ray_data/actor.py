@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carve_runtime.backends.protocol import BackendSettings
-from carve_runtime.batch.record import AnswerOptions, Record, answer_together
+from carve_runtime.batch.record import IMAGE, QUESTION, AnswerOptions, Record, answer_together
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
 from carve_runtime.hub import locate_bundle
-from carve_runtime.ray_data.columns import IMAGE, QUESTION, require_columns, with_answers
+from carve_runtime.ray_data.columns import require_columns, with_answers
 
 if TYPE_CHECKING:
     import pyarrow as pa
