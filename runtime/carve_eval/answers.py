@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from carve_models.aside import take_lock
 from carve_models.errors import CarveError
 from carve_models.manifest import Manifest
 from carve_models.settings import Settings
@@ -104,26 +105,37 @@ class AnswerFile:
         self.path = path
         self.answers: dict[str, Answer] = {}
         self._identity = identity
+        self._size = self._whole = 0  # bytes that were there, and those of whole lines
         if path.is_file():
             self._read()
 
     def add(self, answer: Answer) -> None:
-        """Append one answer; once this returns, an interruption does not lose it."""
-        with self.path.open("ab") if self.path.is_file() else self._start() as stream:
-            stream.write(msgspec.json.encode(answer) + b"\n")
+        """Append one answer; once this returns, an interruption does not lose it.
+
+        Raises:
+            AnswersError: another process has written to the file since it was read here.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as stream:
+            if not take_lock(stream) or os.fstat(stream.fileno()).st_size != self._size:
+                raise AnswersError(
+                    f"{self.path} is being written by another process",
+                    "wait for its end, or end it; then the same command goes on",
+                )
+            stream.truncate(self._whole)  # a write that was interrupted
+            lines = [answer] if self._whole else [self._identity, answer]
+            stream.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+            stream.flush()
+            self._size = self._whole = os.fstat(stream.fileno()).st_size
         self.answers[answer.id] = answer
 
-    def _start(self) -> Any:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        stream = self.path.open("wb")
-        stream.write(msgspec.json.encode(self._identity) + b"\n")
-        return stream
-
     def _read(self) -> None:
-        whole, newline, torn = self.path.read_bytes().rpartition(b"\n")
+        content = self.path.read_bytes()
+        whole, newline, _ = content.rpartition(b"\n")
+        self._size = len(content)
         if not whole:  # not even the first line was written
-            self.path.unlink()
             return
+        self._whole = len(whole) + len(newline)
         first, *lines = whole.split(b"\n")
         self._compare(self._decode(first, Identity, 1))
         for number, line in enumerate(lines, 2):
@@ -134,8 +146,6 @@ class AnswerFile:
                     "do not run two processes on one folder; delete the file to start again",
                 )
             self.answers[answer.id] = answer
-        if torn:  # the write of the last line was interrupted
-            os.truncate(self.path, len(whole) + len(newline))
 
     def _decode(self, line: bytes, kind: Any, number: int) -> Any:
         try:

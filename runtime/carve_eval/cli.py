@@ -26,6 +26,7 @@ from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import open_bundle
 from carve_runtime.cli.options.backend import (
     BUNDLE_ARGUMENT,
+    REVISION_OPTION,
     VERIFY_OPTION,
     backend_options,
     bundle_folder,
@@ -86,6 +87,7 @@ Examples:
     help="Write the thresholds of --adaptive into BUNDLE, chosen from these questions.",
 )
 @backend_options
+@REVISION_OPTION
 @VERIFY_OPTION
 def main(
     bundle: str,
@@ -96,12 +98,13 @@ def main(
     calibrate_adaptive: bool,
     backend: BackendSettings,
     verify: bool | None,
+    revision: str | None,
     **places: Path | None,
 ) -> None:
     """Ask BUNDLE, a folder or "default", labelled questions; answers and figures go to OUT."""
     for path in rows:
         require_format(path)
-    folder = bundle_folder(bundle)
+    folder = bundle_folder(bundle, revision)
     opened = open_bundle(folder, verify=verify)
     settings = [change.apply(opened.manifest.defaults) for change in changes]
     if calibrate_adaptive:

@@ -78,7 +78,8 @@ def locate_bundle(
 
     Args:
         bundle: a folder, or a repository as ``owner/name`` or ``owner/name/folder``. What is here
-            comes first. ``None`` and "default" are the bundle that ships with the package.
+            comes first, and a text such as ``./owner/name`` is a folder. ``None`` and "default"
+            are the bundle that ships with the package.
         revision: of a repository: a branch, tag or commit; its main branch if ``None``.
         token: for a repository that not everybody may read; the one that ``hf auth login`` stored
             or ``HF_TOKEN`` holds if ``None``.
@@ -93,13 +94,15 @@ def locate_bundle(
         HubError: the repository cannot be read, or not in full.
         SettingsError: a revision of something that is no repository.
     """
-    path = None if bundle is None or bundle == DEFAULT else as_path(bundle)
-    name = None if path is None or _is_here(path) else HubName.parse(path.as_posix())
+    given = DEFAULT if bundle is None else bundle
+    path = None if given == DEFAULT else as_path(given)
+    # The text as given: a path drops the "./" that says that a folder is meant.
+    name = None if path is None or _is_here(path) else HubName.parse(os.fspath(given))
     if name is not None:
         return _fetch(name, revision, token)
     if revision is not None:
         raise SettingsError(
-            f"the revision is {revision!r}, and {bundle or DEFAULT} is no repository of the hub",
+            f"the revision is {revision!r}, and {given} is no repository of the hub",
             "give a repository as owner/name, or leave the revision out",
         )
     return path

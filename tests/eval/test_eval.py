@@ -20,6 +20,7 @@ from carve_eval.benchmarks.textvqa import TextVQA
 from carve_eval.cli import main
 from carve_eval.methods import CARVE
 from carve_eval.setting import DEFAULT
+from carve_models.aside import take_lock
 from carve_models.settings import Settings
 from carve_runtime import Carve
 from carve_runtime.bundle import open_bundle
@@ -265,13 +266,39 @@ def test_a_torn_first_line_starts_again(tmp_path: Path) -> None:
     path.write_text('{"benchmark":"po')
     file = AnswerFile(path, identity_of("pope", "0"))
     assert not file.answers
-    assert not path.exists()
+    file.add(Answer(id="a", plain="", refined="", box=(0, 0, 1, 1)))
+    assert list(AnswerFile(path, identity_of("pope", "0")).answers) == ["a"]
+
+
+def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
+    """The second to write ends, and leaves what the first has written, or is about to."""
+    path = tmp_path / "new" / "answers.jsonl"
+    one, other = (Answer(id=name, plain="", refined="", box=(0, 0, 1, 1)) for name in "ab")
+    first, second = (AnswerFile(path, identity_of("pope", "0")) for _ in range(2))
+    first.add(one)
+    half = b'{"id":"b","pl'
+    for torn in (b"", half):
+        with path.open("ab") as stream:
+            stream.write(torn)
+        before = path.read_bytes()
+        late = AnswerFile(path, identity_of("pope", "0"))
+        assert path.read_bytes() == before  # who only reads changes nothing
+        with pytest.raises(AnswersError, match=r"is being written by another process\. Wait"):
+            second.add(other)
+        with path.open("ab") as stream:
+            assert take_lock(stream)
+            with pytest.raises(AnswersError, match=r"is being written by another process\. Wait"):
+                late.add(other)
+        assert path.read_bytes() == before
+    late.add(other)
+    assert list(AnswerFile(path, identity_of("pope", "0")).answers) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         ([], 2, "No questions are given"),
+        (["--revision", "v1"], 2, "revision is 'v1', and default is no repository of the hub"),
         (["--pope", "nowhere"], 2, "'nowhere' does not exist"),
         (["--pope", "."], 1, r"has no file coco_pope_random.json or the like\. Copy"),
         (["--setting", "mask_top_p"], 2, r"'mask_top_p' is not a change such as"),

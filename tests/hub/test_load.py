@@ -199,6 +199,8 @@ def test_what_cannot_be_fetched(place: Place, user: Path, client: Client, name: 
 
 
 NAMES = {
+    "./some/bundle": r"BundleError: .*some/bundle .*is not a bundle",
+    "some/bundle/": r"BundleError: .*some/bundle .*is not a bundle",
     "some--one/x": r"there is no folder some--one/x, .* cannot be a repository's name",
     "nothing": r"BundleError: .*\. Give the folder .*on the hub owner/name",
 }
@@ -224,6 +226,13 @@ def test_without_a_hub(
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert re.match(rf"Error: there is no folder {place.name}, and .*{message}", line)
+
+
+def test_a_path_is_no_name_for_a_command(place: Place, carve_run: Run) -> None:
+    result = carve_run("info", f"./{place.name}")
+    assert result.returncode == 1
+    assert f"{place.name} is not a bundle" in result.stderr
+    assert not place.hub.requests
 
 
 def test_a_revision_is_for_repositories(carve_run: Run) -> None:

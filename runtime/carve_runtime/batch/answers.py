@@ -21,7 +21,7 @@ from carve_models.errors import RecordError, first_line
 from carve_models.folder import MALFORMED, read_document
 from carve_models.replacing import write_json
 from carve_models.settings import shown
-from carve_runtime.batch.record import ERROR, Record
+from carve_runtime.batch.record import ERROR, READ_FROM, Record
 
 _SUFFIX = ".settings.json"
 _KEY_BYTES = 8
@@ -33,6 +33,7 @@ class _Answered(msgspec.Struct):
 
     image: str | None
     question: str
+    read_from: str | None
     error: str | None = None
 
 
@@ -46,6 +47,7 @@ class AnswersFile:
 
     def __init__(self, path: Path, stream: FileIO) -> None:
         self._path, self._stream = path, stream
+        self._folder = path.parent.absolute()
         self._done: Counter[int] = Counter()
         self._end = self.answered = self.failed = 0
 
@@ -68,7 +70,7 @@ class AnswersFile:
                     f"{self._path}, line {self.answered + 1} is no answer ({first_line(error)})",
                     _ANOTHER,
                 ) from error
-            self._done[_key(answer.image, answer.question)] += 1
+            self._done[_key(answer.image, answer.read_from, answer.question)] += 1
             self._count(failed=answer.error is not None)
 
     def missing(self, records: Iterable[Record]) -> Iterator[Record]:
@@ -78,7 +80,7 @@ class AnswersFile:
         """
         left = self._done.copy()
         for record in records:
-            key = _key(record.label, record.question)
+            key = _key(record.label, self._from_here(record.read_from), record.question)
             if left[key]:
                 left[key] -= 1
             else:
@@ -87,10 +89,13 @@ class AnswersFile:
     def write(self, answer: Mapping[str, Any]) -> None:
         """Add one line, whole or not at all.
 
+        Its ``read_from`` becomes relative to the folder of this file, so that both can be moved.
+
         Raises:
             OSError: it cannot be written.
         """
-        line = msgspec.json.encode(answer) + b"\n"
+        placed = {**answer, READ_FROM: self._from_here(answer[READ_FROM])}
+        line = msgspec.json.encode(placed) + b"\n"
         try:
             written = 0
             while written < len(line):
@@ -102,6 +107,13 @@ class AnswersFile:
             raise
         self._end += len(line)
         self._count(failed=answer[ERROR] is not None)
+
+    def _from_here(self, path: str | None) -> str | None:
+        """Return a path relative to the folder of this file."""
+        try:
+            return path and os.path.relpath(path, self._folder)
+        except ValueError:  # on another drive of Windows
+            return path
 
     def _count(self, *, failed: bool) -> None:
         self.answered += 1
@@ -160,9 +172,9 @@ def _require_same(path: Path, made_with: dict[str, Any]) -> None:
             )
 
 
-def _key(image: str | None, question: str) -> int:
+def _key(image: str | None, read_from: str | None, question: str) -> int:
     """Return a short stand-in: of a million records the keys take 100 MB."""
-    text = msgspec.json.encode((image, question))
+    text = msgspec.json.encode((image, read_from, question))
     return int.from_bytes(blake2b(text, digest_size=_KEY_BYTES).digest(), "big")
 
 

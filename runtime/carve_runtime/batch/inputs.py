@@ -23,6 +23,8 @@ from carve_runtime.images.load import FORMATS
 Input: TypeAlias = "str | os.PathLike[str] | BinaryIO"
 
 _STREAM = "standard input"
+#: How the names of the pictures end that are written.
+_SAVED = ".png"
 
 
 class Inputs:
@@ -47,12 +49,15 @@ class Inputs:
             _require_text(question)
         self._parts: list[str | BinaryIO] = []  # for a million, Path takes five times as much
         self._folders: list[Path] = []
+        self._patterns: list[Path] = []
         for given in inputs:
             if not isinstance(given, (str, os.PathLike)):
                 self._parts.append(_kept(given))
                 continue
             if Path(given).is_dir():
                 self._folders.append(Path(given))
+            elif not Path(given).exists():
+                self._patterns.append(Path(given))
             self._parts += _files(given)
 
     def __iter__(self) -> Iterator[Record]:
@@ -85,6 +90,12 @@ class Inputs:
                     f"{save_dir} lies in {folder}: the pictures there would be inputs",
                     "name a folder outside of it",
                 )
+        for pattern in self._patterns:
+            if _may_fit(pattern, save_dir):
+                raise RecordError(
+                    f"{pattern} may fit the pictures in {save_dir}: they would be inputs",
+                    "name a folder that the pattern does not reach",
+                )
 
 
 def is_picture(path: Path) -> bool:
@@ -115,6 +126,22 @@ def _files(given: str | os.PathLike[str]) -> list[str]:
     if not found:
         raise RecordError(f"{given} {what}", "check the path, and the ends of the files' names")
     return found
+
+
+def _may_fit(pattern: Path, save_dir: Path) -> bool:
+    """Return whether a pattern can fit pictures in the folders of records in a folder.
+
+    That is, whether it goes as deep and takes PNG; other parts of names are not looked at.
+    """
+    parts, suffix = pattern.parts, pattern.suffix.lower()
+    if suffix not in ("", _SAVED) and not has_magic(suffix):
+        return False
+    start = next(index for index, part in enumerate(parts) if has_magic(part))
+    fixed, written = Path(*parts[:start]).resolve(), save_dir.resolve()
+    if not written.is_relative_to(fixed):
+        return False
+    depth = len(written.relative_to(fixed).parts) + 2  # a record's folder, and a file in it
+    return "**" in parts or len(parts) - start == depth
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -18,6 +18,8 @@ from carve_runtime.carve import Carve
 from carve_runtime.images.load import ImageInput
 from carve_runtime.result import CarveResult, PlainResult
 
+#: What a record has besides columns of its own.
+IMAGE, QUESTION = "image", "question"
 #: What an answer takes of :meth:`CarveResult.to_dict`; the settings are the same for all.
 CARVE_FIELDS = (
     "answer",
@@ -35,10 +37,10 @@ CARVE_FIELDS = (
 )
 #: What it takes of :meth:`PlainResult.to_dict`.
 PLAIN_FIELDS = ("plain_answer", "timings", "counts")
-#: Beside them: where its pictures are, if they are written, and why a record has no answer.
-SAVED, ERROR = "saved", "error"
+#: Beside them: the picture's file, where pictures are written, and why a record has no answer.
+READ_FROM, SAVED, ERROR = "read_from", "saved", "error"
 #: What a record has besides its own columns, and the names that those cannot have.
-_RESERVED = frozenset({"image", "question", *CARVE_FIELDS, SAVED, ERROR})
+_RESERVED = frozenset({IMAGE, QUESTION, *CARVE_FIELDS, READ_FROM, SAVED, ERROR})
 
 T = TypeVar("T")
 Result: TypeAlias = "PlainResult | CarveResult"
@@ -79,6 +81,17 @@ class Record:
             return os.fspath(self.image)
         return self.name
 
+    @property
+    def read_from(self) -> str | None:
+        """The absolute path of the image, ``None`` for pixels or bytes.
+
+        Tells two images apart that two lists call the same. What is not UTF-8 is escaped.
+        """
+        if not isinstance(self.image, (str, os.PathLike)):
+            return None
+        path = os.path.abspath(os.fsdecode(self.image))  # noqa: PTH100, which resolves "..", unlike Path's
+        return path.encode(errors="backslashreplace").decode()
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerOptions:
@@ -117,8 +130,9 @@ _DEFAULTS = AnswerOptions()
 def answer(vlm: Carve, record: Record, options: AnswerOptions = _DEFAULTS) -> dict[str, Any]:
     """Answer a question; return plain data for JSON.
 
-    The keys are the record's columns, ``image``, ``question``, ``options.fields`` and ``error``.
-    The last says why there is no answer, and the other results are then ``None``.
+    The keys are the record's columns, ``image``, ``question``, ``options.fields``, ``read_from``
+    (:attr:`Record.read_from`) and ``error``. The last says why there is no answer, and the other
+    results are then ``None``.
 
     Raises:
         SettingsError: the options do not fit the bundle, and so no record can be answered.
@@ -150,9 +164,10 @@ def answer_together(
         found = {} if result is None else result.to_dict()
         answered = {
             **record.columns,
-            "image": record.label,
-            "question": record.question,
+            IMAGE: record.label,
+            QUESTION: record.question,
             **{name: found.get(name) for name in options.fields},
+            READ_FROM: record.read_from,
             ERROR: failure,
         }
         yield answered, result

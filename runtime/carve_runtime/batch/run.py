@@ -159,7 +159,7 @@ def _save(result: Result | None, record: Record, save_dir: Path) -> str | None:
 def _folder_name(record: Record) -> str:
     """Return a name for every file system, which no other record of this or earlier runs has."""
     label = record.label or ""
-    content = msgspec.json.encode((label, record.question))
+    content = msgspec.json.encode((label, record.read_from, record.question))
     digest = hashlib.blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
     readable = re.sub(r"[^A-Za-z0-9]+", "-", Path(label).stem).strip("-")[:_LONGEST_NAME]
     return "-".join(filter(None, (f"{record.number:07}", readable, digest)))

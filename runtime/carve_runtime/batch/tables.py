@@ -15,8 +15,8 @@ import msgspec
 from carve_models.errors import RecordError, first_line
 from carve_models.folder import MALFORMED
 from carve_models.settings import shown
+from carve_runtime.batch.record import IMAGE, QUESTION
 
-IMAGE, QUESTION = "image", "question"
 _REMEDY = f'give each record an "{IMAGE}" and, unless all are asked the same, a "{QUESTION}"'
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carve_runtime.backends.protocol import BackendSettings
-from carve_runtime.batch.record import AnswerOptions, Record, answer_together
+from carve_runtime.batch.record import IMAGE, QUESTION, AnswerOptions, Record, answer_together
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
-from carve_runtime.ray_data.columns import IMAGE, QUESTION, require_columns, with_answers
+from carve_runtime.hub import locate_bundle
+from carve_runtime.ray_data.columns import require_columns, with_answers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,20 +29,25 @@ class CarveActor:
         options: AnswerOptions | None = None,
         backend: BackendSettings | None = None,
         pictures: str | None = None,
+        revision: str | None = None,
     ) -> None:
         """Load the bundle.
 
         Args:
-            bundle: its folder, the same path on every machine; the default bundle if ``None``.
+            bundle: as :meth:`carve_runtime.Carve.load` takes it. A folder has the same path on
+                every machine; what is on the hub is fetched by each.
             options: how every record is answered.
             backend: what runs the graphs.
             pictures: the folder that relative paths of pictures start from; the process's own
                 folder if ``None``.
+            revision: of a repository of the hub.
 
         Raises:
             CarveError: as :meth:`carve_runtime.Carve.load`.
         """
-        self._vlm = load_bundle(bundle, lambda opened: Carve(opened, backend))
+        self._vlm = load_bundle(
+            locate_bundle(bundle, revision=revision), lambda opened: Carve(opened, backend)
+        )
         self._options = options or AnswerOptions()
         self._pictures = Path(pictures or "")
 

@@ -7,14 +7,12 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from carve_models.errors import RecordError
-from carve_runtime.batch.record import ERROR, AnswerOptions, Record
+from carve_runtime.batch.record import ERROR, IMAGE, QUESTION, AnswerOptions, Record
 from carve_runtime.late_import import late_import
 from carve_runtime.usage import STAGES, Counts
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-IMAGE, QUESTION = "image", "question"
 
 
 def import_arrow() -> Any:

@@ -70,6 +70,7 @@ def ask_dataset(
     options: AnswerOptions | None = None,
     backend: BackendSettings | None = None,
     pictures: str | os.PathLike[str] | None = None,
+    revision: str | None = None,
 ) -> Dataset:
     """Answer every question of a dataset; nothing runs before the answers are read or written.
 
@@ -78,12 +79,14 @@ def ask_dataset(
 
     Args:
         questions: rows as :class:`CarveActor` takes them.
-        bundle: its folder, the same path on every machine; the default bundle if ``None``.
+        bundle: as :meth:`carve_runtime.Carve.load` takes it. A folder has the same path on every
+            machine; what is on the hub is fetched by each.
         pool: the actors.
         options: how every record is answered.
         backend: what runs the graphs. An actor computes with as many threads as it has cores,
             unless this says otherwise.
         pictures: the folder that relative paths of pictures start from.
+        revision: of a repository of the hub.
 
     Raises:
         DependencyError: Ray is not installed.
@@ -100,6 +103,7 @@ def ask_dataset(
             "options": options,
             "backend": backend,
             "pictures": None if pictures is None else os.fspath(pictures),
+            "revision": revision,
         },
         batch_size=pool.batch_size,
         batch_format="pyarrow",

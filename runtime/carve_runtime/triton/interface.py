@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from carve_models.errors import PromptError, SettingsError, first_line
-from carve_models.settings import require_count
+from carve_models.settings import Settings, require_count, shown
 from carve_runtime.backends.protocol import BackendSettings
 
 #: Where the bundle lies in the folder of the model's version.
@@ -17,6 +17,7 @@ BUNDLE_FOLDER = "bundle"
 BACKEND = "backend"
 
 IMAGE, QUESTION, SETTINGS = "image", "question", "settings"
+_NAMES = frozenset({"variant", *(field.name for field in fields(Settings))})
 _EXAMPLE = 'send an object, {"mask_top_p": 0.4} for instance'
 ANSWER, PLAIN_ANSWER, BOX, MASK, RESULT = "answer", "plain_answer", "bbox", "mask", "result"
 
@@ -93,7 +94,7 @@ def settings_of(text: bytes = b"{}") -> dict[str, Any]:
     """Return a request's settings, keywords of :meth:`carve_runtime.ImageSession.ask`.
 
     Raises:
-        SettingsError: they are no JSON object.
+        SettingsError: they are no JSON object, or one of them has no such name.
     """
     try:
         settings = json.loads(text)
@@ -101,6 +102,11 @@ def settings_of(text: bytes = b"{}") -> dict[str, Any]:
         raise SettingsError(f"the settings are not JSON ({first_line(error)})", _EXAMPLE) from error
     if not isinstance(settings, dict):
         raise SettingsError("the settings are no JSON object", _EXAMPLE)
+    if unknown := settings.keys() - _NAMES:
+        raise SettingsError(
+            f"there is no setting named {shown(min(unknown))}",
+            f"choose from {', '.join(sorted(_NAMES))}",
+        )
     return settings
 
 

@@ -17,11 +17,11 @@ HOW: dict[str, Any] = {"bundle": "b", "layers": (1, 2), "mask_top_p": 0.2}
 
 
 def record(name: str, number: int = 0) -> Record:
-    return Record(image=name, question="why?", number=number)
+    return Record(image=b"", name=name, question="why?", number=number)
 
 
 def line(name: str, error: str | None = None) -> dict[str, Any]:
-    return {"image": name, "question": "why?", "answer": "so", "error": error}
+    return {"image": name, "question": "why?", "answer": "so", "read_from": None, "error": error}
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_run_goes_on(end: bytes, begun: Path) -> None:
     with open_answers(begun, HOW) as answers:
         assert (answers.answered, answers.failed) == (3, 1)
         left = list(answers.missing([record(name, i) for i, name in enumerate("bcabbdc")]))
-        assert [(each.image, each.number) for each in left] == [
+        assert [(each.name, each.number) for each in left] == [
             ("c", 1),
             ("b", 4),  # the third b; two have their answers
             ("d", 5),
@@ -60,7 +60,23 @@ def test_a_line_that_was_removed_is_answered_again(begun: Path) -> None:
     lines = begun.read_text().splitlines(keepends=True)
     begun.write_text("".join(lines[1:]))
     with open_answers(begun, HOW) as answers:
-        assert [each.image for each in answers.missing([record("a"), record("b")])] == ["a"]
+        assert [each.name for each in answers.missing([record("a"), record("b")])] == ["a"]
+
+
+def test_pictures_of_one_name_in_two_folders(tmp_path: Path) -> None:
+    """An answer about one is none about the other; both may move together with the answers."""
+    path = tmp_path / "out" / "answers.jsonl"
+    a, b = (Record(image=tmp_path / name / "1.jpg", name="1.jpg", question="why?") for name in "ab")
+    with open_answers(path, HOW) as answers:
+        answers.write({**line("1.jpg"), "read_from": b.read_from})
+    with open_answers(path, HOW) as answers:
+        assert list(answers.missing([a, b])) == [a]
+    assert json.loads(path.read_text())["read_from"] == "../b/1.jpg"
+    tmp_path.joinpath("all").mkdir()
+    path.parent.rename(tmp_path / "all" / "out")
+    with open_answers(tmp_path / "all" / "out" / "answers.jsonl", HOW) as answers:
+        there = Record(image=tmp_path / "all" / "b" / "1.jpg", name="1.jpg", question="why?")
+        assert not list(answers.missing([there]))
 
 
 OTHERWISE: dict[str, tuple[dict[str, Any], str]] = {

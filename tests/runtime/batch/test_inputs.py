@@ -176,3 +176,29 @@ def test_what_is_written_is_no_input(folder: Path) -> None:
     for inside in ("deep", "deep/out"):
         with pytest.raises(RecordError, match=r"lies in .*deep: the pictures there would be"):
             listed.require_outside(folder / inside)
+
+
+PATTERNS = [
+    ("photos/**/*", "photos/out", True),
+    ("photos/**/*", "photos", True),
+    ("photos/../photos/**/*.PNG", "photos/out", True),
+    ("photos/**/*.[jP]*", "photos/out", True),
+    ("photos/**/*.webp", "photos/out", False),  # what is written is PNG
+    ("*/*/*", ".", False),  # ./record/carve.png is two deep
+    ("*/*/*", "photos", True),
+    ("photos/*", "photos/out", False),
+    ("photos/*/*", "photos", True),
+    ("photos/**/*", "out", False),
+    ("photos/deep/**/*", "photos/out", False),
+    ("photos/a.jpg", "photos/out", False),
+]
+
+
+@pytest.mark.parametrize(("pattern", "save_dir", "refused"), PATTERNS)
+def test_what_a_pattern_would_fit(pattern: str, save_dir: str, refused: bool, folder: Path) -> None:
+    inputs = Inputs([pattern])
+    if not refused:
+        inputs.require_outside(Path(save_dir))
+        return
+    with pytest.raises(RecordError, match=r"they would be inputs\. Name a folder that the pattern"):
+        inputs.require_outside(Path(save_dir))

@@ -41,7 +41,7 @@ def test_an_answer_is_that_of_ask(
     record = Record(image=SCENE, question=QUESTIONS[0], columns={"id": 7})
     wanted = pocket.ask(SCENE, QUESTIONS[0], **changes).to_dict()
     found = answer(pocket, record, options)
-    assert list(found) == ["id", "image", "question", *options.fields, "error"]
+    assert list(found) == ["id", "image", "question", *options.fields, "read_from", "error"]
     assert (found["id"], found["image"], found["error"]) == (7, str(SCENE), None)
     assert steady({name: found[name] for name in options.fields}) == steady(
         {name: wanted[name] for name in options.fields}
@@ -59,7 +59,7 @@ def test_a_plain_answer_is_that_of_plain(pocket: Carve) -> None:
         ):
             wanted = pocket.plain(SCENE, question, max_new_tokens=1)
             assert found["plain_answer"] == wanted.answer
-            assert list(found) == ["image", "question", *wanted.to_dict(), "error"]
+            assert list(found) == ["image", "question", *wanted.to_dict(), "read_from", "error"]
 
 
 def test_questions_about_one_picture_share_its_prefix(pocket: Carve) -> None:
@@ -88,6 +88,7 @@ def test_a_bad_picture_is_a_record(number: int, pocket: Carve, tmp_path: Path) -
             "why?",
         )
         assert "is not an image that Pillow can read. Give a JPEG" in found.pop("error")
+        assert found.pop("read_from") == str(path)
         assert found == dict.fromkeys(AnswerOptions().fields)
 
 

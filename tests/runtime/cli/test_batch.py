@@ -90,6 +90,23 @@ def test_a_list_with_settings(
     assert "there is no file" in second["error"]
 
 
+def test_lists_that_call_their_pictures_alike(output: Path) -> None:
+    """Answers about one list's pictures are none about the other's, in this run or a later one."""
+    tables, save_dir = [], output.with_name("pictures")
+    for folder, name in zip("ab", NAMES, strict=False):
+        table = output.with_name(folder) / "list.csv"
+        table.parent.mkdir()
+        table.write_text(f"image,question\n1.jpg,{QUESTION}\n")
+        (table.parent / "1.jpg").write_bytes((SCENES / name).read_bytes())
+        tables.append(table)
+    for inputs in (tables[1:], tables):
+        result = carve_run("batch", "default", *inputs, "-o", output, "--save-dir", save_dir)
+        assert result.exit_code == 0, result.output
+    found = answers_in(output)
+    assert [each["read_from"] for each in found] == ["b/1.jpg", "a/1.jpg"]
+    assert len({each["saved"] for each in found}) == 2
+
+
 def test_plain_answers_from_standard_input(pocket: Carve, output: Path) -> None:
     lines = f'{SCENE}\n{{"image": "{SCENE}", "question": "Is there a star?"}}\n'
     arguments = ["batch", "default", "-", "-q", QUESTION, "-o", str(output), "--plain"]

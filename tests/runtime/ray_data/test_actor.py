@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from carve_models.errors import RecordError, SettingsError
+from carve_models.errors import HubError, RecordError, SettingsError
 from carve_runtime import Carve
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.batch import AnswerOptions
@@ -63,6 +63,16 @@ def test_questions_about_one_picture_share_its_encoding() -> None:
         2,
     ]  # the first is the final pass alone
     assert rows[2]["timings"]["decode"] is not None
+
+
+def test_a_bundle_by_its_name(pocket: Carve) -> None:
+    loaded = CarveActor("default", pictures=str(SCENES))
+    (row,) = asked(loaded, [SCENE], [QUESTION]).to_pylist()
+    assert row["answer"] == pocket.ask(SCENES / SCENE, QUESTION).answer
+    with pytest.raises(HubError, match="there is no folder some--one/x"):  # the hub's own check
+        CarveActor("some--one/x")
+    with pytest.raises(SettingsError, match="the revision is 'v1', and default is no repository"):
+        CarveActor(revision="v1")
 
 
 BAD = {

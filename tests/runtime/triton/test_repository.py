@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from carve_runtime import Carve
+from carve_runtime import Carve, SettingsError
 from carve_runtime.bundle import open_bundle
-from carve_runtime.triton.interface import backend_of
+from carve_runtime.triton.interface import backend_of, settings_of
 from tests.runtime.cli.commands import carve_run, failed
 
 
@@ -67,6 +67,15 @@ def test_an_instance_runs_where_the_server_says(
 def test_what_cannot_be(options: list[str], message: str, tmp_path: Path) -> None:
     failed(carve_run("triton", "default", tmp_path / "models", *options), 2, message)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["question", "self", "shiny", "", "image"])
+def test_settings_that_are_none(name: str) -> None:
+    """None reaches a call, whose TypeError would be that of all requests that came together."""
+    with pytest.raises(SettingsError, match=rf"no setting named '{name}'\. Choose from .*variant"):
+        settings_of(json.dumps({name: 1}).encode())
+    given = {"variant": "v1", "scout_pixels": None}
+    assert settings_of(json.dumps(given).encode()) == given
 
 
 def test_a_model_that_is_there_stays(tmp_path: Path) -> None:

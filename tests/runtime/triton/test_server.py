@@ -79,6 +79,11 @@ BAD: dict[str, tuple[dict[str, list[Any]], str]] = {
     "broken settings": ({"settings": ["{"]}, "the settings are not JSON"),
     "settings in a list": ({"settings": ["[]"]}, "the settings are no JSON object"),
     "unknown setting": ({"settings": ['{"shiny": 1}']}, "there is no setting named 'shiny'"),
+    "the question as a setting": (
+        {"settings": ['{"question": "x"}']},
+        "no setting named 'question'",
+    ),
+    "a name of Python's": ({"settings": ['{"self": 1}']}, "there is no setting named 'self'"),
     "setting of another type": ({"settings": ['{"max_regions": "x"}']}, "max_regions is 'x'"),
 }
 
