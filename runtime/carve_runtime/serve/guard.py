@@ -18,6 +18,7 @@ from carve_runtime.serve.refusals import (
     ApiKeyError,
     ClientLeftError,
     HostError,
+    NotFoundError,
     SlowRequestError,
     TooLargeError,
     reply_to,
@@ -99,11 +100,11 @@ class Guard:
         """Handle a chat request, and count it. Who answers it says in its state what came of it."""
         start = monotonic()
         state = scope.setdefault("state", {})
-        state["deadline"] = start + self._options.seconds
         state["outcome"] = REPLIES[ClientLeftError].code
         try:
             self._require(scope)
             with self._workers.place():
+                state["deadline"] = start + self._options.seconds
                 replay = _replayed(await self._body(scope, receive), receive)
                 # The app keeps to its deadline; a client that does not read gets as long again.
                 with anyio.move_on_after(2 * self._options.seconds):
@@ -116,13 +117,17 @@ class Guard:
             self._metrics.ended(state["outcome"], monotonic() - start)
 
     def _require(self, scope: Scope) -> None:
-        """Raise :class:`CarveError` unless the request's host and key are right."""
+        """Raise :class:`CarveError` unless the request's host, path and key are right."""
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         if self._hosts is not None and host not in self._hosts:
             raise HostError(
                 f"the request is for the host {shown(host)}",
                 "use the address that the server printed, or start it with --allow-host",
+            )
+        if not scope["path"].isprintable():  # a route's pattern also matches before a last newline
+            raise NotFoundError(
+                f"there is nothing at {shown(scope['path'])}", "see docs/serve.md for the addresses"
             )
         if self._key is None or not scope["path"].startswith(_LOCKED):
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -15,7 +16,11 @@ import pytest
 
 from carve_models.errors import CarveError
 from carve_runtime import Carve
+from carve_runtime.serve.app import make_app
+from carve_runtime.serve.guard import CHAT
+from carve_runtime.serve.options import ServeOptions
 from carve_runtime.serve.refusals import REPLIES
+from carve_runtime.serve.workers import Workers
 from tests.runtime.cli.test_refusals import huge_png
 from tests.runtime.serve.serving import (
     HANGS,
@@ -254,12 +259,30 @@ def test_another_type_of_content(server: Server) -> None:
         ("DELETE", "v1/models", 405),
         ("OPTIONS", "v1/chat/completions", 405),
         ("POST", "health", 405),
+        ("POST", "v1/chat/completions%0A", 404),
+        ("POST", "v1/chat/completions%0D", 404),
+        ("GET", "metrics%0A", 404),
+        ("GET", "v1/models%00", 404),
     ],
 )
 def test_addresses(method: str, path: str, status: int, server: Server) -> None:
     code = {404: "not_found", 405: "method_not_allowed"}[status]
     response = server.http.request(method, f"{server.url}{path}")
     refused(response, status, code, r"^there is nothing at '/|^'/\S+' does not take " + method)
+
+
+def test_no_job_starts_without_a_place(pocket: Carve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here nothing guards the application."""
+    monkeypatch.setattr(Workers, "start", lambda *_: pytest.fail("a job starts"))
+    app = make_app(pocket, ServeOptions(model=MODEL), 80)
+    app.user_middleware.clear()
+
+    async def post() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.post(CHAT, json=chat())
+
+    assert asyncio.run(post()).status_code == 500
 
 
 def test_what_every_answer_carries(server: Server) -> None:
