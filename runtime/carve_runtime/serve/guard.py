@@ -111,8 +111,7 @@ class Guard:
                     await self._app(scope, replay, send)
         except CarveError as error:
             state["outcome"] = reply_to(error).code
-            if not isinstance(error, SlowRequestError):
-                await error_response(error)(scope, receive, send)
+            await error_response(error)(scope, receive, send)
         finally:
             self._metrics.ended(state["outcome"], monotonic() - start)
 

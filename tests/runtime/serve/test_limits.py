@@ -174,8 +174,13 @@ def test_what_waits_too_long_never_begins(
 
 def test_a_body_that_does_not_come(vlm: HeldCarve, pocket: Carve) -> None:
     with holding(vlm, workers=1, queue=0, seconds=0.3) as server:
-        with begun(server, chat(), sent=1):
-            until(lambda: server.metric('carve_requests_total{outcome="slow_request"}') == 1)
+        with begun(server, chat(), sent=1) as connection:
+            connection.settimeout(HANGS)
+            with connection.makefile("rb") as received:
+                answer = received.read()  # to the end of the connection
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"code":"slow_request"' in answer
+        until(lambda: server.metric('carve_requests_total{outcome="slow_request"}') == 1)
         assert server.metric("carve_queue_length") == 0
 
 
