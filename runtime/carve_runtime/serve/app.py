@@ -86,7 +86,6 @@ def make_app(vlm: Carve, options: ServeOptions, port: int) -> FastAPI:
     app.add_exception_handler(CarveError, _failed)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _not_here)
-    app.add_exception_handler(Exception, _failed)
     app.add_middleware(Guard, options=options, port=port, workers=workers, metrics=metrics)
     return app
 

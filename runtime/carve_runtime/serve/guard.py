@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any, TypeAlias
 
 import anyio
 
-from carve_models.errors import CarveError
 from carve_models.settings import shown
 from carve_runtime.serve.metrics import Metrics
 from carve_runtime.serve.options import ServeOptions
@@ -21,6 +21,7 @@ from carve_runtime.serve.refusals import (
     NotFoundError,
     SlowRequestError,
     TooLargeError,
+    ours,
     reply_to,
 )
 from carve_runtime.serve.replies import error_response
@@ -31,6 +32,7 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
+_LOG = logging.getLogger(__name__)
 CHAT = "/v1/chat/completions"
 METRICS = "/metrics"
 #: What the API key opens.
@@ -86,15 +88,18 @@ class Guard:
             await self._app(scope, receive, send)
             return
         send = _with_headers(send)
-        if (scope["method"], scope["path"]) == ("POST", CHAT):
-            await self._chat(scope, receive, send)
-            return
+        is_chat = (scope["method"], scope["path"]) == ("POST", CHAT)
         try:
-            self._require(scope)
-        except CarveError as error:
-            await error_response(error)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            await (self._chat if is_chat else self._other)(scope, receive, send)
+        except Exception as error:
+            said = ours(error)
+            if said is not error:  # nobody foresaw it
+                _LOG.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+            await error_response(said)(scope, receive, send)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._require(scope)
+        await self._app(scope, receive, send)
 
     async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a chat request, and count it. Who answers it says in its state what came of it."""
@@ -109,9 +114,9 @@ class Guard:
                 # The app keeps to its deadline; a client that does not read gets as long again.
                 with anyio.move_on_after(2 * self._options.seconds):
                     await self._app(scope, replay, send)
-        except CarveError as error:
-            state["outcome"] = reply_to(error).code
-            await error_response(error)(scope, receive, send)
+        except Exception as error:
+            state["outcome"] = reply_to(ours(error)).code
+            raise
         finally:
             self._metrics.ended(state["outcome"], monotonic() - start)
 

@@ -18,6 +18,7 @@ from carve_models.errors import CarveError
 from carve_runtime import Carve
 from carve_runtime.serve.app import make_app
 from carve_runtime.serve.guard import CHAT
+from carve_runtime.serve.metrics import Metrics
 from carve_runtime.serve.options import ServeOptions
 from carve_runtime.serve.refusals import REPLIES
 from carve_runtime.serve.workers import Workers
@@ -308,6 +309,13 @@ def test_both_of_its_names(server: Server) -> None:
         assert server.get("health", headers={"Host": f"{name}:{port}"}).status_code == 200
 
 
+def test_the_port_that_clients_leave_out() -> None:
+    options = ServeOptions(model=MODEL)
+    names = {"127.0.0.1", "localhost", "[::1]"}
+    assert (options.hosts(80) or set()) & names == names
+    assert not (options.hosts(8080) or set()) & names
+
+
 def test_a_host_behind_a_proxy(pocket: Carve) -> None:
     with running(pocket, allowed_hosts=("carve.example",)) as server:
         assert server.get("health", headers={"Host": "carve.example"}).status_code == 200
@@ -359,6 +367,33 @@ def test_a_fault(
         assert "ZeroDivisionError: a secret" in caplog.text
         assert server.metric('carve_requests_total{outcome="internal_error"}') == 1
         answers(server)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "broken"),
+    [
+        ("POST", "v1/chat/completions", (Carve, "settings")),
+        ("GET", "metrics", (Metrics, "text")),
+    ],
+)
+def test_a_fault_outside_an_answer(
+    method: str,
+    path: str,
+    broken: tuple[type, str],
+    pocket: Carve,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with running(pocket) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(*broken, lambda *_, **__: 1 / 0)
+            response = server.http.request(method, f"{server.url}{path}", json=chat())
+        refused(response, 500, "internal_error", "^the server failed. Look into its log")
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert caplog.text.count("ZeroDivisionError: division by zero") == 1
+        assert server.metric('carve_requests_total{outcome="client_left"}') == 0
+        counted = server.metric('carve_requests_total{outcome="internal_error"}')
+        assert counted == (method == "POST")
 
 
 def test_the_page_of_the_documentation_lists_every_error() -> None:
