@@ -41,7 +41,9 @@ Examples:
 @click.argument("bundle")
 @click.option("--host", default=defaults.HOST, help="Address to listen at.")
 @click.option("--port", type=int, default=defaults.PORT, help="Port; 0 is one that is free.")
-@click.option("--name", help="What requests call the bundle; its folder's name, or the hub's, if not given.")
+@click.option(
+    "--name", help="What requests call the bundle; its folder's name, or the hub's, if not given."
+)
 @click.option("--workers", type=int, default=defaults.WORKERS, help="Answers made at a time.")
 @click.option("--queue", type=int, default=defaults.QUEUE, help="Requests that may wait besides.")
 @click.option("--seconds", type=float, default=defaults.SECONDS, help="Time limit of a request.")

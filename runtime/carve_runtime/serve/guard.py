@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any, TypeAlias
@@ -37,6 +38,11 @@ CHAT = "/v1/chat/completions"
 METRICS = "/metrics"
 #: What the API key opens.
 _LOCKED = ("/v1/", METRICS)
+#: Most bytes of a body before its picture, and as many behind it: what is no string takes many
+#: times its size once it is read, and its errors take more.
+_BESIDE = 64 << 10
+#: A part of a picture in base64, written in JSON.
+_PICTURE = re.compile(rb"[A-Za-z0-9+/=\\]*")
 #: Pages load and run their own files; WebAssembly is compiled, nothing else is evaluated.
 _POLICY = "; ".join(
     (
@@ -162,6 +168,11 @@ class Guard:
             raise SlowRequestError(
                 f"the request was not complete after {seconds:g} s", "send a smaller picture"
             ) from error
+        if len(body) > 2 * _BESIDE and not _PICTURE.fullmatch(body, _BESIDE, len(body) - _BESIDE):
+            raise TooLargeError(
+                f"the request has more than {_BESIDE} bytes before or behind its picture",
+                "send one picture and one question, and leave out what the answer does not need",
+            )
         return bytes(body)
 
 

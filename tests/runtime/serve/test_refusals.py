@@ -48,13 +48,14 @@ def carve(**fields: Any) -> dict[str, Any]:
     return {"carve": fields}
 
 
-PICTURE, ASKED = messages()[0]["content"]
+SHORT = messages(b"never read")
+PICTURE, ASKED = SHORT[0]["content"]
 REQUESTS: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
     # name: (fields, code, message, param)
     "other model": ({"model": "gpt"}, "model_not_found", r"no model 'gpt' here\. Ask for", None),
     "no model": ({"model": None}, "invalid_request", "model: Input should be", "model"),
     "no messages": ({"messages": []}, "invalid_request", "has 0 messages: send one", "messages"),
-    "history": ({"messages": messages() * 2}, "invalid_request", "has 2 messages", "messages"),
+    "history": ({"messages": SHORT * 2}, "invalid_request", "has 2 messages", "messages"),
     "system": (
         message(ASKED, PICTURE, role="system"),
         "invalid_request",
@@ -158,6 +159,10 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "nested": (b"[" * 100_000, 400, "JSON"),
     "a huge number": (b'{"max_tokens": ' + b"9" * 5000 + b"}", 400, "JSON"),
     "too large": (b" " * (BODY_BYTES + 1), 413, f"more than {BODY_BYTES} bytes"),
+    "lists": (b'{"user": [' + b"[]," * 100_000 + b"[]]}", 413, "before or behind its picture"),
+    "numbers": (b'{"user": [' + b"1," * 100_000 + b"1]}", 413, "before or behind its picture"),
+    "two pictures": (json.dumps(chat(messages=messages() * 2)).encode(), 413, "Send one picture"),
+    "strings": (b'{"user": [' + b'"",' * 100_000 + b'""]}', 413, "before or behind its picture"),
 }
 
 
@@ -215,6 +220,18 @@ def test_bodies(name: str, server: Server) -> None:
     code = {400: "invalid_request", 413: "request_too_large"}[status]
     refused(server.post(body), status, code, pattern)
     answers(server)
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_large_picture(escaped: bool, behind: bool, server: Server) -> None:
+    """Whichever place it has in the request, and with slashes as PHP writes them."""
+    picture = SCENE.read_bytes()
+    large = picture + b"\xff" * (BODY_BYTES // 2 - len(picture))  # written as slashes
+    body = chat(messages=messages(large), user="u" * 60_000)
+    text = json.dumps(dict(reversed(body.items())) if behind else body)
+    done = server.post((text.replace("/", "\\/") if escaped else text).encode())
+    assert done.status_code == (413 if escaped else 200), done.text
 
 
 def test_a_body_of_100_mb(server: Server) -> None:
