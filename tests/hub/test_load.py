@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from carve_models.manifest import read_manifest
@@ -18,6 +19,7 @@ from carve_runtime import Carve
 from tests.hub.conftest import LONGEST, Client, Done, Place, Run, pocket_files
 from tests.hub.server import TOKEN, Repository
 from tests.support import POCKET
+from tools.shared.server import serving
 
 IMAGE = POCKET / "example.jpg"
 QUESTION = "What word is on the purple square?"
@@ -46,6 +48,12 @@ def test_a_repository_answers_as_its_folder(place: Place, carve_run: Run, pocket
     assert done(carve_run(*ask, HF_HUB_OFFLINE="1"))["answer"] == expected.answer
     assert not place.hub.resolved(place.name)
     assert done(carve_run(*ask, HF_ENDPOINT=NOBODY))["answer"] == expected.answer
+
+
+def test_a_server_is_named_as_the_repository(place: Place, environment: dict[str, str]) -> None:
+    with serving(place.name, **environment) as (url, _):
+        (model,) = httpx.get(f"{url}v1/models").json()["data"]
+    assert model["id"] == place.name
 
 
 def test_a_commit_is_kept(place: Place, client: Client, pocket: Carve) -> None:

@@ -42,7 +42,9 @@ Examples:
 @BUNDLE_ARGUMENT
 @click.option("--host", default=defaults.HOST, help="Address to listen at.")
 @click.option("--port", type=int, default=defaults.PORT, help="Port; 0 is one that is free.")
-@click.option("--name", help="What requests call the bundle; its folder's name if not given.")
+@click.option(
+    "--name", help="What requests call the bundle; its folder's name, or the hub's, if not given."
+)
 @click.option("--workers", type=int, default=defaults.WORKERS, help="Answers made at a time.")
 @click.option("--queue", type=int, default=defaults.QUEUE, help="Requests that may wait besides.")
 @click.option("--seconds", type=float, default=defaults.SECONDS, help="Time limit of a request.")
@@ -122,7 +124,7 @@ def serve(
     """
     folder = bundle_folder(bundle, revision)
     options = ServeOptions(
-        model=name or (bundle if folder is None else folder.resolve().name),
+        model=name or _name(bundle, folder),
         host=host,
         port=port,
         workers=workers,
@@ -152,6 +154,11 @@ def serve(
             )
         click.echo(f"{options.model} at {server.address(options, listening)}  (Ctrl+C ends it)")
         server.serve(vlm, options, listening, access_log=access_log)
+
+
+def _name(bundle: str, folder: Path | None) -> str:
+    """Return what to call BUNDLE: its folder's name, or as it is written if it is none."""
+    return folder.resolve().name if folder == Path(bundle) else bundle
 
 
 def _api_key(file: Path | None) -> str | None:

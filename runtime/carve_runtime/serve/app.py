@@ -86,7 +86,6 @@ def make_app(vlm: Carve, options: ServeOptions, port: int) -> FastAPI:
     app.add_exception_handler(CarveError, _failed)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _not_here)
-    app.add_exception_handler(Exception, _failed)
     app.add_middleware(Guard, options=options, port=port, workers=workers, metrics=metrics)
     return app
 
@@ -101,12 +100,13 @@ class _Service:
         self._started = int(time())
 
     async def chat(self, request: Request, body: ChatRequest) -> Response:
+        deadline: float = request.state.deadline  # only there with a place: no job without one
         self._require_model(body.model)
         ask = body.read()
         self._vlm.settings(variant=ask.variant, **ask.changes)  # refused before it waits
         source = source_of(ask.image, self._options.remote)
         job = self._workers.start(source, partial(answer, self._vlm, ask))
-        self._limit(job, request)
+        self._limit(job, request, deadline)
         completion = Completion(body.model)
         if body.stream:
             await job.began.wait()
@@ -130,14 +130,14 @@ class _Service:
     async def metrics(self) -> Response:
         return Response(self._metrics.text(), media_type=CONTENT_TYPE)
 
-    def _limit(self, job: Job[Answer], request: Request) -> None:
+    def _limit(self, job: Job[Answer], request: Request, deadline: float) -> None:
         """Let a job end at its time limit, and when the client leaves."""
         late = TimeLimitError(
             f"the answer was not ready after {self._options.seconds:g} s",
             "ask for fewer tokens, send a smaller picture, or raise --seconds",
         )
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(request.state.deadline - monotonic(), job.stop, late)
+        timer = loop.call_later(deadline - monotonic(), job.stop, late)
         watch = loop.create_task(_stop_when_left(job, request))
         job.answer.add_done_callback(lambda _: timer.cancel())
         job.answer.add_done_callback(lambda _: watch.cancel())

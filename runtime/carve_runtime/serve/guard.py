@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
+import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any, TypeAlias
 
 import anyio
 
-from carve_models.errors import CarveError
 from carve_models.settings import shown
 from carve_runtime.serve.metrics import Metrics
 from carve_runtime.serve.options import ServeOptions
@@ -18,8 +19,10 @@ from carve_runtime.serve.refusals import (
     ApiKeyError,
     ClientLeftError,
     HostError,
+    NotFoundError,
     SlowRequestError,
     TooLargeError,
+    ours,
     reply_to,
 )
 from carve_runtime.serve.replies import error_response
@@ -30,10 +33,16 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
+_LOG = logging.getLogger(__name__)
 CHAT = "/v1/chat/completions"
 METRICS = "/metrics"
 #: What the API key opens.
 _LOCKED = ("/v1/", METRICS)
+#: Most bytes of a body before its picture, and as many behind it: what is no string takes many
+#: times its size once it is read, and its errors take more.
+_BESIDE = 64 << 10
+#: A part of a picture in base64, written in JSON.
+_PICTURE = re.compile(rb"[A-Za-z0-9+/=\\]*")
 #: Pages load and run their own files; WebAssembly is compiled, nothing else is evaluated.
 _POLICY = "; ".join(
     (
@@ -85,44 +94,50 @@ class Guard:
             await self._app(scope, receive, send)
             return
         send = _with_headers(send)
-        if (scope["method"], scope["path"]) == ("POST", CHAT):
-            await self._chat(scope, receive, send)
-            return
+        is_chat = (scope["method"], scope["path"]) == ("POST", CHAT)
         try:
-            self._require(scope)
-        except CarveError as error:
-            await error_response(error)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            await (self._chat if is_chat else self._other)(scope, receive, send)
+        except Exception as error:
+            said = ours(error)
+            if said is not error:  # nobody foresaw it
+                _LOG.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+            await error_response(said)(scope, receive, send)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._require(scope)
+        await self._app(scope, receive, send)
 
     async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a chat request, and count it. Who answers it says in its state what came of it."""
         start = monotonic()
         state = scope.setdefault("state", {})
-        state["deadline"] = start + self._options.seconds
         state["outcome"] = REPLIES[ClientLeftError].code
         try:
             self._require(scope)
             with self._workers.place():
+                state["deadline"] = start + self._options.seconds
                 replay = _replayed(await self._body(scope, receive), receive)
                 # The app keeps to its deadline; a client that does not read gets as long again.
                 with anyio.move_on_after(2 * self._options.seconds):
                     await self._app(scope, replay, send)
-        except CarveError as error:
-            state["outcome"] = reply_to(error).code
-            if not isinstance(error, SlowRequestError):
-                await error_response(error)(scope, receive, send)
+        except Exception as error:
+            state["outcome"] = reply_to(ours(error)).code
+            raise
         finally:
             self._metrics.ended(state["outcome"], monotonic() - start)
 
     def _require(self, scope: Scope) -> None:
-        """Raise :class:`CarveError` unless the request's host and key are right."""
+        """Raise :class:`CarveError` unless the request's host, path and key are right."""
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         if self._hosts is not None and host not in self._hosts:
             raise HostError(
                 f"the request is for the host {shown(host)}",
                 "use the address that the server printed, or start it with --allow-host",
+            )
+        if not scope["path"].isprintable():  # a route's pattern also matches before a last newline
+            raise NotFoundError(
+                f"there is nothing at {shown(scope['path'])}", "see docs/serve.md for the addresses"
             )
         if self._key is None or not scope["path"].startswith(_LOCKED):
             return
@@ -153,6 +168,11 @@ class Guard:
             raise SlowRequestError(
                 f"the request was not complete after {seconds:g} s", "send a smaller picture"
             ) from error
+        if len(body) > 2 * _BESIDE and not _PICTURE.fullmatch(body, _BESIDE, len(body) - _BESIDE):
+            raise TooLargeError(
+                f"the request has more than {_BESIDE} bytes before or behind its picture",
+                "send one picture and one question, and leave out what the answer does not need",
+            )
         return bytes(body)
 
 

@@ -17,6 +17,8 @@ SECONDS = 120.0
 BODY_BYTES = 20 << 20
 #: To fetch a picture from elsewhere.
 REMOTE_SECONDS = 10.0
+#: What clients leave out of the header Host.
+_DEFAULT_PORT = 80
 _LARGEST_PORT = (1 << 16) - 1
 #: Of a time limit, in seconds.
 _SHORTEST, _LONGEST = 0.001, 86_400.0
@@ -110,4 +112,5 @@ class ServeOptions:
         if not self.is_local:
             return frozenset(self.allowed_hosts) or None
         names = ("127.0.0.1", "localhost", "[::1]")
-        return frozenset(f"{name}:{port}" for name in names).union(self.allowed_hosts)
+        own = {f"{name}:{port}" for name in names}.union(names if port == _DEFAULT_PORT else ())
+        return frozenset(own).union(self.allowed_hosts)

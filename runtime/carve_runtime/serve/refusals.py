@@ -78,11 +78,13 @@ class Reply:
         status: HTTP's.
         code: OpenAI's field ``code``, and the outcome that ``/metrics`` counts.
         kind: OpenAI's field ``type``.
+        closes: whether the connection ends with it: the rest of the request may never come.
     """
 
     status: int
     code: str
     kind: str = "invalid_request_error"
+    closes: bool = False
 
 
 #: The most special class counts.
@@ -95,7 +97,7 @@ REPLIES: dict[type[CarveError], Reply] = {
     NotFoundError: Reply(404, "not_found"),
     UnknownModelError: Reply(404, "model_not_found"),
     MethodError: Reply(405, "method_not_allowed"),
-    SlowRequestError: Reply(408, "slow_request"),
+    SlowRequestError: Reply(408, "slow_request", closes=True),
     TooLargeError: Reply(413, "request_too_large"),
     HostError: Reply(421, "wrong_host"),
     BusyError: Reply(429, "queue_full", "rate_limit_error"),
@@ -133,4 +135,5 @@ def error_headers(error: CarveError) -> dict[str, str]:
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         return {"Retry-After": str(retry_after)}
-    return {"x-should-retry": "false"}
+    closing = {"Connection": "close"} if reply_to(error).closes else {}
+    return {"x-should-retry": "false"} | closing

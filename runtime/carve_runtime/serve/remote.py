@@ -25,8 +25,9 @@ _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 3
 _CHUNK = 1 << 16
-#: Public addresses that a gateway turns into others, private ones among them.
-_TRANSLATED = tuple(map(ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")))
+#: Not public, whatever Python says of them: what stands for an address of IPv4, as it is (::/8) or
+#: behind a gateway, which may be private; and the private networks of IPv6's first years.
+_REFUSED = tuple(map(ip_network, ("::/8", "2002::/16", "fec0::/10")))
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "carve-vlm"}
 _REMEDY = "send the picture as a data URL"
 
@@ -61,8 +62,8 @@ def _checked(url: str) -> SplitResult:
 def public(address: str) -> bool:
     """Return whether an address, a number, is one that everybody can reach."""
     number = ip_address(address)
-    translated = any(number in network for network in _TRANSLATED)
-    return number.is_global and not number.is_multicast and not translated
+    refused = any(number in network for network in _REFUSED)
+    return number.is_global and not number.is_multicast and not refused
 
 
 @contextmanager

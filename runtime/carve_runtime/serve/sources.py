@@ -6,19 +6,29 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
 
 from carve_models.errors import ImageError
 from carve_models.settings import shown
 from carve_runtime.serve.options import RemoteOptions
 from carve_runtime.serve.remote import fetch
 
-#: Returns a picture's encoded bytes; it may wait for a network.
-Source: TypeAlias = Callable[[], bytes]
-
 _DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 _REMOTE = re.compile(r"https?:", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a picture comes from.
+
+    Attributes:
+        read: returns its encoded bytes.
+        waits: whether that waits for a network, and does not compute.
+    """
+
+    read: Callable[[], bytes]
+    waits: bool = False
 
 
 def source_of(url: str, options: RemoteOptions) -> Source:
@@ -29,7 +39,7 @@ def source_of(url: str, options: RemoteOptions) -> Source:
     """
     data = _DATA.match(url)
     if data is not None:
-        return partial(_decoded, url, data.end())
+        return Source(partial(_decoded, url, data.end()))
     if _REMOTE.match(url) is None:
         raise ImageError(
             f"image_url is {shown(url)}", "send a URL such as data:image/jpeg;base64,..."
@@ -39,7 +49,7 @@ def source_of(url: str, options: RemoteOptions) -> Source:
             "image_url names a picture elsewhere, which this server does not fetch",
             "send it as a data URL, or start the server with --allow-remote-images",
         )
-    return partial(fetch, url, options)
+    return Source(partial(fetch, url, options), waits=True)
 
 
 def _decoded(url: str, start: int) -> bytes:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from time import monotonic
 from typing import Generic, TypeVar
 
@@ -94,6 +93,7 @@ class Workers:
         self._workers, self._places = workers, workers + queue
         self._threads = ThreadPoolExecutor(workers, "carve-answer")
         self._fetchers = ThreadPoolExecutor(self._places, "carve-fetch")
+        self._fetches = threading.Semaphore(self._places)
         self._free = asyncio.Semaphore(workers)
         self._tasks: set[asyncio.Task[None]] = set()
         self._seconds = 0.0
@@ -114,11 +114,7 @@ class Workers:
             BusyError: there is none.
         """
         if self._inside >= self._places:
-            raise BusyError(
-                f"{self._inside} requests are being answered or wait, which is all that may",
-                "try again later",
-                max(math.ceil(self._seconds * self._inside / self._workers), 1),
-            )
+            raise self._busy(f"{self._inside} requests are being answered or wait")
         self._inside += 1
         try:
             yield
@@ -143,15 +139,31 @@ class Workers:
     async def _run(self, job: Job[T], source: Source, work: Callable[[bytes, OnToken], T]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            picture = await loop.run_in_executor(self._fetchers, source)
+            ready = await self._fetched(source) if source.waits else source
             async with self._free:
                 with self._counted(job):
                     answer = await loop.run_in_executor(
-                        self._threads, job.call, partial(work, picture)
+                        self._threads, job.call, lambda on_token: work(ready.read(), on_token)
                     )
                 job.finish(answer)
         except Exception as error:
             job.stop(ours(error))
+
+    async def _fetched(self, source: Source) -> Source:
+        """Read a picture in a thread that counts to its end, also when nobody waits any more."""
+        if not self._fetches.acquire(blocking=False):
+            raise self._busy(f"{self._places} pictures are being fetched")
+        fetch = self._fetchers.submit(source.read)
+        fetch.add_done_callback(lambda _: self._fetches.release())
+        picture = await asyncio.wrap_future(fetch)
+        return Source(lambda: picture)
+
+    def _busy(self, cause: str) -> BusyError:
+        return BusyError(
+            f"{cause}, which is all that may",
+            "try again later",
+            max(math.ceil(self._seconds * self._inside / self._workers), 1),
+        )
 
     @contextmanager
     def _counted(self, job: Job[T]) -> Iterator[None]:

@@ -22,7 +22,8 @@ from carve_runtime import Carve
 from carve_runtime.serve.guard import CHAT, Guard
 from carve_runtime.serve.metrics import Metrics
 from carve_runtime.serve.options import ServeOptions
-from carve_runtime.serve.refusals import ClientLeftError
+from carve_runtime.serve.refusals import BusyError, ClientLeftError
+from carve_runtime.serve.sources import Source
 from carve_runtime.serve.workers import Workers
 from tests.runtime.serve.serving import (
     HANGS,
@@ -174,8 +175,13 @@ def test_what_waits_too_long_never_begins(
 
 def test_a_body_that_does_not_come(vlm: HeldCarve, pocket: Carve) -> None:
     with holding(vlm, workers=1, queue=0, seconds=0.3) as server:
-        with begun(server, chat(), sent=1):
-            until(lambda: server.metric('carve_requests_total{outcome="slow_request"}') == 1)
+        with begun(server, chat(), sent=1) as connection:
+            connection.settimeout(HANGS)
+            with connection.makefile("rb") as received:
+                answer = received.read()  # to the end of the connection
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"code":"slow_request"' in answer
+        until(lambda: server.metric('carve_requests_total{outcome="slow_request"}') == 1)
         assert server.metric("carve_queue_length") == 0
 
 
@@ -267,9 +273,9 @@ def test_nothing_is_kept_of_a_job_that_was_stopped_while_it_waited() -> None:
 
     async def run() -> bool:
         workers = Workers(1, 1)
-        first = workers.start(bytes, hold)
+        first = workers.start(Source(bytes), hold)
         await turns(lambda: workers.running == 1)
-        second = workers.start(picture, hold)
+        second = workers.start(Source(picture, waits=True), hold)
         await turns(lambda: len(pictures) == 1)
         second.stop(ClientLeftError("the client went away", "ask again"))
         await turns(lambda: False, most=20)
@@ -281,6 +287,36 @@ def test_nothing_is_kept_of_a_job_that_was_stopped_while_it_waited() -> None:
         return freed and running == 1
 
     assert asyncio.run(run())
+
+
+def test_sites_that_answer_nobody_do_not_stop_pictures_in_requests() -> None:
+    """A fetch counts until its thread ends; what needs none is answered meanwhile."""
+    gate, entered = Event(), Event()
+
+    def tarpit() -> bytes:
+        entered.set()
+        assert gate.wait(HANGS)
+        return b"picture"
+
+    def work(picture: bytes, _: object) -> bytes:
+        return picture
+
+    async def run() -> None:
+        workers = Workers(1, 0)
+        left = workers.start(Source(tarpit, waits=True), work)
+        await turns(entered.is_set)
+        left.stop(ClientLeftError("the client went away", "ask again"))
+        try:
+            assert await asyncio.wait_for(workers.start(Source(bytes), work).answer, SOON) == b""
+            with pytest.raises(BusyError, match="1 pictures are being fetched"):
+                await workers.start(Source(tarpit, waits=True), work).answer
+        finally:
+            gate.set()
+        await turns(lambda: workers._fetches._value == 1)
+        assert await workers.start(Source(tarpit, waits=True), work).answer == b"picture"
+        workers.close()
+
+    asyncio.run(run())
 
 
 async def turns(condition: Callable[[], bool], most: int = 3000) -> None:

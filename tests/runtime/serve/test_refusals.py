@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -15,7 +16,12 @@ import pytest
 
 from carve_models.errors import CarveError
 from carve_runtime import Carve
+from carve_runtime.serve.app import make_app
+from carve_runtime.serve.guard import CHAT
+from carve_runtime.serve.metrics import Metrics
+from carve_runtime.serve.options import ServeOptions
 from carve_runtime.serve.refusals import REPLIES
+from carve_runtime.serve.workers import Workers
 from tests.runtime.cli.test_refusals import huge_png
 from tests.runtime.serve.serving import (
     HANGS,
@@ -42,13 +48,14 @@ def carve(**fields: Any) -> dict[str, Any]:
     return {"carve": fields}
 
 
-PICTURE, ASKED = messages()[0]["content"]
+SHORT = messages(b"never read")
+PICTURE, ASKED = SHORT[0]["content"]
 REQUESTS: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
     # name: (fields, code, message, param)
     "other model": ({"model": "gpt"}, "model_not_found", r"no model 'gpt' here\. Ask for", None),
     "no model": ({"model": None}, "invalid_request", "model: Input should be", "model"),
     "no messages": ({"messages": []}, "invalid_request", "has 0 messages: send one", "messages"),
-    "history": ({"messages": messages() * 2}, "invalid_request", "has 2 messages", "messages"),
+    "history": ({"messages": SHORT * 2}, "invalid_request", "has 2 messages", "messages"),
     "system": (
         message(ASKED, PICTURE, role="system"),
         "invalid_request",
@@ -152,6 +159,10 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "nested": (b"[" * 100_000, 400, "JSON"),
     "a huge number": (b'{"max_tokens": ' + b"9" * 5000 + b"}", 400, "JSON"),
     "too large": (b" " * (BODY_BYTES + 1), 413, f"more than {BODY_BYTES} bytes"),
+    "lists": (b'{"user": [' + b"[]," * 100_000 + b"[]]}", 413, "before or behind its picture"),
+    "numbers": (b'{"user": [' + b"1," * 100_000 + b"1]}", 413, "before or behind its picture"),
+    "two pictures": (json.dumps(chat(messages=messages() * 2)).encode(), 413, "Send one picture"),
+    "strings": (b'{"user": [' + b'"",' * 100_000 + b'""]}', 413, "before or behind its picture"),
 }
 
 
@@ -211,6 +222,18 @@ def test_bodies(name: str, server: Server) -> None:
     answers(server)
 
 
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_large_picture(escaped: bool, behind: bool, server: Server) -> None:
+    """Whichever place it has in the request, and with slashes as PHP writes them."""
+    picture = SCENE.read_bytes()
+    large = picture + b"\xff" * (BODY_BYTES // 2 - len(picture))  # written as slashes
+    body = chat(messages=messages(large), user="u" * 60_000)
+    text = json.dumps(dict(reversed(body.items())) if behind else body)
+    done = server.post((text.replace("/", "\\/") if escaped else text).encode())
+    assert done.status_code == (413 if escaped else 200), done.text
+
+
 def test_a_body_of_100_mb(server: Server) -> None:
     """A client that reads when it has sent everything reads why it was refused."""
     where = urlsplit(server.url)
@@ -254,12 +277,30 @@ def test_another_type_of_content(server: Server) -> None:
         ("DELETE", "v1/models", 405),
         ("OPTIONS", "v1/chat/completions", 405),
         ("POST", "health", 405),
+        ("POST", "v1/chat/completions%0A", 404),
+        ("POST", "v1/chat/completions%0D", 404),
+        ("GET", "metrics%0A", 404),
+        ("GET", "v1/models%00", 404),
     ],
 )
 def test_addresses(method: str, path: str, status: int, server: Server) -> None:
     code = {404: "not_found", 405: "method_not_allowed"}[status]
     response = server.http.request(method, f"{server.url}{path}")
     refused(response, status, code, r"^there is nothing at '/|^'/\S+' does not take " + method)
+
+
+def test_no_job_starts_without_a_place(pocket: Carve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here nothing guards the application."""
+    monkeypatch.setattr(Workers, "start", lambda *_: pytest.fail("a job starts"))
+    app = make_app(pocket, ServeOptions(model=MODEL), 80)
+    app.user_middleware.clear()
+
+    async def post() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.post(CHAT, json=chat())
+
+    assert asyncio.run(post()).status_code == 500
 
 
 def test_what_every_answer_carries(server: Server) -> None:
@@ -283,6 +324,13 @@ def test_both_of_its_names(server: Server) -> None:
     port = urlsplit(server.url).port
     for name in ("localhost", "127.0.0.1"):
         assert server.get("health", headers={"Host": f"{name}:{port}"}).status_code == 200
+
+
+def test_the_port_that_clients_leave_out() -> None:
+    options = ServeOptions(model=MODEL)
+    names = {"127.0.0.1", "localhost", "[::1]"}
+    assert (options.hosts(80) or set()) & names == names
+    assert not (options.hosts(8080) or set()) & names
 
 
 def test_a_host_behind_a_proxy(pocket: Carve) -> None:
@@ -336,6 +384,33 @@ def test_a_fault(
         assert "ZeroDivisionError: a secret" in caplog.text
         assert server.metric('carve_requests_total{outcome="internal_error"}') == 1
         answers(server)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "broken"),
+    [
+        ("POST", "v1/chat/completions", (Carve, "settings")),
+        ("GET", "metrics", (Metrics, "text")),
+    ],
+)
+def test_a_fault_outside_an_answer(
+    method: str,
+    path: str,
+    broken: tuple[type, str],
+    pocket: Carve,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with running(pocket) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(*broken, lambda *_, **__: 1 / 0)
+            response = server.http.request(method, f"{server.url}{path}", json=chat())
+        refused(response, 500, "internal_error", "^the server failed. Look into its log")
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert caplog.text.count("ZeroDivisionError: division by zero") == 1
+        assert server.metric('carve_requests_total{outcome="client_left"}') == 0
+        counted = server.metric('carve_requests_total{outcome="internal_error"}')
+        assert counted == (method == "POST")
 
 
 def test_the_page_of_the_documentation_lists_every_error() -> None:
