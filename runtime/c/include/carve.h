@@ -50,7 +50,7 @@ extern "C" {
 #endif
 
 #define CARVE_VERSION_MAJOR 0
-#define CARVE_VERSION_MINOR 1
+#define CARVE_VERSION_MINOR 2
 
 typedef enum carve_code {
     CARVE_OK = 0,

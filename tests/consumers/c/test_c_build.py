@@ -32,10 +32,11 @@ int main(int argc, char **argv) {
 """
 PROJECT = """cmake_minimum_required(VERSION 3.18)
 project(program C)
-find_package(carve 0.1 REQUIRED{component})
+find_package(carve {version} REQUIRED{component})
 add_executable(program program.c)
 target_link_libraries(program {target})
 """
+VERSION = re.findall(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[0]
 HANDLES = ("result", "view", "model")
 FUNCTIONS = {f"carve_{name}_free" for name in HANDLES} | {
     f"carve_{name}" for name in libcarve.FUNCTIONS
@@ -71,13 +72,11 @@ def flags(prefix: Path, package: str, *options: str) -> list[str]:
 
 def test_what_is_installed(installed: Path) -> None:
     lib = installed / "lib"
-    project = (ROOT / "pyproject.toml").read_text()
-    version = re.findall(r'^version = "(.+)"', project, re.MULTILINE)[0]
-    assert (lib / "libcarve.so.0").resolve().name == f"libcarve.so.{version}"
-    assert flags(installed, "libcarve", "--modversion") == [version]
+    assert (lib / "libcarve.so.0").resolve().name == f"libcarve.so.{VERSION}"
+    assert flags(installed, "libcarve", "--modversion") == [VERSION]
     header = (installed / "include" / "carve.h").read_text()
     numbers = re.findall(r"define CARVE_VERSION_\w+ (\d+)", header)
-    assert numbers == version.split(".")[: len(numbers)]
+    assert numbers == VERSION.split(".")[: len(numbers)]
     assert "libcarve.so.0" in run("readelf", "-d", lib / "libcarve.so")
     for symbols in (("-D", lib / "libcarve.so"), ("-g", lib / "libcarve.a")):
         names = run("nm", "--defined-only", *symbols).split()
@@ -107,17 +106,20 @@ def test_pkg_config(moved: Path, program: Path, onnxruntime: Path, tmp_path: Pat
     ("target", "component"), [("carve::carve", ""), ("carve::static", " COMPONENTS static")]
 )
 def test_cmake(target: str, component: str, moved: Path, program: Path, tmp_path: Path) -> None:
-    project = PROJECT.format(target=target, component=component)
+    major, minor, _ = VERSION.split(".")
+    names = {"target": target, "component": component}
+    project = PROJECT.format(**names, version=f"{major}.{minor}")
     (tmp_path / "CMakeLists.txt").write_text(project)
     configure = ("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={moved}")
     run(*configure)
     run("cmake", "--build", tmp_path / "build")
     assert run(tmp_path / "build" / "program", POCKET) == "opened\n"
 
-    (tmp_path / "CMakeLists.txt").write_text(project.replace("carve 0.1", "carve 0.2"))
+    later = f"{major}.{int(minor) + 1}"
+    (tmp_path / "CMakeLists.txt").write_text(PROJECT.format(**names, version=later))
     refused = subprocess.run(list(map(str, configure)), capture_output=True, text=True, check=False)
     assert refused.returncode != 0
-    assert 'compatible with requested version "0.2"' in " ".join(refused.stderr.split())
+    assert f'compatible with requested version "{later}"' in " ".join(refused.stderr.split())
 
 
 def test_another_release_of_onnx_runtime(

@@ -42,16 +42,17 @@ def processes_below(parent: int) -> dict[int, str]:
     return {process: title for process, title in titles.items() if is_below(process)}
 
 
-def kill_a_busy_actor(parent: int) -> int:
+def kill_a_busy_actor(run: subprocess.Popen[str]) -> int:
     """Kill an actor in the middle of a batch; return its process."""
     until = time.monotonic() + LONGEST
-    while time.monotonic() < until:
-        for process, title in processes_below(parent).items():
+    while time.monotonic() < until and run.poll() is None:
+        for process, title in processes_below(run.pid).items():
             if title.startswith("ray::MapWorker(MapBatches(CarveActor)).submit"):
                 os.kill(process, signal.SIGKILL)
                 return process
         time.sleep(0.01)
-    raise AssertionError("no actor was ever busy")
+    run.kill()
+    raise AssertionError(f"no actor was ever busy: {run.communicate()[1]}")
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc")
@@ -63,7 +64,7 @@ def test_every_record_is_answered_once_though_an_actor_is_killed(
         scene = f"scene-0{i // QUESTIONS % 8}.jpg"
         records.append({"id": i, "image": scene, "question": QUESTION})
     records[BROKEN]["image"], records[EMPTY]["question"] = "gone.jpg", ""
-    shutil.copytree(SCENES, tmp_path / "in", ignore=shutil.ignore_patterns("*.json", "*.md"))
+    shutil.copytree(SCENES, tmp_path / "in", ignore=shutil.ignore_patterns("*.json*", "*.md"))
     lines = "".join(json.dumps(record) + "\n" for record in records)
     (tmp_path / "in" / "questions.jsonl").write_text(lines)
     out = tmp_path / "out"
@@ -74,7 +75,7 @@ def test_every_record_is_answered_once_though_an_actor_is_killed(
         stderr=subprocess.PIPE,
         text=True,
     ) as run:
-        killed = kill_a_busy_actor(run.pid)
+        killed = kill_a_busy_actor(run)
         below = processes_below(run.pid)
         stdout, stderr = run.communicate(timeout=LONGEST)
     assert run.returncode == 0, stderr
