@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,6 +218,18 @@ def save_picture(picture: Image.Image, path: Path) -> Path:
     with replacing(path) as aside:
         picture.save(aside)
     return path
+
+
+def encode_picture(picture: Image.Image, kind: Literal["PNG", "JPEG"] = "PNG") -> bytes:
+    """Return the bytes of a picture's file."""
+    stream = BytesIO()
+    picture.save(stream, kind)
+    return stream.getvalue()
+
+
+def jpeg_address(picture: Image.Image) -> str:
+    """Return a picture as an address that a page can show without a file."""
+    return f"data:image/jpeg;base64,{base64.b64encode(encode_picture(picture, 'JPEG')).decode()}"
 
 
 def _panel_scale(size: tuple[int, int]) -> float:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import os
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from carve_models.settings import Settings
 from carve_runtime.method.geometry import RGB, Box, Window
 from carve_runtime.method.lazy import Lazy
 from carve_runtime.method.refine import Refined
-from carve_runtime.pictures import draw_result, save_pictures
+from carve_runtime.pictures import draw_result, jpeg_address, save_pictures
 from carve_runtime.usage import Counts
 
 #: What :meth:`CarveResult.save` writes beside the pictures.
@@ -132,14 +130,11 @@ class CarveResult:
 
     def _repr_html_(self) -> str:
         """Show the overview and the two answers in a notebook."""
-        stream = BytesIO()
-        draw_result(self).save(stream, "JPEG")
-        picture = base64.b64encode(stream.getvalue()).decode()
         return (
             f"<p>plain: <b>{_escaped(self.plain_answer)}</b>, "
             f"CARVE: <b>{_escaped(self.answer)}</b></p>"
             f'<img alt="original, contrast, kept regions, refined image" '
-            f'style="max-width: 100%" src="data:image/jpeg;base64,{picture}">'
+            f'style="max-width: 100%" src="{jpeg_address(draw_result(self))}">'
         )
 
     def show(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from importlib.resources import files
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from carve_models.interface import FEATURE
 from carve_runtime.attention.attention import Attention
 from carve_runtime.attention.pictures import require_same_size
 from carve_runtime.method.geometry import RGB
+from carve_runtime.pictures import jpeg_address
 
 _TEMPLATE = "page.html"
 _DATA = "{{ data }}"
@@ -39,7 +39,7 @@ def attention_page(attention: Attention, image: RGB) -> str:
     mass, entropy = attention.mass(), attention.entropy()
     text = attention.ids != FEATURE
     data = {
-        "picture": f"data:image/jpeg;base64,{picture}",
+        "picture": picture,
         "size": [max(round(side * scale), 1) for side in attention.image_size],
         "window": [side * scale for side in attention.window],
         "grid": attention.grid,
@@ -78,10 +78,8 @@ def _shares(row: NDArray[np.floating[Any]]) -> str:
 
 
 def _jpeg(image: RGB) -> tuple[str, float]:
-    """Return the picture, smaller if it is large, in base64, and by how much its sides shrank."""
+    """Return the address of the picture, smaller if it is large, and how its sides shrank."""
     height, width = image.shape[:2]
     scale = min(1.0, (_MOST_PIXELS / (height * width)) ** 0.5)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    stream = BytesIO()
-    Image.fromarray(image).resize(size).save(stream, "JPEG")
-    return base64.b64encode(stream.getvalue()).decode(), scale
+    return jpeg_address(Image.fromarray(image).resize(size)), scale

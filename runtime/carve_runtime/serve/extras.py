@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from carve_runtime.pictures import draw_result
+from carve_runtime.pictures import draw_result, encode_picture
 from carve_runtime.result import CarveResult
 
 _WHITE = np.iinfo(np.uint8).max
 
 
 def _png(picture: Image.Image) -> str:
-    stream = BytesIO()
-    picture.save(stream, "PNG")
-    return base64.b64encode(stream.getvalue()).decode("ascii")
+    return base64.b64encode(encode_picture(picture)).decode("ascii")
 
 
 def _mask(result: CarveResult) -> str:

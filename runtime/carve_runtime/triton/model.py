@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 from carve_models.errors import CarveError
 from carve_runtime.bundle import load_bundle
 from carve_runtime.carve import Carve
+from carve_runtime.pictures import encode_picture
 from carve_runtime.result import CarveResult
 from carve_runtime.triton import interface
 
@@ -76,9 +76,7 @@ def _strings(values: Iterable[str | bytes]) -> NDArray[np.object_]:
 
 def _png(result: CarveResult) -> bytes:
     """Return the mask as a picture, white where regions are kept."""
-    stream = BytesIO()
-    Image.fromarray(result.mask).save(stream, "PNG")
-    return stream.getvalue()
+    return encode_picture(Image.fromarray(result.mask))
 
 
 def _boxes(results: list[CarveResult]) -> NDArray[np.int64]:

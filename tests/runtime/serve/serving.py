@@ -32,6 +32,10 @@ HANGS = 120.0
 SOON = 30.0
 
 
+#: Most bytes of a request to the server that the tests share.
+BODY_BYTES = 1 << 20
+
+
 @dataclass
 class Server:
     """A server that listens.
@@ -144,3 +148,18 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not become true"
         time.sleep(0.01)
+
+
+def answers(server: Server, **options: Any) -> None:
+    done = server.post(chat(), **options)
+    assert done.status_code == 200, done.text
+
+
+def refused(response: httpx.Response, status: int, code: str, pattern: str) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    error: dict[str, Any] = response.json()["error"]
+    assert error["code"] == code
+    assert re.search(pattern, error["message"], re.DOTALL), error["message"]
+    assert error["message"].endswith(".")
+    assert set(error) == {"message", "type", "param", "code"}
+    return error
