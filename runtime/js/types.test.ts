@@ -1,7 +1,7 @@
 // Compiled, never run: the declarations fit what a program writes.
 import * as ort from "onnxruntime-node";
 
-import { Carve, CarveError, type CarveResult, type SettingsChanges } from "carve-vlm";
+import { Attention, Carve, CarveError, type CarveResult, type SettingsChanges } from "carve-vlm";
 import { folder, loadFolder } from "carve-vlm/node";
 import { loadUrl } from "carve-vlm/web";
 import { connect, serve } from "carve-vlm/worker";
@@ -27,6 +27,9 @@ export async function use(image: ImageData, worker: Worker): Promise<string> {
   serve(self, (url: string, given) => loadUrl(url, { ort, ...given }));
   const remote = await connect(worker)("bundle/", { signal });
   await (await remote.open(image)).close();
+  const attention = new Attention(await remote.attend(image, "What is it?", { generate: 3, signal }));
+  const [{ token, share }] = (await session.attend("What is it?")).overText(-1, attention.layers[0]);
+  console.log(token, share, attention.map(0).length, attention.mass()[0]);
   const error = new Error() as CarveError;
   return error.code === "bundle" ? result.answer : `${x0} ${web.settings.rule}`;
 }

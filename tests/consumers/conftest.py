@@ -16,6 +16,12 @@ import pytest
 from carve_models.manifest import Profile
 from carve_runtime import Carve, load_image
 from tests.conftest import ExportOf, Once
+from tests.consumers.attended import (
+    Attended,
+    attended_cropped,
+    attended_family,
+    attended_pocket,
+)
 from tests.consumers.building import SOURCE, run
 from tests.consumers.c.libcarve import Library
 from tests.consumers.cases import (
@@ -27,7 +33,7 @@ from tests.consumers.cases import (
     answered,
     cropping_bundle,
 )
-from tests.consumers.families import family_pairs, pictures
+from tests.consumers.families import FAMILIES, family_pairs, pictures
 from tests.support import PHOTOS, POCKET, ROOT, SCENES
 
 PAIRS = 20
@@ -87,6 +93,19 @@ def family_pairs_of(export_of: ExportOf, once: Once[Any]) -> FamilyPairsOf:
         return pairs
 
     return ask
+
+
+@pytest.fixture(scope="session")
+def attended(
+    pocket: Carve, export_of: ExportOf, once: Once[Any], tmp_path_factory: pytest.TempPathFactory
+) -> list[Attended]:
+    """Texts for pocket, for a model that sees a part of the image, and for every family's."""
+    images = once("family-pictures", pictures)
+    cropping = cropping_bundle(tmp_path_factory.mktemp("attended") / "bundle")
+    cases = [*attended_pocket(pocket), *attended_cropped(cropping)]
+    for name in FAMILIES:
+        cases += attended_family(export_of(name, "ort").folder, images)
+    return cases
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 
 from carve_models.manifest import read_manifest
 from carve_runtime import load_image
+from tests.consumers.attended import CLOSE, Attended
 from tests.consumers.cases import Pair
 from tests.consumers.conftest import FamilyPairsOf
 from tests.consumers.families import FAMILIES
@@ -95,6 +96,47 @@ def test_every_family(families: Path) -> None:
     assert node_tests(SOURCE, TESTS / "families.test.mjs", CARVE_PAIRS=str(families)) == asked
     page = TESTS / "family_pages.test.mjs"
     assert node_tests(SOURCE, page, CARVE_PAIRS=str(families)) == len(FAMILIES)
+
+
+def write_attended(folder: Path, attended: list[Attended]) -> Path:
+    """Write ``attended.json`` and the arrays that it names."""
+    cases = []
+    for index, case in enumerate(attended):
+        attention = case.attention
+        last = attention.layers[-1]
+        arrays = {
+            "rows": attention.rows,
+            "row": attention.row(),
+            "map": attention.map(-1, last),
+        }
+        for name, array in arrays.items():
+            (folder / f"{index}.{name}").write_bytes(array.tobytes())
+        plain = {name: value for name, value in vars(attention).items() if name not in arrays}
+        expected = {name: np.asarray(value).tolist() for name, value in plain.items()}
+        figures = {"mass": attention.mass(), "entropy": attention.entropy()}
+        cases.append(
+            {
+                "bundle": str(case.bundle),
+                "image": str(case.image),
+                "text": case.text,
+                "generate": case.generate,
+                "fields": {camel(name): value for name, value in expected.items()},
+                "figures": {name: value.tolist() for name, value in figures.items()},
+                "sinks": attention.sinks(3).tolist(),
+                "over_text": attention.over_text(0, last),
+                "arrays": {name: f"{index}.{name}" for name in arrays},
+            }
+        )
+    document = {"close": CLOSE, "cases": cases}
+    (folder / "attended.json").write_text(json.dumps(document))
+    return folder
+
+
+def test_attention(attended: list[Attended], tmp_path: Path) -> None:
+    """Rows, words and where they lie, for pocket and every family's bundle."""
+    folder = write_attended(tmp_path, attended)
+    tests = TESTS / "attention.test.mjs"
+    assert node_tests(SOURCE, tests, CARVE_ATTENDED=str(folder)) > len(attended)
 
 
 def test_the_page(folder: Path, pairs: list[Pair]) -> None:

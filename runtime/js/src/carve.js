@@ -5,7 +5,7 @@ import { ensure } from "./errors.js";
 import { decoded } from "./images/decode.js";
 import { Graphs } from "./model/graphs.js";
 import { Model } from "./model/model.js";
-import { checkedOptions, checkedSignal, unlessAborted } from "./options.js";
+import { checkedAttending, checkedOptions, checkedSignal, unlessAborted } from "./options.js";
 import { ImageSession } from "./session.js";
 import { changedSettings, defaultSettings } from "./settings.js";
 import { TokenStream } from "./stream.js";
@@ -85,6 +85,13 @@ export class Carve {
     const { signal } = checkedOptions(given);
     const session = await this.#open(image, null, { signal });
     return session.plain(question, changes, options);
+  }
+
+  /** Return where the model looks while it reads a text about an image, and answers it. */
+  async attend(image, text, options = {}) {
+    const { signal } = checkedAttending(options);
+    const session = await this.#open(image, null, { signal });
+    return session.attend(text, options);
   }
 
   /** Free ONNX Runtime's memory; the instance cannot be used afterwards. */

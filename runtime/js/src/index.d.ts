@@ -120,8 +120,8 @@ export interface PlainResult {
   ids: number[];
 }
 
-/** Attention to the image's tokens: steps * layers * tokens numbers. */
-export interface Attention {
+/** A pass's attention to the tokens of the map: steps * layers * tokens numbers. */
+export interface PassAttention {
   attention: Float32Array;
   steps: number;
   /** Of the decoder: those whose rows they are. */
@@ -131,6 +131,61 @@ export interface Attention {
   /** The model's own probability of these ids, their end included. */
   probability: number;
 }
+
+export interface AttendOptions extends CallOptions {
+  /** Most steps, 1 by default: the first one decides the first word of the answer. */
+  generate?: number;
+}
+
+/**
+ * What a greedy pass has attended to. Step `s` reads the prompt and the first `s` words of the answer,
+ * and decides the next word. A layer is named by its number in the decoder; the mean over all that
+ * the bundle exposes if it is left out. Step -1 is the last one. What is not here is refused with a
+ * CarveError.
+ */
+export class Attention {
+  /** From what another thread sent. */
+  constructor(fields: Pick<Attention, AttentionField>);
+  /** steps * layers * positions numbers, the mean over heads; 0 behind what a step has read. */
+  readonly rows: Float32Array;
+  readonly steps: number;
+  /** Of the decoder, ascending. */
+  readonly layers: number[];
+  readonly positions: number;
+  /** What was read: token ids, -1 for each image token. */
+  readonly ids: number[];
+  /** The same as text; "" for image tokens, and U+FFFD for parts of a character. */
+  readonly tokens: string[];
+  /** What each step decided, the end included. */
+  readonly words: string[];
+  readonly answer: string;
+  /** The positions that form the map, in raster order. */
+  readonly mapTokens: number[];
+  /** Rows and columns of the map. */
+  readonly grid: [number, number];
+  /** What the map covers, in pixels of the image: x0, y0, x1, y1. */
+  readonly window: [number, number, number, number];
+  /** Width and height. */
+  readonly imageSize: [number, number];
+  /** What one step attends to, over the positions that it read; sums to 1. */
+  row(step?: number, layer?: number): Float32Array;
+  /** The attention to the image: rows * columns of the grid. */
+  gridMap(step?: number, layer?: number): Float32Array;
+  /** The attention in the picture's coordinates: height * width; NaN where the model saw nothing. */
+  map(step?: number, layer?: number): Float32Array;
+  /** What is read as text, in order, each with its share. */
+  overText(step?: number, layer?: number): { token: string; share: number }[];
+  /** For each step and layer the share that falls on image tokens. */
+  mass(): number[][];
+  /** For each step and layer the entropy over the map's tokens, in nats. */
+  entropy(): number[][];
+  /** Positions that receive `factor` (10) times the mean in every step, whatever is decided. */
+  sinks(factor?: number): number[];
+}
+
+type AttentionField =
+  | ("rows" | "layers" | "ids" | "tokens" | "words" | "answer")
+  | ("mapTokens" | "grid" | "window" | "imageSize");
 
 /** What lies between the passes. */
 export interface Refinement {
@@ -148,7 +203,7 @@ export interface Refinement {
   /** Whether maxRefinedPixels reduced its size. */
   refinedLimited: boolean;
   /** null if the contrast is off, or nothing was refined. */
-  generalAttention: Attention | null;
+  generalAttention: PassAttention | null;
 }
 
 export interface CarveResult extends PlainResult, Refinement {
@@ -161,7 +216,7 @@ export interface CarveResult extends PlainResult, Refinement {
   plainIds: number[] | null;
   /** The model's own probability of the plain answer, its end included. */
   plainProbability: number | null;
-  questionAttention: Attention;
+  questionAttention: PassAttention;
   /** Attention entropy of the question pass's last step, in nats. */
   entropy: number;
   /** Why `adaptive` kept the plain answer; null if it did not. Nothing is refined then. */
@@ -240,6 +295,8 @@ export class Carve {
     changes?: Pick<SettingsChanges, "maxNewTokens">,
     options?: PlainOptions,
   ): Promise<PlainResult>;
+  /** Return where the model looks while it reads a text about an image, and answers it. */
+  attend(image: ImageInput, text: string, options?: AttendOptions): Promise<Attention>;
   /** Free ONNX Runtime's memory; the instance cannot be used afterwards. */
   release(): Promise<void>;
 }
@@ -254,6 +311,8 @@ export class ImageSession {
     changes?: Pick<SettingsChanges, "maxNewTokens">,
     options?: PlainOptions,
   ): Promise<PlainResult>;
+  /** Return the attention as Carve.attend does. */
+  attend(text: string, options?: AttendOptions): Promise<Attention>;
   /** Contrast and refine a result's attention again with other settings, without the model. */
   refineAgain(
     result: Pick<CarveResult, "questionAttention" | "settings">,

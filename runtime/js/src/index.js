@@ -1,3 +1,4 @@
+export { Attention } from "./attention/attention.js";
 export { Carve } from "./carve.js";
 export { CarveError } from "./errors.js";
 export { ImageSession } from "./session.js";

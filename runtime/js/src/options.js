@@ -16,6 +16,13 @@ export function checkedOptions({ signal, onToken, onPart, ...others }) {
   return { signal, onToken, onPart: onPart ?? (() => {}) };
 }
 
+/** Return `generate`, `signal` and `onToken`, checked. */
+export function checkedAttending({ generate = 1, ...options }) {
+  const isCount = Number.isSafeInteger(generate) && generate >= 1;
+  ensure(isCount, "settings", `generate is ${generate}. Give a whole number of at least 1.`);
+  return { generate, ...checkedOptions(options) };
+}
+
 /** Return a signal, or undefined; refuse anything else. */
 export function checkedSignal(signal) {
   const isSignal = signal === undefined || typeof signal?.throwIfAborted === "function";

@@ -1,9 +1,10 @@
 /** One image and any number of questions about it. */
+import { collect } from "./attention/collect.js";
 import { ensure } from "./errors.js";
 import { reasonToSkip } from "./method/adaptive.js";
 import { attentionEntropy, rowsOf } from "./method/attention.js";
 import { refine, unrefined } from "./method/refine.js";
-import { checkedOptions } from "./options.js";
+import { checkedAttending, checkedOptions } from "./options.js";
 import { changedSettings } from "./settings.js";
 import { TokenStream } from "./stream.js";
 
@@ -75,6 +76,19 @@ export class ImageSession {
     return new TokenStream(
       (given) => this.ask(question, changes, { ...options, ...given }),
       options,
+    );
+  }
+
+  /** Return the attention as Carve.attend does. */
+  async attend(text, options = {}) {
+    const { generate, signal, onToken } = checkedAttending(options);
+    const parts = this.#model.promptParts("single", text);
+    const { width, height } = this.#pixels;
+    const listener = this.#listener("question", onToken);
+    const given = { generate, imageSize: [width, height], listener, signal };
+    return this.#run(
+      async () => collect(this.#model, await this.#complete(), parts, given),
+      signal,
     );
   }
 

@@ -2,6 +2,7 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 
 import { Streamer, stripped, tokenDecoder } from "./answer.js";
+import { FEATURE } from "./bundle_format.js";
 import { CarveError, ensure } from "./errors.js";
 import { questionTokenizer } from "./tokenizer_json.js";
 
@@ -12,11 +13,13 @@ export class Text {
   #bytes;
   #silent;
   #special;
+  #added;
 
   /** Read a parsed tokenizer.json; `controlIds` are special whatever it says of them. */
   constructor(document, controlIds) {
     try {
       const added = document.added_tokens ?? [];
+      this.#added = new Map(added.map(({ id, content }) => [id, content]));
       const special = added.filter((token) => token.special).map((token) => token.id);
       this.#silent = new Set([...special, ...controlIds]);
       this.#encoder = new Tokenizer(questionTokenizer(document, this.#silent), CONFIG);
@@ -51,6 +54,21 @@ export class Text {
   /** Return a Streamer: its `push(id)` and `end()` return what decode returns, piece by piece. */
   streamer() {
     return new Streamer((id) => this.#tokenBytes(id));
+  }
+
+  /**
+   * Return each token's own text, special ones as they are spelled; "" for FEATURE, and U+FFFD where
+   * a token is a part of a character.
+   */
+  words(ids) {
+    const spelled = (id) => this.#special.has(id) && this.#spelling(id);
+    const own = (id) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.#tokenBytes(id));
+    return ids.map((id) => (id === FEATURE ? "" : spelled(id) || own(id)));
+  }
+
+  /** What the encoder does not know of: special tokens are characters to it. */
+  #spelling(id) {
+    return this.#added.get(id) ?? this.#encoder.id_to_token(id);
   }
 
   #tokenBytes(id) {

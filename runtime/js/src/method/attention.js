@@ -21,12 +21,18 @@ export function attentionEntropy({ attention, steps, layers, tokens }) {
   let entropy = 0;
   for (let layer = 0; layer < layers.length; layer++) {
     const start = ((steps - 1) * layers.length + layer) * tokens;
-    const row = attention.subarray(start, start + tokens);
-    const sum = Math.max(
-      row.reduce((total, value) => total + value, 0),
-      Number.MIN_VALUE,
-    );
-    for (const value of row) if (value > 0) entropy -= (value / sum) * Math.log(value / sum);
+    entropy += entropyOf(attention.subarray(start, start + tokens));
   }
   return entropy / layers.length;
+}
+
+/** Return the entropy of a row in nats, as if it summed to 1. */
+export function entropyOf(row) {
+  const sum = Math.max(
+    row.reduce((total, value) => total + value, 0),
+    Number.MIN_VALUE,
+  );
+  let entropy = 0;
+  for (const value of row) if (value > 0) entropy -= (value / sum) * Math.log(value / sum);
+  return entropy;
 }

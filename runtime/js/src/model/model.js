@@ -35,6 +35,17 @@ export class Model {
     return rest.map((segment) => segment.ids ?? segment.image ?? encoded(segment));
   }
 
+  /** Return the ids of the shared prefix and of what follows it, FEATURE for each image token. */
+  promptIds(parts, images) {
+    const all = [...this.#prefixParts, ...parts];
+    return all.flatMap((part) => (typeof part === "number" ? images[part].ids : part));
+  }
+
+  get #prefixParts() {
+    const segments = this.manifest.prompts.single.slice(0, this.#prefixLength);
+    return segments.map((segment) => segment.ids ?? segment.image);
+  }
+
   /**
    * Refuse a prompt that does not fit into the model's context.
    *
@@ -73,8 +84,7 @@ export class Model {
    */
   async open(pixels, { lower = false, maxPixels = null, signal } = {}) {
     const seen = await this.see(pixels, maxPixels);
-    const segments = this.manifest.prompts.single.slice(0, this.#prefixLength);
-    const parts = segments.map((segment) => segment.ids ?? segment.image);
+    const parts = this.#prefixParts;
     this.checkContext(0, parts, [seen], 1);
     signal?.throwIfAborted();
     const image = await this.encode(seen);
@@ -109,10 +119,10 @@ export class Model {
    * @param parts what follows the prefix.
    * @param images all that the prompt names, encoded.
    * @param options `maxNewTokens`, `signal` and `listener`: its `take(id)` is told of each id of the
-   *     answer, its `end()` of the end.
+   *     answer, its `end()` of the end; `onStep` of each step of the decoder and of its likeliest id.
    * @returns `ids`, their `probability`, and the attention (attention.js) to the first image.
    */
-  async generate({ image, prefix }, parts, images, { maxNewTokens, listener, signal }) {
+  async generate({ image, prefix }, parts, images, { maxNewTokens, listener, signal, onStep }) {
     const { eos_token_ids: ends } = this.manifest.decoder;
     this.checkContext(prefix.cache.length, parts, images, maxNewTokens);
     const ids = [];
@@ -126,6 +136,7 @@ export class Model {
       rows.push(imageRow(step, image, prefix));
       const logits = this.#decoder.logits(step);
       const id = indexOfLargest(logits);
+      onStep?.(step, id);
       probability *= softmaxAt(logits, id);
       if (ends.includes(id)) break;
       ids.push(id);

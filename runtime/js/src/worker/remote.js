@@ -1,4 +1,5 @@
 /** The other side of serve.js: calls become messages, with the methods of Carve and ImageSession. */
+import { Attention } from "../attention/attention.js";
 import { CarveError } from "../errors.js";
 import { checkedSignal } from "../options.js";
 import { TokenStream } from "../stream.js";
@@ -175,6 +176,10 @@ class RemoteCarve extends Remote {
     return this.call("plain", [image, question, changes], options);
   }
 
+  async attend(image, text, options = {}) {
+    return new Attention(await this.call("attend", [image, text], options));
+  }
+
   stream(image, question, changes, options = {}) {
     const start = (given) => this.ask(image, question, changes, { ...options, ...given });
     return new TokenStream(start, options);
@@ -193,6 +198,10 @@ class RemoteSession extends Remote {
 
   plain(question, changes = {}, options = {}) {
     return this.call("plain", [question, changes], options);
+  }
+
+  async attend(text, options = {}) {
+    return new Attention(await this.call("attend", [text], options));
   }
 
   stream(question, changes, options = {}) {
