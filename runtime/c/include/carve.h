@@ -74,6 +74,7 @@ typedef struct carve_status {
 typedef struct carve_model carve_model;   /* a loaded bundle */
 typedef struct carve_view carve_view;     /* an image that the model has encoded */
 typedef struct carve_result carve_result; /* an answer with what led to it */
+typedef struct carve_attention carve_attention; /* what a pass has attended to */
 
 /* How to open a bundle. Zero and NULL choose the default. */
 typedef struct carve_open_options {
@@ -234,6 +235,42 @@ typedef struct carve_reading {
     int64_t layer_tokens;   /* positions times layers that they went through */
 } carve_reading;
 
+/* How to attend. Zero and NULL choose the default. */
+typedef struct carve_attend_options {
+    size_t struct_size;
+    int32_t generate; /* most steps; 0: one, which decides the first word of the answer */
+    carve_token_function on_token; /* is told of CARVE_STAGE_QUESTION */
+    void *on_token_context;
+} carve_attend_options;
+
+/* In carve_attention_reading.ids: a position that an image token holds. */
+#define CARVE_IMAGE_TOKEN (-1)
+
+/* What a pass has attended to. Step s reads the prompt and the first s words of the answer, and
+ * decides the next word. Its attention from layers[l] to position t, the mean over heads, is
+ * rows[(s * layer_count + l) * positions + t]: 0 behind the positions - step_count + 1 + s that it
+ * read, over which the row sums to 1. Texts are NULL if the ids cannot be decoded here. */
+typedef struct carve_attention_reading {
+    size_t struct_size;
+    const float *rows; /* step_count * layer_count * positions */
+    size_t step_count;
+    size_t layer_count;
+    size_t positions;
+    const int32_t *layers;     /* of the decoder, ascending */
+    const int64_t *ids;        /* positions: what was read; CARVE_IMAGE_TOKEN for image tokens */
+    const char *const *tokens; /* the same as text, a token each; "" for image tokens, U+FFFD for
+                                * parts of a character */
+    const char *const *words;  /* step_count: what each step decided, the end included */
+    const char *answer;
+    const int64_t *map_tokens; /* grid_rows * grid_columns: the positions that form the map, in
+                                * raster order */
+    int32_t grid_rows, grid_columns;
+    double window[4];      /* what the map covers, in pixels of the image: x0, y0, x1, y1 */
+    int32_t width, height; /* of the image */
+    const double *mass;    /* step_count * layer_count: the share that falls on image tokens */
+    const double *entropy; /* the same: over the map's tokens, in nats */
+} carve_attention_reading;
+
 /* Load a bundle. options may be NULL. */
 CARVE_API carve_status carve_open(const char *folder, const carve_open_options *options,
                                   carve_model **model);
@@ -266,6 +303,12 @@ CARVE_API carve_status carve_plain(carve_view *view, const char *question, int32
 CARVE_API carve_status carve_plain_with(carve_view *view, const char *question,
                                         const carve_plain_options *options, carve_result **result);
 
+/* Return where the model looks while it reads a text, which stands where a question stands, and
+ * answers it. options may be NULL. */
+CARVE_API carve_status carve_attend(carve_view *view, const char *text,
+                                    const carve_attend_options *options,
+                                    carve_attention **attention);
+
 /* With cancelled 1, from any thread: the call that is running on the model or its views ends with
  * CARVE_CANCELLED as soon as the operator that runs is done, and later calls end likewise until
  * this is called with 0. Views stay as they were. */
@@ -274,6 +317,11 @@ CARVE_API carve_status carve_cancel(carve_model *model, int32_t cancelled);
 /* Fill reading, whose struct_size is set, with pointers into the result. */
 CARVE_API carve_status carve_read(const carve_result *result, carve_reading *reading);
 
+/* The same of what a pass has attended to. */
+CARVE_API carve_status carve_read_attention(const carve_attention *attention,
+                                            carve_attention_reading *reading);
+
+CARVE_API void carve_attention_free(carve_attention *attention);
 CARVE_API void carve_result_free(carve_result *result);
 CARVE_API void carve_view_free(carve_view *view);
 CARVE_API void carve_model_free(carve_model *model);

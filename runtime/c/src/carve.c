@@ -108,8 +108,7 @@ static carve_status keep_pixels(scope *owner, const carve_image *image, picture 
     return carve_ok;
 }
 
-/* Add the work since `before` to what no result has told of. */
-static void note_work(carve_view *view, const counts *before) {
+void note_work(carve_view *view, const counts *before) {
     const counts *now = &view->model->work;
     view->unread.vision_runs += now->vision_runs - before->vision_runs;
     view->unread.decoder_tokens += now->decoder_tokens - before->decoder_tokens;

@@ -107,6 +107,14 @@ typedef struct listener {
     void *context;
 } listener;
 
+/* Who is told of each step of a pass: its attention to `length` positions. */
+struct step;
+typedef struct watcher {
+    carve_status (*on_step)(void *context, const carve_model *model, const struct step *now,
+                            int64_t length); /* or NULL */
+    void *context;
+} watcher;
+
 /* What a pass is about. */
 typedef struct request {
     const prompt *prompt;
@@ -116,6 +124,7 @@ typedef struct request {
     bool lower; /* stop after the lower half of the decoder: one step, no answer */
     carve_stage stage;
     listener heard;
+    watcher watched;
 } request;
 
 struct carve_view {
@@ -135,6 +144,16 @@ struct carve_result {
     scope memory;
     carve_reading reading;
 };
+
+struct carve_attention {
+    scope memory;
+    carve_attention_reading reading;
+};
+
+/* ---- carve.c ---- */
+
+/* Add the work since `before` to what no result has told of. */
+void note_work(carve_view *view, const counts *before);
 
 /* ---- bundle/listed_files.c, bundle/prompts.c ---- */
 
@@ -170,6 +189,9 @@ carve_status count_prompt(const carve_model *model, const prompt *p, size_t firs
 /* Segments first .. stop - 1; the position id of the first is `start`. */
 carve_status embed_prompt(scope *owner, const carve_model *model, const request *r, size_t first,
                           size_t stop, int64_t start, chunk *out);
+/* Ids of the whole prompt, FEATURE for image tokens. */
+carve_status prompt_ids(scope *owner, const carve_model *model, const request *r, int64_t **ids,
+                        size_t *count);
 /* One token. */
 carve_status embed_token(scope *owner, const carve_model *model, const int64_t *id, int64_t start,
                          chunk *out);
@@ -222,6 +244,23 @@ carve_status chosen_rows(scope *owner, const manifest *m, const carve_ask_option
 /* Mean entropy in nats of `count` rows over the tokens. */
 double attention_entropy(const float *rows, size_t count, size_t tokens);
 
+/* ---- method/attend.c ---- */
+
+/* Rows of a pass, kept step by step. */
+typedef struct kept_rows {
+    scope *owner;
+    float *rows; /* steps * layers * width; 0 behind what a step read */
+    size_t layers, width, steps, room;
+} kept_rows;
+
+/* Keep a step: a watcher's function, whose context is a kept_rows. */
+carve_status keep_row(void *context, const carve_model *model, const struct step *now,
+                      int64_t length);
+/* Say what a pass about the view has attended to; `decided` has the id of each step. */
+carve_status read_rows(scope *temporary, const carve_view *view, const request *r,
+                       const kept_rows *kept, const int64_t *decided, size_t answer_count,
+                       carve_attention *out);
+
 /* ---- method/automatic.c ---- */
 
 /* Maps that are fused: steps * layers * tokens, weighted by step. */
@@ -254,5 +293,7 @@ carve_status method_ask(carve_view *view, scope *temporary, const char *question
 carve_status method_plain(carve_view *view, scope *temporary, const char *question,
                           const carve_plain_options *o, const picture *refined,
                           carve_result *result);
+carve_status method_attend(carve_view *view, scope *temporary, const char *text,
+                           const carve_attend_options *o, carve_attention *attention);
 
 #endif

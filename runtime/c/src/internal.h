@@ -144,6 +144,11 @@ carve_status tokenizer_encode(scope *owner, const tokenizer *t, const char *text
 carve_status tokenizer_decode(scope *owner, const tokenizer *t, const int64_t *ids, size_t count,
                               const char **text);
 
+/* Each token's own text, special ones as they are spelled: "" for FEATURE, U+FFFD where a token is a
+ * part of a character, and for U+0000. NULL if this kind cannot be decoded. */
+carve_status tokenizer_words(scope *owner, const tokenizer *t, const int64_t *ids, size_t count,
+                             const char *const **words);
+
 /* ---- provider.c: who runs the graphs ---- */
 
 enum { MOST_PROVIDER_OPTIONS = 3 };

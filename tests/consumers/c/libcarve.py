@@ -10,8 +10,10 @@ import numpy as np
 
 FUNCTIONS = (
     *("open", "defaults", "set_variant", "look", "look_with", "ask", "plain", "plain_with"),
-    *("cancel", "read"),
+    *("attend", "cancel", "read", "read_attention"),
 )
+#: What has a function ``carve_NAME_free``.
+HANDLES = ("attention", "result", "view", "model")
 AUTO = NONE = -1.0
 OK, INVALID, BUNDLE, IMAGE, PROMPT, SETTINGS, PROVIDER, RUN, UNSUPPORTED, MEMORY, CANCELLED = range(
     11
@@ -83,6 +85,36 @@ class PlainOptions(c.Structure):
     ]
 
 
+class AttendOptions(c.Structure):
+    _fields_ = [
+        ("struct_size", c.c_size_t),
+        ("generate", c.c_int32),
+        ("on_token", TokenFunction),
+        ("on_token_context", c.c_void_p),
+    ]
+
+
+class AttentionReading(c.Structure):
+    _fields_ = [
+        ("struct_size", c.c_size_t),
+        ("rows", c.POINTER(c.c_float)),
+        *[(name, c.c_size_t) for name in ("step_count", "layer_count", "positions")],
+        ("layers", c.POINTER(c.c_int32)),
+        ("ids", c.POINTER(c.c_int64)),
+        ("tokens", c.POINTER(c.c_char_p)),
+        ("words", c.POINTER(c.c_char_p)),
+        ("answer", c.c_char_p),
+        ("map_tokens", c.POINTER(c.c_int64)),
+        ("grid_rows", c.c_int32),
+        ("grid_columns", c.c_int32),
+        ("window", c.c_double * 4),
+        ("width", c.c_int32),
+        ("height", c.c_int32),
+        ("mass", c.POINTER(c.c_double)),
+        ("entropy", c.POINTER(c.c_double)),
+    ]
+
+
 class Reading(c.Structure):
     _fields_ = [
         ("struct_size", c.c_size_t),
@@ -131,7 +163,7 @@ class Library:
         self.c = c.CDLL(str(path))
         for name in FUNCTIONS:
             getattr(self.c, f"carve_{name}").restype = Status
-        for name in ("result", "view", "model"):
+        for name in HANDLES:
             free = getattr(self.c, f"carve_{name}_free")
             free.argtypes, free.restype = [c.c_void_p], None
 
@@ -176,6 +208,15 @@ class Library:
     def ask(self, view: c.c_void_p, question: str, options: AskOptions | None = None) -> Any:
         given = c.byref(options) if options is not None else None
         return self.create("ask", view, question.encode("utf-8", "surrogateescape"), given)
+
+    def attend(self, view: c.c_void_p, text: str, **options: Any) -> c.c_void_p:
+        given = AttendOptions(c.sizeof(AttendOptions), **options)
+        return self.create("attend", view, text.encode("utf-8", "surrogateescape"), c.byref(given))
+
+    def read_attention(self, attention: c.c_void_p) -> AttentionReading:
+        reading = AttentionReading(c.sizeof(AttentionReading))
+        self.call("read_attention", attention, c.byref(reading))
+        return reading
 
     def read(self, result: c.c_void_p) -> Reading:
         reading = Reading(c.sizeof(Reading))

@@ -112,6 +112,21 @@ static void try_pair(carve_view *view, const char *question) {
     carve_result_free(result);
 }
 
+/* Attend to a text: it, the options and the reading are each right or wrong. */
+static void try_attend(carve_view *view, const char *text) {
+    carve_attention *attention;
+    carve_attention_reading reading = {.struct_size = below(9) ? sizeof reading : below(300)};
+    carve_attend_options o = {below(9) ? sizeof o : below(60), (int32_t)below(8) - 1,
+                              below(2) ? on_token : NULL, NULL};
+    bool attended = carve_attend(view, text, below(9) ? &o : NULL, &attention).code == CARVE_OK;
+    if (carve_read_attention(attention, &reading).code == CARVE_OK) {
+        const size_t rows = reading.step_count * reading.layer_count;
+        if (!attended) die("attention without a pass");
+        if (!(reading.rows[rows * reading.positions - 1] >= 0)) die("a row that is none");
+    }
+    carve_attention_free(attention);
+}
+
 /* Call with options, an image and a question that are each right or wrong. */
 static void try_call(carve_model *model) {
     static uint8_t pixels[64 * 64 * 3];
@@ -165,6 +180,7 @@ static void try_call(carve_model *model) {
     carve_plain(view, questions[below(7)], 1, &result);
     carve_result_free(result);
     try_pair(view, questions[below(7)]);
+    try_attend(view, below(9) ? questions[below(7)] : NULL);
     carve_view_free(view);
 }
 

@@ -37,8 +37,7 @@ add_executable(program program.c)
 target_link_libraries(program {target})
 """
 VERSION = re.findall(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[0]
-HANDLES = ("result", "view", "model")
-FUNCTIONS = {f"carve_{name}_free" for name in HANDLES} | {
+FUNCTIONS = {f"carve_{name}_free" for name in libcarve.HANDLES} | {
     f"carve_{name}" for name in libcarve.FUNCTIONS
 }
 

@@ -174,6 +174,22 @@ carve_status method_ask(carve_view *view, scope *temporary, const char *question
     return tokenizer_decode(&result->memory, model->text, final.ids, final.id_count, &r->answer);
 }
 
+carve_status method_attend(carve_view *view, scope *temporary, const char *text,
+                           const carve_attend_options *o, carve_attention *attention) {
+    carve_model *model = view->model;
+    const manifest *m = &model->bundle;
+    const char *filled = NULL;
+    kept_rows kept = {.owner = temporary, .layers = m->tapped_count};
+    pass watched;
+    TRY(question_text(temporary, m, text, &filled));
+    TRY(check_room(view, &m->single, filled, o->generate));
+    request r = about_view(view, filled, o->generate, CARVE_STAGE_QUESTION,
+                           (listener){o->on_token, o->on_token_context});
+    r.watched = (watcher){keep_row, &kept};
+    TRY(generate(temporary, model, &view->prefix, &r, &watched));
+    return read_rows(temporary, view, &r, &kept, watched.ids, watched.id_count, attention);
+}
+
 carve_status method_plain(carve_view *view, scope *temporary, const char *question,
                           const carve_plain_options *o, const picture *refined,
                           carve_result *result) {

@@ -82,6 +82,9 @@ static carve_status decode(scope *owner, carve_model *model, const prefix *p, co
         if (status.code == CARVE_OK) {
             status = keep_attention(owner, model, &current, image_start, r->images[0], &room, out);
         }
+        if (status.code == CARVE_OK && r->watched.on_step) {
+            status = r->watched.on_step(r->watched.context, model, &current, after->length);
+        }
         if (status.code != CARVE_OK || r->lower) break;
         int64_t *id = &out->ids[out->id_count];
         *id = largest(current.logits, m->vocab_size);

@@ -224,6 +224,15 @@ carve_status embed_prompt(scope *owner, const carve_model *model, const request 
     return embed_stretch(owner, model, r, first, stop, &s, out);
 }
 
+carve_status prompt_ids(scope *owner, const carve_model *model, const request *r, int64_t **ids,
+                        size_t *count) {
+    stretch s;
+    TRY(lay_out(owner, model, r, 0, r->prompt->count, 0, &s));
+    *ids = s.ids;
+    *count = s.length;
+    return carve_ok;
+}
+
 carve_status embed_token(scope *owner, const carve_model *model, const int64_t *id, int64_t start,
                          chunk *out) {
     segment token = {id, 1, NULL, 0};

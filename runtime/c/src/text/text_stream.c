@@ -174,6 +174,46 @@ carve_status tokenizer_decode(scope *owner, const tokenizer *t, const int64_t *i
     return carve_ok;
 }
 
+/* A special token, the unknown one apart, which has no text but its name. */
+static bool is_control(const tokenizer *t, int64_t id) {
+    return id >= 0 && (size_t)id < t->id_count && t->spelling[id] && t->special[id] &&
+           id != t->model.unknown;
+}
+
+/* What one token says by itself, white space and all; valid until the next call. */
+static carve_status token_text(text_stream *s, int64_t id, const char **text) {
+    if (is_control(s->t, id)) {
+        *text = s->t->spelling[id];
+        return carve_ok;
+    }
+    s->size = s->ready = 0;
+    s->begun = true; /* white space at the beginning counts */
+    TRY(append_id(s, id));
+    TRY(append_end(s));
+    TRY(reserve(s, 0));
+    s->text[s->size] = 0;
+    *text = s->text;
+    return carve_ok;
+}
+
+carve_status tokenizer_words(scope *owner, const tokenizer *t, const int64_t *ids, size_t count,
+                             const char *const **words) {
+    text_stream *s;
+    const char **all = scope_alloc(owner, count, sizeof *all);
+    *words = NULL;
+    if (!all) return no_memory();
+    TRY(text_stream_open(owner, t, &s));
+    if (!s) return carve_ok;
+    for (size_t i = 0; i < count; i++) {
+        const char *text;
+        TRY(token_text(s, ids[i], &text));
+        all[i] = scope_copy(owner, text);
+        if (!all[i]) return no_memory();
+    }
+    *words = all;
+    return carve_ok;
+}
+
 bool text_is_blank(const char *text) {
     for (size_t size = strlen(text); size;) {
         int length = utf8_length(text, size);
