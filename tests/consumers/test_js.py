@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from carve_models.manifest import read_manifest
-from carve_runtime import load_image
-from tests.consumers.attended import CLOSE, Attended
+from carve_runtime import Carve, load_image
+from tests.consumers.attended import CLOSE, Attended, attended_pocket
 from tests.consumers.cases import Pair
 from tests.consumers.conftest import FamilyPairsOf
 from tests.consumers.families import FAMILIES
@@ -137,6 +137,12 @@ def test_attention(attended: list[Attended], tmp_path: Path) -> None:
     folder = write_attended(tmp_path, attended)
     tests = TESTS / "attention.test.mjs"
     assert node_tests(SOURCE, tests, CARVE_ATTENDED=str(folder)) > len(attended)
+
+
+def test_the_page_word_by_word(pocket: Carve, tmp_path: Path) -> None:
+    """Where the model looked for each word of an answer, in each layer."""
+    folder = write_attended(tmp_path, attended_pocket(pocket)[:1])
+    node_tests(SOURCE, TESTS / "words.test.mjs", CARVE_ATTENDED=str(folder))
 
 
 def test_the_page(folder: Path, pairs: list[Pair]) -> None:

@@ -17,8 +17,8 @@ from carve_runtime.attention.pictures import require_same_size
 from carve_runtime.method.geometry import RGB
 from carve_runtime.pictures import jpeg_address
 
-_TEMPLATE = "page.html"
-_DATA = "{{ data }}"
+_TEMPLATE, _DATA = "page.html", "{{ data }}"
+_SCRIPT, _WORDS = "words.js", "{{ words }}"
 #: Most pixels of the picture in the page.
 _MOST_PIXELS = 1 << 20
 _BYTE = 255
@@ -61,8 +61,11 @@ def attention_page(attention: Attention, image: RGB) -> str:
             for step in range(attention.steps)
         ],
     }
-    template = files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    return template.replace(_DATA, _script(data))
+    template, script = (
+        files(__package__).joinpath(name).read_text(encoding="utf-8")
+        for name in (_TEMPLATE, _SCRIPT)
+    )
+    return template.replace(_WORDS, script).replace(_DATA, _script(data))
 
 
 def _script(data: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@ import { Controls } from "./controls.js";
 import { connect } from "../src/worker.js";
 import { decode } from "./picture.js";
 import { Views } from "./views.js";
+import { Words } from "./words.js";
 
 const ASK_AGAIN_AFTER = 500; // ms after the last move of a control
 
@@ -10,6 +11,9 @@ const $ = (id) => document.getElementById(id);
 const connected = connect(new Worker(new URL("worker.js", document.baseURI), { type: "module" }));
 const views = new Views($("views"), $("large"));
 const controls = new Controls($("controls"), moved);
+const words = new Words($("words"), views, () =>
+  session.attend(asked, { generate: model.settings.maxNewTokens }),
+);
 
 const kind = new URLSearchParams(location.search).get("device") === "webgpu" ? "webgpu" : "wasm";
 let model; // in the worker
@@ -50,13 +54,14 @@ async function load() {
   model = await connected(kind, { onProgress });
   $("loading").hidden = true;
   controls.fit(model.manifest, model.settings);
+  words.fit(model.manifest.decoder.tapped_layers, model.settings.layers[0]);
   for (const id of ["file", "send"]) $(id).disabled = false;
 }
 
 /** Take a picture file, and ask about it. */
 async function usePicture(blob) {
   picture = await decode(blob);
-  result = undefined;
+  result = asked = undefined;
   views.begin(picture);
   $("plain").textContent = $("answer").textContent = "";
   say(`Looking …${reduction()}`);
@@ -79,6 +84,7 @@ function reduction() {
 async function ask(question) {
   if (!session || !question.trim()) return;
   const started = performance.now();
+  if (question !== asked) words.forget();
   asked = question;
   say("Thinking …");
   $("answers").classList.add("stale");
@@ -89,6 +95,7 @@ async function ask(question) {
     $(stage === "final" ? "answer" : "plain").textContent = said[stage];
   };
   show(await session.ask(question, controls.changes, { onPart: show, onToken }));
+  await words.follow(picture);
   $("answers").classList.remove("stale");
   // The controls may ask for the general instruction's later steps: compute them beforehand.
   session.refineAgain(result, { steps: "all", earlyExit: false }).catch(() => {});
@@ -130,6 +137,11 @@ $("form").addEventListener("submit", (event) => {
   clearTimeout(timer);
   enqueue(() => ask($("question").value));
 });
+
+$("words").addEventListener("toggle", () => {
+  enqueue(async () => asked && words.follow(picture));
+});
+$("views").addEventListener("click", () => ($("words").open = false));
 
 $("suggestions").addEventListener("click", ({ target }) => {
   if (target.tagName !== "BUTTON") return;

@@ -16,6 +16,7 @@ export class Views {
   #small = new Map();
   #painted = new Map(); // what each view was painted from, by name
   #root;
+  #pointed = null; // what is shown in place of a step: its painter and its description
 
   /** `root` holds a radio and a canvas for each step, `large` is the canvas above. */
   constructor(root, large) {
@@ -30,6 +31,7 @@ export class Views {
   /** Show a new picture, before anything is known of it. */
   begin(picture) {
     this.#painted.clear();
+    this.#pointed = null;
     for (const canvas of this.#small.values()) {
       canvas.width = picture.width;
       canvas.height = picture.height;
@@ -70,6 +72,12 @@ export class Views {
     this.#enlarge();
   }
 
+  /** Show large what `paint` paints, in place of the chosen step; null ends that. */
+  point(paint, description) {
+    this.#pointed = paint && { paint, description };
+    this.#enlarge();
+  }
+
   /** Paint a view, unless it was painted from the same. */
   #paint(name, source, paint) {
     if (this.#painted.get(name)?.every((part, i) => part === source[i])) return;
@@ -81,6 +89,11 @@ export class Views {
 
   #enlarge() {
     if (!this.#painted.size) return;
+    if (this.#pointed) {
+      this.#pointed.paint(this.#large);
+      this.#large.setAttribute("aria-label", this.#pointed.description);
+      return;
+    }
     const chosen = this.#root.querySelector("[name=view]:checked").value;
     const name = this.#painted.has(chosen) ? chosen : "picture";
     const source = this.#small.get(name);

@@ -10,7 +10,23 @@ const WINDOWS = {
   wide: { width: 1280, height: 1024 },
   narrow: { width: 390, height: 844, deviceScaleFactor: 1.5, isMobile: true, hasTouch: true },
 };
+const SMALL = { width: 1000, height: 560 };
 const SETTLED = 1000; // ms, longer than any transition
+
+async function shoot(page, name, options) {
+  const path = join(FOLDER, `${name}.jpg`);
+  await page.screenshot({ path, type: "jpeg", quality: 88, ...options });
+  console.log(path);
+}
+
+/** Point at the first word of an answer. */
+async function wordByWord() {
+  const { page } = await open(browser, address(server), { ...SMALL, colorScheme: "light" });
+  await page.click("#words summary");
+  await page.locator("#words button").first().focus();
+  await page.waitForTimeout(SETTLED);
+  await shoot(page, "page-words");
+}
 
 await assemble();
 const server = await serve(SITE);
@@ -18,9 +34,8 @@ const browser = await launch();
 for (const [name, window] of Object.entries(WINDOWS)) {
   const { page } = await open(browser, address(server), { ...window, colorScheme: "dark" });
   await page.waitForTimeout(SETTLED);
-  const path = join(FOLDER, `page-${name}.jpg`);
-  await page.screenshot({ path, fullPage: true, type: "jpeg", quality: 88 });
-  console.log(path);
+  await shoot(page, `page-${name}`, { fullPage: true });
 }
+await wordByWord();
 await browser.close();
 server.close();
