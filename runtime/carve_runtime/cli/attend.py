@@ -29,6 +29,7 @@ from carve_runtime.method.geometry import RGB
 from carve_runtime.pictures import save_picture
 
 _PAGE, _FILE = ".html", ".npz"
+_WORDS = 8  # most words, unless --generate says so
 
 
 @click.command(
@@ -36,16 +37,22 @@ _PAGE, _FILE = ".html", ".npz"
     context_settings=HELP,
     epilog="""\b
 Examples:
-  carve-run attend default photo.jpg "What letter is on the red square?" --layers -o map.png
-  carve-run attend my-bundle photo.jpg "What is this?" --words --generate 16 -o page.html
+  carve-run attend default photo.jpg "What letter is on the red square?" --every-layer -o map.png
+  carve-run attend my-bundle photo.jpg "What is this?" --generate 16 -o page.html
 """,
 )
 @BUNDLE_ARGUMENT
 @IMAGE_ARGUMENT
 @click.argument("text")
-@click.option("--layers", is_flag=True, help="Draw each layer, not their mean.")
-@click.option("--words", is_flag=True, help="Draw each word of the answer, not the first alone.")
-@click.option("--generate", type=int, default=8, show_default=True, help="Most words.")
+@click.option("--every-layer", is_flag=True, help="Draw each layer, not their mean.")
+@click.option("--every-word", is_flag=True, help="Draw each word of the answer, not the first.")
+@click.option(
+    "--generate",
+    type=int,
+    default=_WORDS,
+    show_default=True,
+    help="Most words of the answer: several, to point at. The libraries compute one by default.",
+)
 @click.option(
     "--output",
     "-o",
@@ -61,8 +68,8 @@ def attend(
     bundle: str,
     image: str,
     text: str,
-    layers: bool,
-    words: bool,
+    every_layer: bool,
+    every_word: bool,
     generate: int,
     output: Path,
     backend: BackendSettings,
@@ -73,7 +80,7 @@ def attend(
 
     IMAGE is a file, or "-" for standard input. TEXT stands where a question stands.
     """
-    write = _writer(output, layers=layers, words=words)
+    write = _writer(output, layers=every_layer, words=every_word)
     require_questions((text,))
     require_folder(output.parent)
     pixels = load_image(given_picture(image))

@@ -75,6 +75,8 @@ def test_heads_are_a_further_axis() -> None:
     assert_close(attention.row(1, 5, head=1), ROWS[1, 1] * 1.5)
     assert_close(attention.row(1, 5), ROWS[1, 1], atol=1e-6)
     assert_close(attention.mass(), Attention(**BY_HAND).mass(), atol=1e-6)
+    with pytest.raises(SettingsError, match=r"head is 2. Give one from 0 to 1"):
+        attention.row(0, 3, head=2)
 
 
 def test_one_pass_of_pocket(asked: Attention, pocket: Carve) -> None:

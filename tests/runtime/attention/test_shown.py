@@ -85,7 +85,7 @@ def test_the_page_in_a_browser(asked: Attention, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["map.png", "map.jpg", "page.html", "attention.npz"])
 def test_the_command(name: str, tmp_path: Path) -> None:
     output = tmp_path / name
-    result = carve_run("attend", "default", IMAGE, QUESTION, "--layers", "-o", output)
+    result = carve_run("attend", "default", IMAGE, QUESTION, "--every-layer", "-o", output)
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[0] == "answer  AT"
     assert len(re.findall(r"^layer   \d: \d+\.\d% on the image$", result.output, re.M)) == 4
@@ -102,6 +102,7 @@ def test_the_command(name: str, tmp_path: Path) -> None:
         (("nowhere.jpg", QUESTION, "-o", "map.png"), 1, "nowhere.jpg"),
         ((IMAGE, "", "-o", "map.png"), 1, "empty"),
         ((IMAGE, QUESTION, "-o", "map.png", "--generate", "0"), 2, "generate is 0"),
+        ((IMAGE, QUESTION, "-o", "map.png", "--layers"), 2, "No such option"),
     ],
 )
 def test_what_the_command_refuses(
