@@ -5,7 +5,9 @@ import { ensure } from "./errors.js";
 export const OPTIONS = ["signal", "onToken", "onPart", "refined"];
 
 /** Return `signal`, `onToken` and `onPart`, checked; `onPart` may be called in any case. */
-export function checkedOptions({ signal, onToken, onPart, ...others }) {
+export function checkedOptions(options) {
+  requireObject(options);
+  const { signal, onToken, onPart, ...others } = options;
   const [unknown] = Object.keys(others);
   ensure(!unknown, "settings", `There is no option ${unknown}. Pass signal, onToken or onPart.`);
   checkedSignal(signal);
@@ -17,10 +19,17 @@ export function checkedOptions({ signal, onToken, onPart, ...others }) {
 }
 
 /** Return `generate`, `signal` and `onToken`, checked. */
-export function checkedAttending({ generate = 1, ...options }) {
+export function checkedAttending(options) {
+  requireObject(options);
+  const { generate = 1, ...others } = options;
   const isCount = Number.isSafeInteger(generate) && generate >= 1;
   ensure(isCount, "settings", `generate is ${generate}. Give a whole number of at least 1.`);
-  return { generate, ...checkedOptions(options) };
+  return { generate, ...checkedOptions(others) };
+}
+
+function requireObject(options) {
+  const isObject = typeof options === "object" && options !== null;
+  ensure(isObject, "settings", `The options are ${options}. Give an object, or nothing.`);
 }
 
 /** Return a signal, or undefined; refuse anything else. */

@@ -132,6 +132,7 @@ const asked = [
   [QUESTION, { generate: 1.5 }, "settings", /generate is 1.5/],
   [QUESTION, { generate: "2" }, "settings", /generate is 2/],
   [QUESTION, { steps: 2 }, "settings", /no option steps/],
+  [QUESTION, null, "settings", /options are null/],
 ];
 
 for (const [text, options, code, message] of asked) {
