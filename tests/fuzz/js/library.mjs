@@ -27,7 +27,8 @@ const uses = {
   /** Call a method of the good bundle. */
   async call({ method, image, question, changes }) {
     const picture = image && { ...image, data: pixels(image) };
-    const settings = changes && typeof changes === "object" ? { ...FEW, ...changes } : changes;
+    const few = method === "attend" ? {} : FEW;
+    const settings = changes && typeof changes === "object" ? { ...few, ...changes } : changes;
     await usual[method](picture, question, settings);
   },
 };

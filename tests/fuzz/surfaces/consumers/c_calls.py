@@ -50,6 +50,7 @@ class _CCalls:
         changes=_CHANGES,
         layers=st.none() | st.none() | st.lists(st.integers(-1, 5), max_size=3),
         struct_size=st.sampled_from([*[None] * 9, 0, 8, 40, 500]),
+        generate=st.sampled_from([0, 1, 2, -1, (1 << 31) - 1]),
         no_pixels=st.sampled_from([*[False] * 9, True]),
     )
 
@@ -60,7 +61,7 @@ class _CCalls:
         self._pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
     def use(self, data: bytes) -> None:
-        """Look and ask; every handle is freed."""
+        """Look, ask and attend; every handle is freed."""
         said, free = json.loads(data), self._library.c
         pixels = None if said["no_pixels"] else self._pixels.ctypes.data
         image = Image(pixels, said["width"], said["height"], said["row_bytes"])
@@ -71,6 +72,11 @@ class _CCalls:
             result = self._library.ask(view, said["question"], options)
             held.callback(free.carve_result_free, result)
             self._library.read(result)
+            # An input of the corpus may be older than this call.
+            generate = said.get("generate", 1)
+            attention = self._library.attend(view, said["question"], generate=generate)
+            held.callback(free.carve_attention_free, attention)
+            self._library.read_attention(attention)
 
     def _options(self, said: dict[str, Any]) -> AskOptions:
         options = self._library.options(self._model, max_new_tokens=2)

@@ -35,11 +35,12 @@ _IMAGE = st.none() | st.fixed_dictionaries(
 class _JsCalls:
     inputs = described(
         use=st.just("call"),
-        method=st.sampled_from(["ask", "plain", "open"]),
+        method=st.sampled_from(["ask", "plain", "open", "attend"]),
         image=st.just({"kind": "bytes", "length": _RGB, "width": 40, "height": 30}) | _IMAGE,
         question=st.just("What is it?") | st.text(max_size=20) | st.sampled_from(_ODD),
         changes=st.dictionaries(st.sampled_from(_NAMES), _VALUES, max_size=3)
-        | st.sampled_from(_ODD),
+        | st.sampled_from(_ODD)
+        | st.fixed_dictionaries({"generate": st.integers(0, 2) | st.sampled_from(_ODD)}),
     )
 
     def __init__(self) -> None:
