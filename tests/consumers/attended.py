@@ -14,7 +14,7 @@ from tests.support import PHOTOS, POCKET
 #: What rows may differ by, as they may from PyTorch's.
 CLOSE = 1e-5
 
-#: Questions for pocket, and most steps; the last one is answered in parts of characters.
+#: Questions for pocket, and most steps.
 ASKED = (
     (IMAGE, QUESTION, 8),
     (IMAGE, QUESTION, 1),
