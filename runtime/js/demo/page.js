@@ -62,6 +62,7 @@ async function load() {
 async function usePicture(blob) {
   picture = await decode(blob);
   result = asked = undefined;
+  words.forget();
   views.begin(picture);
   $("plain").textContent = $("answer").textContent = "";
   say(`Looking …${reduction()}`);
@@ -95,12 +96,12 @@ async function ask(question) {
     $(stage === "final" ? "answer" : "plain").textContent = said[stage];
   };
   show(await session.ask(question, controls.changes, { onPart: show, onToken }));
-  await words.follow(picture);
   $("answers").classList.remove("stale");
-  // The controls may ask for the general instruction's later steps: compute them beforehand.
-  session.refineAgain(result, { steps: "all", earlyExit: false }).catch(() => {});
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
   say(`Answered in ${seconds} s${reduction()}`);
+  await words.follow(picture);
+  // The controls may ask for the general instruction's later steps: compute them beforehand.
+  session.refineAgain(result, { steps: "all", earlyExit: false }).catch(() => {});
   document.dispatchEvent(new CustomEvent("carve", { detail: result }));
 }
 

@@ -31,7 +31,6 @@ export class Views {
   /** Show a new picture, before anything is known of it. */
   begin(picture) {
     this.#painted.clear();
-    this.#pointed = null;
     for (const canvas of this.#small.values()) {
       canvas.width = picture.width;
       canvas.height = picture.height;

@@ -34,6 +34,7 @@ export class Words {
   /** The question or the picture is another one. */
   forget() {
     this.#attention = undefined;
+    this.#elements.answer.replaceChildren();
     this.#root.hidden = true;
     this.#views.point(null);
   }
