@@ -34,12 +34,20 @@ class Once:
 class Attention(Protocol):
     """The attention of one layer, as some operator computes it."""
 
-    #: The operator.
-    node: ir.Node
-    #: The input of the graph that holds the past keys.
-    past: ir.Value
-    #: Size of a head, where the graph says it.
-    head_dim: int | None
+    @property
+    def node(self) -> ir.Node:
+        """The operator."""
+        ...
+
+    @property
+    def past(self) -> ir.Value:
+        """The input of the graph that holds the past keys."""
+        ...
+
+    @property
+    def head_dim(self) -> int | None:
+        """Size of a head, where the graph says it."""
+        ...
 
     def scores(self, op: Op, once: Once) -> Value:
         """Add what the last position's query scores each key, masked.

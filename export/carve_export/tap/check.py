@@ -87,12 +87,12 @@ def check_tap(
 def _is_half(attentions: Sequence[Attention]) -> bool:
     dtype = attentions[0].past.dtype
     assert dtype is not None
-    return dtype.itemsize < np.dtype(np.float32).itemsize
+    return bool(dtype.itemsize < ir.DataType.FLOAT.itemsize)
 
 
 def _same(before: NDArray[Any], after: NDArray[Any], attentions: Sequence[Attention]) -> bool:
     if not _is_half(attentions):
-        return np.array_equal(before, after, equal_nan=True)
+        return bool(np.array_equal(before, after, equal_nan=True))
     # Processors without half precision compute parts of the graph in float32: which parts depends
     # on where results are used.
     wide, other = before.astype(np.float64), after.astype(np.float64)
@@ -140,7 +140,7 @@ def _run(graph: bytes, folder: Path, attentions: Sequence[Attention]) -> list[Ar
         outputs = [output.name for output in session.get_outputs()]
         vocabulary = next(x.shape[-1] for x in session.get_outputs() if x.name == names.LOGITS)
         feeder = _Feeder(random, min(heads, default=None), vocabulary)
-        past, cache = 0, {}
+        past, cache = 0, Arrays()
         for length in _LENGTHS:
             inputs = {
                 entry.name: feeder.array(entry, length, past, cache)
@@ -180,20 +180,20 @@ class _Feeder:
         name, shape = entry.name, entry.shape
         if name == names.INPUT_IDS:
             most = self.vocabulary if isinstance(self.vocabulary, int) else _MOST_TOKENS
-            return self.random.integers(0, most, (1, length), dtype=_dtype(entry))
+            return np.asarray(self.random.integers(0, most, (1, length)), _dtype(entry))
         if name == names.ATTENTION_MASK:
             return np.ones((1, past + length), _dtype(entry))
         if name == names.POSITION_IDS:
             positions = np.arange(past, past + length, dtype=_dtype(entry))
-            return np.broadcast_to(positions, (*shape[:-2], 1, length)).copy()
+            return np.tile(positions, (*shape[:-2], 1, 1))
         if name == names.INPUTS_EMBEDS:
             values = self.random.standard_normal((1, length, shape[-1]))
-            return values.astype(_dtype(entry))
+            return np.asarray(values, _dtype(entry))
         if name.startswith(_PAST):
             present = name.replace(_PAST, _PRESENT)
             if present in cache:
                 return cache[present]
-            width = shape[3] if isinstance(shape[3], int) else self.head_dim
+            width = shape[3] if isinstance(shape[3], int) else self.head_dim or 0
             return np.zeros((1, shape[1], 0, width), _dtype(entry))
         if not shape and "int" in entry.type:  # how many logits are wanted
             return np.ones((), _dtype(entry))
@@ -205,5 +205,5 @@ class _Feeder:
 
 def _dtype(entry: Any) -> np.dtype[Any]:
     """Return the numpy type of an input of a session."""
-    word = entry.type.removeprefix("tensor(").removesuffix(")")
+    word: str = entry.type.removeprefix("tensor(").removesuffix(")")
     return np.dtype({"float": "float32", "double": "float64"}.get(word, word))

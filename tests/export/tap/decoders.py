@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 HEADS, KV_HEADS, WIDTH = 4, 2, 16
 Arrays = dict[str, NDArray[Any]]
+Shapes = dict[str, list[str | int]]
 
 
 def run(path: Path, inputs: Arrays) -> Arrays:
@@ -42,9 +43,9 @@ def step(ids: Sequence[int], past: int, cache: Arrays | None, layers: int) -> Ar
 def write_group_query(path: Path, *, packed: bool = False, **attributes: Any) -> None:
     """Write a decoder of one ``GroupQueryAttention``, which returns its own attention too."""
     queries = (HEADS + 2 * KV_HEADS if packed else HEADS) * WIDTH
-    shapes: dict[str, Sequence[str | int]] = {"inputs_embeds": ["B", "S", queries]}
+    shapes: Shapes = {"inputs_embeds": ["B", "S", queries]}
     shapes |= {} if packed else {name: ["B", "S", KV_HEADS * WIDTH] for name in ("keys", "values")}
-    cache = ["B", KV_HEADS, "P", WIDTH]
+    cache: list[str | int] = ["B", KV_HEADS, "P", WIDTH]
     shapes |= {f"past_key_values.0.{kind}": cache for kind in ("key", "value")}
     tables = []
     if attributes.get("do_rotary"):
@@ -73,8 +74,8 @@ def write_group_query(path: Path, *, packed: bool = False, **attributes: Any) ->
         qk_output=2,
         **attributes,
     )
-    present = ["B", KV_HEADS, "T", WIDTH]
-    outputs = {
+    present: list[str | int] = ["B", KV_HEADS, "T", WIDTH]
+    outputs: Shapes = {
         "logits": ["B", "S", HEADS * WIDTH],
         "present.0.key": present,
         "present.0.value": present,
@@ -86,9 +87,9 @@ def write_group_query(path: Path, *, packed: bool = False, **attributes: Any) ->
 def save(
     path: Path,
     nodes: Sequence[onnx.NodeProto],
-    inputs: dict[str, Sequence[str | int]],
-    outputs: dict[str, Sequence[str | int]],
-    counts: dict[str, Sequence[str | int]] | None = None,
+    inputs: Shapes,
+    outputs: Shapes,
+    counts: Shapes | None = None,
     weights: Sequence[onnx.TensorProto] = (),
     opset: int = 18,
 ) -> None:

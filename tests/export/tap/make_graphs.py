@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import rmtree
@@ -22,8 +23,9 @@ from typing import Any
 
 GRAPHS = Path(__file__).parent / "graphs"
 CHECKPOINT = GRAPHS / "checkpoint"
+VOCABULARY = 48
 SIZES = {
-    "vocab_size": 48,
+    "vocab_size": VOCABULARY,
     "hidden_size": 16,
     "intermediate_size": 32,
     "num_hidden_layers": 2,
@@ -46,7 +48,7 @@ def make_checkpoint(folder: Path) -> None:
 
     torch.manual_seed(0)
     LlamaForCausalLM(LlamaConfig(**SIZES)).save_pretrained(folder)
-    words = {f"w{index}": index for index in range(SIZES["vocab_size"])}
+    words = {f"w{index}": index for index in range(VOCABULARY)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, unk_token="w0", bos_token="w1", eos_token="w2"
@@ -71,10 +73,7 @@ def _builder() -> Iterator[tuple[Any, Any]]:
     assert package.submodule_search_locations
     sys.path.insert(0, str(Path(package.submodule_search_locations[0], "models")))
     try:
-        import builder
-        import builders.base
-
-        yield builder, builders.base.Model
+        yield import_module("builder"), import_module("builders.base").Model
     finally:
         del sys.path[0]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from transformers import LlamaForCausalLM
 
 from carve_export.tap import TapOptions, tap_decoder
@@ -25,11 +27,11 @@ def eager() -> LlamaForCausalLM:
     return LlamaForCausalLM.from_pretrained(CHECKPOINT, attn_implementation="eager")
 
 
-def expected_rows(model: LlamaForCausalLM, ids: list[int]) -> np.ndarray:
+def expected_rows(model: LlamaForCausalLM, ids: list[int]) -> NDArray[Any]:
     with torch.no_grad():
         attentions = model(torch.tensor([ids]), output_attentions=True).attentions
     rows = [attention[:, :, -1].mean(dim=1) for attention in attentions]
-    return torch.stack(rows, dim=1).numpy()
+    return np.asarray(torch.stack(rows, dim=1))
 
 
 @pytest.mark.parametrize("name", EXACT)
