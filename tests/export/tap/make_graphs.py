@@ -104,7 +104,7 @@ def make_optimum(folder: Path) -> None:
 def _keep(made: Path, out: Path) -> None:
     rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    for path in made.glob("model.onnx*"):
+    for path in [*made.glob("model.onnx*"), *made.glob("genai_config.json")]:
         path.rename(out / path.name)
 
 
