@@ -39,6 +39,14 @@ class FileEntry:
 #: not UTF-8 (a ``ValueError``), or nested too deep.
 MALFORMED = (msgspec.DecodeError, ValueError, RecursionError)
 
+
+def stays_inside(name: str) -> bool:
+    """Return whether a name is a relative path that stays in its folder, on every system."""
+    path = PurePosixPath(name)
+    leaves = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
+    return name.isprintable() and not leaves
+
+
 #: Bytes of a JSON document; the manifest of a model of a thousand layers has fewer.
 _LARGEST = 64 << 20
 
@@ -127,9 +135,7 @@ class FolderKind(Generic[ListingT]):
 
     def _require_inside(self, name: str) -> None:
         """Raise ``error`` unless ``name`` is a relative path that stays in its folder."""
-        path = PurePosixPath(name)
-        leaves = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
-        if leaves or not name.isprintable():
+        if not stays_inside(name):
             raise self.error(
                 f"the manifest names {name!r}, outside the {self.name}",
                 f"do not use this {self.name}; {self.again}",

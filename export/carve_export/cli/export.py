@@ -45,6 +45,7 @@ Examples:
   carve-export engine ./bundle ./engines --target tensorrt        (see engine --help)
   carve-export precision ./bundle ./small --precision int8 ...    (see precision --help)
   carve-export push ./bundle someone/my-bundle                    (see push --help)
+  carve-export tap model.onnx tapped/model.onnx                   (see tap --help)
 
 \b
 The settings file replaces prompts and default settings:

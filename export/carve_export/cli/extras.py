@@ -17,6 +17,15 @@ def load_exporter() -> None:
     _load("the exporter", "cpu,export", "carve_export.exporter", "carve_export.cli.report")
 
 
+def load_tap() -> None:
+    """Import what changes a graph that others exported.
+
+    Raises:
+        DependencyError: the extra is not installed.
+    """
+    _load("the tap", "cpu,export", "carve_export.tap")
+
+
 def load_builder() -> None:
     """Import what builds TensorRT engines.
 

@@ -7,6 +7,7 @@ from carve_export.cli.export import export
 from carve_export.cli.precision import precision
 from carve_export.cli.prompt import prompt
 from carve_export.cli.push import push
+from carve_export.cli.tap import tap
 from carve_export.cli.verify import verify
 
 main = export
@@ -16,4 +17,5 @@ main.subcommands |= {
     "prompt": prompt,
     "engine": engine,
     "push": push,
+    "tap": tap,
 }

@@ -155,7 +155,8 @@ class ValuesApart(ir.passes.InPlacePass):
             if node.op_type != "GroupQueryAttention":
                 continue
             values = node.inputs[_VALUES]
-            assert values is not None
+            if values is None:  # packed into the queries
+                continue
             producer = values.producer()
             if producer is not None and producer.op_type == "Reshape":
                 continue
