@@ -23,8 +23,8 @@ from tools.research.pocket_l.answers.learner import Learner, Tensors
 from tools.research.pocket_l.answers.recipe import Recipe
 from tools.shared.files import write_once
 
-#: Bytes of a file, at most.
-LARGEST = 14_000_000
+#: Bytes of a file, at most; and of its header, with names and shapes.
+LARGEST, _HEADER = 14_000_000, 200_000
 ADAPTERS, PARTS = "adapter_model.safetensors", "projector_and_tower.safetensors"
 _OPTIMIZER, _STATE = "optimizer{suffix}.safetensors", "state.json"
 _RANDOM = "random"
@@ -60,13 +60,13 @@ class Checkpoints:
         Raises:
             CheckpointError: the adapters would not fit into one file.
         """
-        size = sum(tensor.nbytes for tensor in learner.adapters.values())
-        if size > LARGEST:
+        size, room = sum(each.nbytes for each in learner.adapters.values()), LARGEST - _HEADER
+        if size > room:
             rank = learner.recipe.rank
             raise CheckpointError(
-                f"adapters of rank {rank} take {size / 1e6:.1f} MB, and a file may have "
-                f"{LARGEST / 1e6:g}",
-                f"choose a rank of at most {LARGEST * rank // size}",
+                f"adapters of rank {rank} take {size / 1e6:.1f} MB, and a file has room for "
+                f"{room / 1e6:.1f}",
+                f"choose a rank of at most {room * rank // size}",
             )
         self._folder, self._learner, self._start = folder, learner, start
         self._history: list[tuple[int, Metrics]] = []
@@ -89,7 +89,10 @@ class Checkpoints:
         save_file(_cpu(self._learner.parts), folder / PARTS)
         state = _flat(stage.optimizers) | _random_state(self._learner.device)
         save_torch_state_dict(
-            _cpu(state), folder, filename_pattern=_OPTIMIZER, max_shard_size=LARGEST
+            _cpu(state),
+            folder,
+            filename_pattern=_OPTIMIZER,
+            max_shard_size=LARGEST - _HEADER,
         )
         write_json(folder / _STATE, State(self._learner.recipe, self._start, step, self._history))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from carve_eval import cli as carve_eval
 from carve_eval.evaluation import Report as Evaluated
@@ -29,6 +30,8 @@ from tools.shared.report import Report
 
 _COMMAND = "python -m tools.research.pocket_l.answers measure"
 _MAX_NEW_TOKENS = 8
+#: Of the table of training.
+_ROWS = 6
 #: No pass has a suffix, as in training; the runtime knows no regulariser "per token".
 _ALONE: Method = ("none", None)
 _CONTRAST: tuple[Method, ...] = tuple(
@@ -153,17 +156,22 @@ def _percent(share: float | None) -> float | None:
 def _training(state: State) -> Table:
     """Return what training said of itself: loss, and accuracy on what it was about to learn."""
     kinds = sorted({name for _, means in state.history for name in means} - {"loss"})
-    rows: list[list[Cell]] = [
-        [step, f"{means['loss']:.3f}", *(_percent(means.get(kind)) for kind in kinds)]
-        for step, means in _few(state.history)
-    ]
+    rows: list[list[Cell]] = []
+    for part in _parts(state.history):
+        loss, *accuracies = (_mean(part, name) for name in ("loss", *kinds))
+        rows.append([f"to {part[-1][0]}", f"{loss:.3f}", *map(_percent, accuracies)])
     title = f"Training, {state.step} of {state.recipe.steps} steps"
     note = "Percent right of the batches' own answers, before they were learnt from."
-    return Table("training", title, ("step", "loss", *kinds), rows, note)
+    return Table("training", title, ("steps", "loss", *kinds), rows, note)
 
 
-def _few(history: Sequence[tuple[int, Metrics]], count: int = 8) -> list[tuple[int, Metrics]]:
-    """Return about so many entries, the first and the last among them."""
-    stride = max(1, (len(history) - 1) // (count - 1))
-    inner = history[:-1:stride]
-    return [*inner, history[-1]]
+def _parts(history: Sequence[tuple[int, Metrics]]) -> Iterator[Sequence[tuple[int, Metrics]]]:
+    """Yield consecutive parts of about the same length, as many as the table has rows."""
+    for numbers in np.array_split(np.arange(len(history)), min(_ROWS, len(history))):
+        yield history[numbers[0] : numbers[-1] + 1]
+
+
+def _mean(history: Sequence[tuple[int, Metrics]], name: str) -> float | None:
+    """Return the mean of what is known of one figure."""
+    known = [means[name] for _, means in history if name in means]
+    return float(np.mean(known)) if known else None
