@@ -24,7 +24,8 @@ from tools.shared.files import write_once
 from tools.shared.models.language_model import load_language_model
 
 _WEIGHTS = "model.safetensors"
-_RECORD = "build.json"
+#: Beside a checkpoint: what it was made from.
+RECORD = "build.json"
 #: Where pocket-L points, and how (README.md); the mask is as large as pocket's.
 _POINTING = {
     "steps": "first",
@@ -33,7 +34,6 @@ _POINTING = {
     "max_regions": 1,
     "rule": "paper",
     "final_prompt": "refined",
-    "max_new_tokens": 1,
 }
 _LAYER = 24
 _PROMPTS = {"suffix": "", "general": GENERAL}
@@ -65,7 +65,7 @@ class Recipe:
 def build(out: Path, recipe: Recipe) -> Path:
     """Write ``out/checkpoint``, unless it is there already; return the folder."""
     folder, identity = out / "checkpoint", recipe.identity()
-    if (folder / _RECORD).exists() and built_identity(out) == identity:
+    if (folder / RECORD).exists() and built_identity(out) == identity:
         click.echo(f"{folder}: up to date")
         return folder
     pocket = LlavaForConditionalGeneration.from_pretrained(recipe.pocket, dtype=torch.float32)
@@ -85,17 +85,21 @@ def build(out: Path, recipe: Recipe) -> Path:
 
     def write(aside: Path) -> None:
         save(join(tower, layers, fit.affine, language), language.tokenizer, aside)
-        write_json(aside / _RECORD, record)
+        write_json(aside / RECORD, record)
 
     shutil.rmtree(folder, ignore_errors=True)
     write_once(folder, write)
     return folder
 
 
-def export(out: Path) -> Bundle:
+def export(out: Path, max_new_tokens: int = 1) -> Bundle:
     """Return the bundle of the checkpoint in ``out``, with every layer exposed and no suffix.
 
     It is exported once.
+
+    Args:
+        out: the folder with the checkpoint.
+        max_new_tokens: of an answer.
 
     Raises:
         CheckpointError: there is no checkpoint.
@@ -108,7 +112,8 @@ def export(out: Path) -> Bundle:
         options = ExportOptions(
             layers=tuple(range(depth)),
             prompts={**layouts, **_PROMPTS},
-            defaults=_POINTING | {"layers": (min(_LAYER, depth - 1),)},
+            defaults=_POINTING
+            | {"layers": (min(_LAYER, depth - 1),), "max_new_tokens": max_new_tokens},
         )
         export_bundle(str(checkpoint), folder, options)
     return open_bundle(folder)
@@ -120,7 +125,7 @@ def built_identity(out: Path) -> str:
     Raises:
         CheckpointError: there is none.
     """
-    path = out / "checkpoint" / _RECORD
+    path = out / "checkpoint" / RECORD
     if not path.exists():
         raise CheckpointError(f"there is no {path}", "run python -m tools.research.pocket_l build")
     return str(json.loads(path.read_text())["identity"])

@@ -10,16 +10,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from transformers import (
-    AutoProcessor,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlavaForConditionalGeneration,
-)
+from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 from carve_models.errors import CheckpointError
 from carve_runtime.decoder.model import Model
-from tests.checkpoints.tokenizer import byte_level_tokenizer
+from tests.checkpoints.llama import LAYERS, save_tiny_llama
 from tests.comparing import assert_close
 from tests.support import POCKET
 from tools.research.pocket.world.cases import cases
@@ -36,32 +31,12 @@ from tools.shared.models.bundles import fixed_grid
 from tools.shared.models.language_model import load_language_model
 from tools.shared.models.passes import first_attention
 
-LAYERS = 3
-
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the checkpoint of a tiny random language model."""
     folder = tmp_path_factory.mktemp("llama")
-    tokenizer = byte_level_tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        max_position_embeddings=512,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        tie_word_embeddings=True,
-        initializer_range=0.2,  # larger than by default: attention should not be flat
-    )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_tiny_llama(folder)
     return folder
 
 

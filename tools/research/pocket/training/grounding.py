@@ -11,7 +11,6 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from tools.research.pocket.training.packing import TextBatch
-from tools.research.pocket.world.model_input import IMAGE_TOKENS
 
 _NAME = "pocket_grounding"
 
@@ -55,10 +54,9 @@ class GroundingLoss:
         row, position, target = batch.evidence
         if not len(row):
             return torch.zeros(()), float("nan")
-        images = batch.images * IMAGE_TOKENS
         heads = slice(self.settings.heads)
-        query = self._query[row, heads, 1 + images + position]
-        key = self._key[:, heads, 1 : 1 + images][row]
+        query = self._query[row, heads, batch.prefix + position]
+        key = self._key[:, heads, len(batch.before) : batch.prefix][row]
         logits = torch.einsum("mhd,mhnd->mhn", query, key) * self._scaling
         loss = -(target[:, None] * logits.log_softmax(-1)).sum(-1).mean()
         strongest = logits.mean(1).argmax(-1, keepdim=True)

@@ -25,13 +25,6 @@ Metrics = dict[str, float]
 LossFunction = Callable[[Any, float], tuple[torch.Tensor, Metrics]]
 
 
-class Batches(Protocol):
-    """Batch ``index`` of a stage, always the same one."""
-
-    def __getitem__(self, index: int) -> Any:
-        """Return a batch of tensors and plain data."""
-
-
 @dataclass(frozen=True)
 class Group:
     """Parameters that share a learning rate: Muon for matrices, AdamW for the rest."""
@@ -54,7 +47,8 @@ class Stage:
         warmup: steps of linear warm-up; a cosine falls to ``floor`` times the rate afterwards.
         floor: last learning rate, as a share.
         clip: largest gradient norm of each group.
-        save_seconds: time between two checkpoints.
+        save_seconds: time between two checkpoints, at least; they are written after a log line.
+        log_steps: steps of a log line.
     """
 
     name: str
@@ -64,6 +58,7 @@ class Stage:
     floor: float = 0.03
     clip: float = 1.0
     save_seconds: float = 180.0
+    log_steps: int = 50
     optimizers: list[torch.optim.Optimizer] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,22 +85,49 @@ class Stage:
                 group["lr"] = group["rate"] * share
 
 
+class Keeper(Protocol):
+    """Keeps what a stage has reached where an interruption does not harm it."""
+
+    def load(self, stage: Stage) -> int:
+        """Restore what was saved last, if anything; return the number of steps done."""
+
+    def save(self, stage: Stage, step: int) -> None:
+        """Save the state after ``step`` steps."""
+
+    def note(self, step: int, means: Metrics) -> None:
+        """Take note of the means since the last log line; called before :meth:`save`."""
+
+
 def run_stage(
-    stage: Stage, model: nn.Module, batches: Dataset[Any], loss_of: LossFunction, folder: Path
-) -> None:
-    """Train, from the stage's last checkpoint if there is one; write the final checkpoint."""
-    path = folder / f"{stage.name}.pt"
-    first = _resume(stage, model, path)
-    if first == stage.steps:
-        return
+    stage: Stage,
+    batches: Dataset[Any],
+    loss_of: LossFunction,
+    keeper: Keeper,
+    *,
+    workers: int = 1,
+    seconds: float = math.inf,
+) -> int:
+    """Train, from where the stage was left; return the number of steps done.
+
+    Args:
+        stage: what is trained, and how.
+        batches: batch ``index`` of the stage, always the same one.
+        loss_of: the loss of a batch.
+        keeper: has the last checkpoint, and gets the next.
+        workers: processes that make batches; 0: this one does.
+        seconds: after which no more steps are begun than those up to the next log line.
+    """
+    first = keeper.load(stage)
     loader = DataLoader(
         batches,
         batch_size=None,
         sampler=range(first, stage.steps),
-        num_workers=1,
-        prefetch_factor=6,
+        num_workers=workers,
+        prefetch_factor=6 if workers else None,
+        generator=torch.Generator(),  # else it would draw from the one that the model draws from
     )
-    saved, started, recent = time.monotonic(), time.monotonic(), defaultdict[str, list[float]](list)
+    saved = started = time.monotonic()
+    recent = defaultdict[str, list[float]](list)
     steps = progress(range(stage.steps), stage.name, done=first)
     for step, batch in zip(steps, loader, strict=False):
         stage.set_rates(step)
@@ -113,14 +135,22 @@ def run_stage(
         _update(stage, loss)
         for name, value in {"loss": loss.item(), **metrics}.items():
             recent[name].append(value)
-        if (step + 1) % 50 == 0:
-            rate = (time.monotonic() - started) / (step + 1 - first)
-            _LOG.info("%s %d %.2fs/step %s", stage.name, step + 1, rate, _summary(recent))
-            recent.clear()
-        if time.monotonic() - saved > stage.save_seconds:
-            _save(stage, model, step + 1, path)
-            saved = time.monotonic()
-    _save(stage, model, stage.steps, path)
+        done = step + 1
+        if done % stage.log_steps and done < stage.steps:
+            continue
+        now = time.monotonic()
+        means = {name: _mean(values) for name, values in sorted(recent.items())}
+        recent.clear()
+        keeper.note(done, means)
+        rate = (now - started) / (done - first)
+        _LOG.info("%s %d %.2fs/step %s", stage.name, done, rate, _spell(means))
+        over = now - started > seconds or done == stage.steps
+        if over or now - saved > stage.save_seconds:
+            keeper.save(stage, done)
+            saved = now
+        if over:
+            return done
+    return first
 
 
 def _update(stage: Stage, loss: torch.Tensor) -> None:
@@ -133,8 +163,7 @@ def _update(stage: Stage, loss: torch.Tensor) -> None:
         optimizer.step()
 
 
-def _summary(recent: dict[str, list[float]]) -> str:
-    means = {name: _mean(values) for name, values in sorted(recent.items())}
+def _spell(means: Metrics) -> str:
     return " ".join(f"{name}={mean:.3f}" for name, mean in means.items())
 
 
@@ -143,23 +172,32 @@ def _mean(values: Iterable[float]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def _save(stage: Stage, model: nn.Module, step: int, path: Path) -> None:
-    """Write the checkpoint; an interrupted write leaves the previous one."""
-    state = {
-        "step": step,
-        "model": model.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in stage.optimizers],
-    }
-    with replacing(path) as aside:
-        torch.save(state, aside)
+@dataclass(frozen=True)
+class WeightsFile:
+    """All weights and the optimisers' state in one file of PyTorch's."""
 
+    model: nn.Module
+    path: Path
 
-def _resume(stage: Stage, model: nn.Module, path: Path) -> int:
-    """Restore the stage's last checkpoint; return the number of steps done."""
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    for optimizer, saved in zip(stage.optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
-    return int(state["step"])
+    def load(self, stage: Stage) -> int:
+        """Restore the last checkpoint; return the number of steps done."""
+        if not self.path.exists():
+            return 0
+        state = torch.load(self.path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(stage.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        return int(state["step"])
+
+    def save(self, stage: Stage, step: int) -> None:
+        """Write the checkpoint; an interrupted write leaves the previous one."""
+        state = {
+            "step": step,
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in stage.optimizers],
+        }
+        with replacing(self.path) as aside:
+            torch.save(state, aside)
+
+    def note(self, step: int, means: Metrics) -> None:
+        """Leave it to the log."""

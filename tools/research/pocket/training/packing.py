@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, get_args
@@ -69,6 +70,7 @@ class TextBatch(NamedTuple):
     """One batch of B prefixes of ``images`` images each, and L tokens of text.
 
     Attributes:
+        before: ids of the tokens in front of the images.
         images: images per prefix, 1 or 2.
         pixels: (B * images, H, W, 3) uint8.
         labels: dense labels of the images.
@@ -81,6 +83,7 @@ class TextBatch(NamedTuple):
         answers: for the metrics.
     """
 
+    before: tuple[int, ...]
     images: int
     pixels: torch.Tensor
     labels: Labels
@@ -91,6 +94,42 @@ class TextBatch(NamedTuple):
     weights: torch.Tensor
     evidence: Evidence
     answers: Answers
+
+    @property
+    def prefix(self) -> int:
+        """Positions in front of the text."""
+        return len(self.before) + self.images * IMAGE_TOKENS
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How questions about images are put to a language model.
+
+    Attributes:
+        tokenizer: the model's.
+        before: ids of what stands in front of the images.
+        prompt: what follows them, with ``{text}`` for the question.
+        answer: the answer, with ``{text}``; the end-of-sequence token follows.
+        most_tokens: longest row of questions and answers.
+    """
+
+    tokenizer: Any
+    before: tuple[int, ...]
+    prompt: str
+    answer: str
+    most_tokens: int
+
+    def encode(self, question: str, answer: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the tokens of a question and of its answer."""
+        prompt = _tokenize(self.tokenizer, self.prompt.format(text=question))
+        ids = _tokenize(self.tokenizer, self.answer.format(text=answer))
+        return prompt, (*ids, self.tokenizer.eos_token_id)
+
+
+def pocket_wording(tokenizer: Any) -> Wording:
+    """Return pocket's own: LLaVA-1.5's prompt."""
+    before = (tokenizer.bos_token_id,)
+    return Wording(tokenizer, before, "\nUSER: {text}\nASSISTANT:", " {text}", _MOST_TOKENS)
 
 
 class TextBatches(Dataset[Any]):
@@ -107,7 +146,7 @@ class TextBatches(Dataset[Any]):
         """
         self._pools = {name: Pool(folder / "pool", name) for name in get_args(PoolName)}
         self._size, self._seed, self._pairs = size, seed, pairs
-        self._tokenizer = build_tokenizer()
+        self._wording = pocket_wording(build_tokenizer())
 
     def __getitem__(self, index: int) -> TextBatch:
         rng = np.random.default_rng([self._seed, index])
@@ -116,7 +155,7 @@ class TextBatches(Dataset[Any]):
         else:
             samples = [self._single(rng) for _ in range(self._size)]
         views = [view for sample, _ in samples for view in sample]
-        return pack(self._tokenizer, views, [asked for _, asked in samples])
+        return pack(self._wording, views, [asked for _, asked in samples])
 
     def _single(self, rng: np.random.Generator) -> Asked:
         if rng.random() < _EASY:
@@ -152,11 +191,12 @@ class TextBatches(Dataset[Any]):
 
 
 def pack(
-    tokenizer: Any, views: Sequence[View], asked: Sequence[Sequence[tuple[Question, int]]]
+    wording: Wording, views: Sequence[View], asked: Sequence[Sequence[tuple[Question, int]]]
 ) -> TextBatch:
     """Return a batch; the number with each question tells which image holds its evidence."""
     images = len(views) // len(asked)
-    shape = len(asked), _MOST_TOKENS
+    shape = len(asked), wording.most_tokens
+    first_position = len(wording.before) + images * IMAGE_TOKENS
     ids, positions, segments = (np.zeros(shape, np.int64) for _ in range(3))
     targets, weights = np.full(shape, IGNORED), np.zeros(shape, np.float32)
     evidence: list[tuple[int, int, NDArray[np.float32]]] = []
@@ -164,12 +204,12 @@ def pack(
     for row, questions in enumerate(asked):
         start = 0
         for number, (question, image) in enumerate(questions):
-            prompt, answer = _encode(tokenizer, question.text, question.answer)
+            prompt, answer = wording.encode(question.text, question.answer)
             stop, first = start + len(prompt) + len(answer), start + len(prompt) - 1
-            if stop > _MOST_TOKENS:
+            if stop > wording.most_tokens:
                 break
             ids[row, start:stop] = prompt + answer
-            positions[row, start:stop] = 1 + images * IMAGE_TOKENS + np.arange(stop - start)
+            positions[row, start:stop] = first_position + np.arange(stop - start)
             segments[row, start:stop] = number + 1
             targets[row, first : stop - 1] = answer
             weights[row, first : stop - 1] = WEIGHTS[question.kind]
@@ -185,6 +225,7 @@ def pack(
         for array in (ids, positions, segments, targets, weights)
     )
     return TextBatch(
+        wording.before,
         images,
         pixels,
         labels,
@@ -200,20 +241,20 @@ def pack(
 
 def attention_mask(batch: TextBatch) -> torch.Tensor:
     """Return the additive mask, (B, 1, T, T): each question sees the prefix and its own past."""
-    prefix = 1 + batch.images * IMAGE_TOKENS
+    prefix, device = batch.prefix, batch.segments.device
     size, length = batch.segments.shape
     total = prefix + length
-    allowed = torch.ones(total, total, dtype=torch.bool).tril().repeat(size, 1, 1)
+    causal = torch.ones(total, total, dtype=torch.bool, device=device).tril()
+    allowed = causal.repeat(size, 1, 1)
     same = batch.segments[:, :, None] == batch.segments[:, None, :]
     allowed[:, prefix:, prefix:] &= same
-    return torch.zeros(size, 1, total, total).masked_fill_(~allowed[:, None], -1e9)
+    mask = torch.zeros(size, 1, total, total, device=device)
+    return mask.masked_fill_(~allowed[:, None], -1e9)
 
 
 @lru_cache(maxsize=65536)
-def _encode(tokenizer: Any, text: str, answer: str) -> tuple[list[int], list[int]]:
-    prompt = tokenizer(f"\nUSER: {text}\nASSISTANT:", add_special_tokens=False).input_ids
-    ids = tokenizer(f" {answer}", add_special_tokens=False).input_ids
-    return prompt, [*ids, tokenizer.eos_token_id]
+def _tokenize(tokenizer: Any, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=False).input_ids)
 
 
 def _spread(box: Box, image: int, images: int) -> NDArray[np.float32]:

@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.nn import functional
 
+from tools.research.pocket.training.answering import answer_loss, text_hidden
 from tools.research.pocket.training.dense import dense_loss
 from tools.research.pocket.training.grounding import Grounding, GroundingLoss
-from tools.research.pocket.training.loop import Group, LossFunction, Metrics, Stage, run_stage
-from tools.research.pocket.training.packing import IGNORED, TextBatch, TextBatches, attention_mask
+from tools.research.pocket.training.loop import (
+    Group,
+    LossFunction,
+    Metrics,
+    Stage,
+    WeightsFile,
+    run_stage,
+)
+from tools.research.pocket.training.packing import TextBatch, TextBatches
 from tools.research.pocket.training.pocket import Pocket
-from tools.research.pocket.world.model_input import IMAGE_TOKENS
-from tools.research.pocket.world.questions import KINDS
 
 #: Names of the matrices that Muon trains.
 _MATRICES = ("layers.", "linear_")
@@ -66,18 +71,15 @@ def train_text(
         groups += [Group(part, _MATRIX_RATE * rate, _RATE * rate) for part in model.eyes]
     stage = Stage(settings.name, settings.steps, groups)
     batches = TextBatches(folder, settings.batch, seed, pairs=settings.pairs)
-    run_stage(stage, model, batches, loss_of, folder)
+    run_stage(stage, batches, loss_of, WeightsFile(model, folder / f"{stage.name}.pt"))
 
 
 def _text_loss(model: Pocket, settings: TextStage, grounding: GroundingLoss) -> LossFunction:
     def loss_of(batch: TextBatch, done: float) -> tuple[torch.Tensor, Metrics]:
         with torch.set_grad_enabled(settings.tower_rate > 0):
             features = model.patch_features(batch.pixels)
-        known = batch.targets != IGNORED
-        logits = model.vlm.lm_head(_hidden(model, batch, features)[known])
-        targets, weights = batch.targets[known], batch.weights[known]
-        losses = functional.cross_entropy(logits, targets, reduction="none")
-        loss = (losses * weights).sum() / weights.sum()
+        hidden = text_hidden(model.text_model, model.projector(features), batch)
+        loss, accuracies = answer_loss(model.vlm.lm_head, hidden, batch)
         pointing, hit = grounding(batch)
         share = settings.grounding_at(done) * grounding.settings.weight
         if share:
@@ -85,35 +87,6 @@ def _text_loss(model: Pocket, settings: TextStage, grounding: GroundingLoss) -> 
         if settings.tower_rate:
             dense, _ = dense_loss(model.heads, features, batch.labels, text_weight=1.5)
             loss = loss + settings.dense * dense
-        correct = torch.zeros(batch.targets.shape)
-        correct[known] = (logits.argmax(-1) == targets).float()
-        return loss, {"hit": hit, **_accuracies(batch, correct)}
+        return loss, {"hit": hit, **accuracies}
 
     return loss_of
-
-
-def _hidden(model: Pocket, batch: TextBatch, features: torch.Tensor) -> torch.Tensor:
-    """Return the text model's output for the text, (B, L, width)."""
-    size, prefix = len(batch.ids), 1 + batch.images * IMAGE_TOKENS
-    tokens = model.projector(features).reshape(size, prefix - 1, -1)
-    embed = model.text_model.embed_tokens
-    start = embed(torch.full((size, 1), model.vlm.config.text_config.bos_token_id))
-    positions = torch.cat([torch.arange(prefix).expand(size, -1), batch.positions], 1)
-    output = model.text_model(
-        inputs_embeds=torch.cat([start, tokens, embed(batch.ids)], 1),
-        attention_mask=attention_mask(batch),
-        position_ids=positions,
-        use_cache=False,
-    )
-    hidden: torch.Tensor = output.last_hidden_state[:, prefix:]
-    return hidden
-
-
-def _accuracies(batch: TextBatch, correct: torch.Tensor) -> Metrics:
-    """Return the share of answers whose tokens are all right, by kind of question."""
-    by_kind: dict[str, list[float]] = {}
-    suffix = "2" if batch.images == 2 else ""
-    for row, start, length, kind in zip(*(part.tolist() for part in batch.answers), strict=True):
-        right = float(correct[row, start : start + length].min())
-        by_kind.setdefault(KINDS[kind] + suffix, []).append(right)
-    return {kind: sum(values) / len(values) for kind, values in by_kind.items()}

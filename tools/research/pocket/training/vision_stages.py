@@ -12,7 +12,14 @@ from torch.utils.data import Dataset
 
 from tools.research.pocket.pool import Pool, PoolName
 from tools.research.pocket.training.dense import dense_loss
-from tools.research.pocket.training.loop import Group, LossFunction, Metrics, Stage, run_stage
+from tools.research.pocket.training.loop import (
+    Group,
+    LossFunction,
+    Metrics,
+    Stage,
+    WeightsFile,
+    run_stage,
+)
 from tools.research.pocket.training.pocket import Pocket
 from tools.research.pocket.world.augment import augment
 from tools.research.pocket.world.labels import Labels, patch_labels
@@ -59,7 +66,8 @@ def train_tower(model: Pocket, folder: Path, *, steps: int, batch: int, seed: in
         return dense_loss(model.heads, model.patch_features(pixels), labels, text_weight=2.5)
 
     stage = Stage("tower", steps, groups, floor=0.05)
-    run_stage(stage, model, ViewBatches(folder, batch, seed), loss_of, folder)
+    keeper = WeightsFile(model, folder / f"{stage.name}.pt")
+    run_stage(stage, ViewBatches(folder, batch, seed), loss_of, keeper)
 
 
 def align_projector(
@@ -69,7 +77,8 @@ def align_projector(
     groups = (Group(model.projector, 3e-3, 3e-3),)
     loss_of = _alignment(model, tokenizer)
     stage = Stage("align", steps, groups, warmup=10)
-    run_stage(stage, model, ViewBatches(folder, batch, seed + 1), loss_of, folder)
+    keeper = WeightsFile(model, folder / f"{stage.name}.pt")
+    run_stage(stage, ViewBatches(folder, batch, seed + 1), loss_of, keeper)
 
 
 def _alignment(model: Pocket, tokenizer: Any) -> LossFunction:
