@@ -168,8 +168,8 @@ class Carve:
             SettingsError: a value out of range.
         """
         with refusing_memory_errors():
-            pair = refined is not None
-            request = self._model.requests.plain(question, max_new_tokens, on_token, pair=pair)
+            pair = int(refined is not None)
+            request = self._model.requests.plain(question, max_new_tokens, on_token, refined=pair)
             key, session = self._session(image, request.budget, request.usage)
             result = session.answer_plainly(request, refined)
             self._sessions.put(key, session)
@@ -251,6 +251,6 @@ class Carve:
         pixels = self._model.decode(image, usage)
         key = image_key(pixels, scout_pixels)
         session = self._sessions.get(key, pixels) or ImageSession(
-            self._model, pixels, budget, usage, lower=lower, scout_pixels=scout_pixels
+            self._model, [pixels], budget, usage, lower=lower, scout_pixels=scout_pixels
         )
         return key, session

@@ -57,7 +57,7 @@ class SessionCache:
         """Return the session of an image with this key, if it is here."""
         with self._lock:
             session = self._sessions.get(key)
-        return session if session is not None and session.shows(image) else None
+        return session if session is not None and session.shows([image]) else None
 
     def put(self, key: Key, session: ImageSession) -> None:
         """Keep a session that was just used, and drop old ones until all fit.
