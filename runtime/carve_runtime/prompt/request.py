@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal, NamedTuple, TypeAlias
 
-from carve_models.errors import SettingsError
+from carve_models.errors import PromptError, SettingsError
 from carve_models.manifest import Manifest
 from carve_models.settings import Settings, SettingsChanges, Variant, shown
 from carve_runtime.prompt.budget import ContextBudget, prompt_length, require_context
