@@ -132,10 +132,8 @@ class Model(Embedder):
             request: whose usage is added to.
         """
         with request.usage.clock.stage(stage):
-            chunk, counts = (
-                self.embed(prompt, [], images.prefix.next_position),
-                request.usage.counts,
-            )
+            counts = request.usage.counts
+            chunk = self.embed(prompt, [], images.prefix.next_position)
             with self.decoder.lend(images.prefix, chunk.length, counts, lower=True) as cache:
                 step = self.decoder.step(chunk, cache, counts, parts=self.decoder.lower)
             return step.attention[None, :, images.map_tokens]

@@ -27,8 +27,8 @@ def attention(seed: int, tokens: int, steps: int = 2) -> Any:
 
 def view(grid: tuple[int, int], scale: float = 10.0) -> View:
     rows, columns = grid
-    size = int(columns * scale), int(rows * scale)
-    return View(grid, size, (0.0, 0.0, *map(float, size)))
+    width, height = int(columns * scale), int(rows * scale)
+    return View(grid, (width, height), (0.0, 0.0, float(width), float(height)))
 
 
 @pytest.mark.parametrize("strategy", ["attention_sum", "size", "remove_small"])

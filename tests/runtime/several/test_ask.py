@@ -14,6 +14,7 @@ from carve_models.manifest import Segment
 from carve_runtime import Carve, ImageError, PromptError, SettingsError, Token
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, open_bundle
+from carve_runtime.prompt.budget import prompt_length
 from carve_runtime.several.given import MOST_IMAGES
 from tests.conftest import ExportOf
 from tests.runtime.cli.commands import carve_run, failed
@@ -57,7 +58,7 @@ def test_each_image_is_encoded_once_and_the_prefix_too(pocket: Carve) -> None:
     assert first.counts.vision_runs == again.counts.vision_runs == kept
     tokens, requests = 144, pocket._model.requests
     prompt = requests.plain(QUESTION).prompt
-    tail, general = (len(text.behind(3)[-1]) for text in (prompt, requests.general))
+    tail, general = (prompt_length(text.behind(3), 0) for text in (prompt, requests.general))
     asked = tail + len(whole.plain_token_ids or ()) + kept * tokens + tail + len(whole.token_ids)
     assert again.counts.decoder_tokens == asked
     assert first.counts.decoder_tokens == asked + general

@@ -59,7 +59,7 @@ def hugging_face(reference: Reference, images: list[Image.Image]) -> tuple[Any, 
     """Return ids (S,), positions (3, S) or (1, S), logits (V,), last rows of attention (L, S)."""
     inputs = reference.views.inputs(images, f"{QUESTION} {reference.suffix}")
     captured: dict[str, Any] = {}
-    handle = reference.model.model.language_model.register_forward_pre_hook(
+    handle = reference.model.get_decoder().register_forward_pre_hook(
         lambda _, args, kwargs: captured.update(kwargs), with_kwargs=True
     )
     try:
@@ -110,7 +110,8 @@ def test_maps_are_cut_from_the_right_places(
     ids = subject.reference.views.inputs(images[:count], f"{QUESTION} {subject.reference.suffix}")
     is_image = ids["input_ids"][0].numpy() == subject.reference.model.config.image_token_id
     places = np.flatnonzero(is_image)
-    result = subject.vlm.ask(images[:count], QUESTION, contrast="off", max_new_tokens=1)
+    changes: Any = {"contrast": "off", "max_new_tokens": 1, "max_regions": 1, "rule": "paper"}
+    result = subject.vlm.ask(images[:count], QUESTION, final_prompt="refined", **changes)
     begin = 0
     for image, part in zip(images, result.images, strict=False):
         map_tokens = subject.reference.views.map_tokens(image)
