@@ -185,8 +185,7 @@ def test_maps_share_one_scale_of_colours(pocket: Carve) -> None:
     overview = np.asarray(result.draw())
     rows = np.split(overview[30:], 2)  # the heading is 30 pixels high
     brightest = [row[30:390, 384:744].max(axis=-1) for row in rows]  # the second panels
-    assert (brightest[1] > 245).mean() > 10 * (brightest[0] > 245).mean()
-    assert (brightest[1] > 245).any()
+    assert brightest[1].max() > 180 > brightest[0].max()
 
 
 def test_the_command(tmp_path: Path) -> None:
