@@ -89,7 +89,7 @@ class RequestBuilder:
         """Return what all prompts about so many images start with, through the last of them.
 
         Raises:
-            PromptError: this bundle's prompts cannot hold more than two.
+            PromptError: this bundle's prompts do not hold several before the question.
         """
         if images == 1:
             return self._first
