@@ -68,7 +68,7 @@ def pictures_and_questions(
     if not asked:
         if not rest:
             raise click.MissingParameter(param_hint="'QUESTION...'", param_type="argument")
-        require_questions(rest, "To ask about several pictures, give --question. ")
+        require_questions(rest, " To ask about several pictures, give --question.")
         return (image,), rest
     require_questions(asked)
     images = (image, *rest)
@@ -88,8 +88,8 @@ def require_questions(questions: tuple[str, ...], hint: str = "") -> None:
     for question in questions:
         if _is_picture(question):
             raise click.UsageError(
-                f"The question {question!r} is a picture. {hint}The order is BUNDLE IMAGE "
-                "QUESTION..., and all questions are about one picture."
+                f"The question {question!r} is a picture. The order is BUNDLE IMAGE QUESTION..., "
+                f"and all questions are about one picture.{hint}"
             )
 
 
