@@ -77,7 +77,7 @@ def test_pixels_of_a_larger_photograph_do_not_count_for_more() -> None:
     """The same two images, one of them photographed with 36 times the pixels."""
     grid = (6, 6)
     question, general = (attention(seed, 72) for seed in (3, 4))
-    settings = replace(SETTINGS, max_regions=1, mask_top_p=0.1)
+    settings = replace(SETTINGS, max_regions=1, mask_top_p=0.3)
     same = locate_among(question, general, settings, [view(grid), view(grid)])
     kept = [bool(mask.any()) for _, mask in same]
     assert kept == [True, False]
