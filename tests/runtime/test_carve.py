@@ -139,7 +139,7 @@ def test_a_session_runs_more_general_steps_when_they_are_needed(pocket: Carve) -
     with pocket.open(SCENE) as session:
         for variant, limit in (("v3", 8), ("v4", 4), ("v4", 8), ("v4", 3)):
             result = session.ask(instruction, variant=variant, max_new_tokens=limit)  # type: ignore[arg-type]
-            alone = pocket.ask(SCENE, instruction, variant=variant, max_new_tokens=limit)  # type: ignore[arg-type]
+            alone = pocket.ask(SCENE, instruction, variant=variant, max_new_tokens=limit)  # type: ignore[call-overload]
             assert_close(result.general_attention, alone.general_attention)
             assert result.token_ids == alone.token_ids
 
@@ -160,7 +160,7 @@ def test_settings_in_force_are_reported(pocket: Carve) -> None:
     assert result.settings.mask_top_p == 0.3
     assert result.settings.max_regions == pocket.manifest.defaults.max_regions
     with pytest.raises(SettingsError, match="there is no setting named 'top'"):
-        pocket.ask(SCENE, QUESTION, top=3)  # type: ignore[call-arg]
+        pocket.ask(SCENE, QUESTION, top=3)  # type: ignore[call-overload]
 
 
 def test_fields_of_a_result(pocket: Carve) -> None:

@@ -143,7 +143,7 @@ def test_from_the_command_line(export_of: ExportOf, tmp_path: Path) -> None:
 def test_a_model_of_one_size_refuses(pocket: Carve) -> None:
     for name in ("scout_pixels", "final_pixels"):
         with pytest.raises(SettingsError, match="this model sees every image at"):
-            pocket.ask(PHOTO, QUESTION, **{name: 10_000})  # type: ignore[arg-type]
+            pocket.ask(PHOTO, QUESTION, **{name: 10_000})  # type: ignore[call-overload]
     with pytest.raises(SettingsError, match="this model sees every image at"):
         pocket.open(PHOTO, scout_pixels=10_000)
     with pytest.raises(SettingsError, match="this model sees every image at 32 x 32"):

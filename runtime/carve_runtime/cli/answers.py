@@ -41,15 +41,22 @@ class AnswerPrinter:
             click.echo()
 
 
+def _box(fields: dict[str, Any]) -> str:
+    limits = ", limited by --max-refined-pixels or --final-pixels"
+    limited = limits if fields["refined_limited"] else ""
+    width, height = fields["refined_size"]
+    return f"{fields['bbox']} scaled to {width} x {height}{limited}"
+
+
 def report(fields: dict[str, Any]) -> None:
     """Print what follows the answers."""
     if fields.get("skipped"):
         click.echo(f"CARVE  skipped: {fields['skipped']}")
     elif "bbox" in fields:
-        limits = ", limited by --max-refined-pixels or --final-pixels"
-        limited = limits if fields["refined_limited"] else ""
-        width, height = fields["refined_size"]
-        click.echo(f"box    {fields['bbox']} scaled to {width} x {height}{limited}")
+        click.echo(f"box    {_box(fields)}")
+    for number, part in enumerate(fields.get("images", []), start=1):
+        found = _box(part) if part["kept"] else "nothing kept"
+        click.echo(f"image  {number}: {found}")
     click.echo(f"time   {fields['timings']['total']:.2f} s")
     for path in fields["saved"]:
         click.echo(f"saved  {path}")

@@ -20,7 +20,7 @@ from carve_runtime.cli.options.backend import (
     backend_options,
     bundle_folder,
 )
-from carve_runtime.cli.options.given import IMAGE_ARGUMENT, given_picture, require_questions
+from carve_runtime.cli.options.given import IMAGE_ARGUMENT, given_picture, pictures_and_questions
 from carve_runtime.cli.options.saving import require_writable, save
 from carve_runtime.cli.options.settings import (
     MAX_IMAGE_PIXELS_OPTION,
@@ -45,11 +45,21 @@ Examples:
   carve-run ask my-bundle photo.jpg "What does the sign say?" --save-dir out
   carve-run ask my-bundle photo.jpg "Is there a dog?" "Is there a cat?"
   carve-run ask my-bundle photo.jpg "Is there a dog?" --variant v1 --mask-top-p 0.4 --json
+  carve-run ask my-bundle a.jpg b.jpg --question "Which one shows a dog?" --picture rows.png
 """,
 )
 @BUNDLE_ARGUMENT
 @IMAGE_ARGUMENT
-@click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
+@click.argument("rest", nargs=-1, metavar="QUESTION...")
+@click.option(
+    "--question",
+    "-q",
+    "asked",
+    multiple=True,
+    metavar="TEXT",
+    help="A question about all the pictures in one prompt: every argument behind BUNDLE is one. "
+    "May be repeated.",
+)
 @settings_options
 @REVISION_OPTION
 @backend_options
@@ -62,7 +72,8 @@ Examples:
 def ask(
     bundle: str,
     image: str,
-    questions: tuple[str, ...],
+    rest: tuple[str, ...],
+    asked: tuple[str, ...],
     settings: dict[str, Any],
     revision: str | None,
     backend: BackendSettings,
@@ -79,13 +90,17 @@ def ask(
     or "default" for the one that ships with the package. IMAGE is a file, or "-" for standard
     input. What depends on the image alone is computed once for all questions. Settings that are
     not given come from the bundle.
+
+    With --question there may be several: BUNDLE IMAGE IMAGE... --question TEXT.
     """
+    images, questions = pictures_and_questions(image, rest, asked)
     if plain:
         require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
     _require_one(questions, picture=picture, save_dir=save_dir)
-    require_questions(questions)
     require_writable(picture, save_dir)
-    source, folder = given_picture(image), bundle_folder(bundle, revision)
+    sources = [given_picture(each) for each in images]
+    source: Any = sources if len(sources) > 1 else sources[0]
+    folder = bundle_folder(bundle, revision)
     vlm = load_bundle(
         folder,
         lambda opened: Carve(opened, backend, max_image_pixels=max_image_pixels),

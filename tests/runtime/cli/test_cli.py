@@ -87,7 +87,7 @@ def test_json_says_what_python_says(
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     actual = json.loads(result.stdout, parse_constant=pytest.fail)  # NaN is not JSON
-    wanted = pocket.ask(SCENE, QUESTION, **changes)  # type: ignore[arg-type]
+    wanted = pocket.ask(SCENE, QUESTION, **changes)  # type: ignore[call-overload]
     assert (actual["answer"], actual["plain_answer"]) == (wanted.answer, wanted.plain_answer)
     assert tuple(actual["bbox"]) == wanted.bbox
     assert tuple(actual["image_size"]) == wanted.image.shape[1::-1]

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import openai
 
-from carve_runtime import Carve, CarveResult
+from carve_runtime import Carve
 from carve_runtime.serve.options import ServeOptions
 from carve_runtime.serve.server import address, configured, listen
 from tests.support import SCENES
@@ -113,7 +113,7 @@ class HeldCarve(Carve):
         #: Answers that failed or were given up.
         self.left = 0
 
-    def ask(self, *arguments: Any, on_token: Any = None, **changes: Any) -> CarveResult:
+    def ask(self, *arguments: Any, on_token: Any = None, **changes: Any) -> Any:
         def held(token: Any) -> None:
             on_token(token)
             assert self.gate.wait(HANGS)

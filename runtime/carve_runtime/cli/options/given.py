@@ -1,7 +1,8 @@
-"""The picture that ``carve-run ask`` is given: a file, or standard input."""
+"""The pictures that ``carve-run ask`` is given, files or standard input; and its questions."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -51,13 +52,44 @@ def given_picture(image: str) -> Path | bytes:
     return data
 
 
-def require_questions(questions: tuple[str, ...]) -> None:
+def pictures_and_questions(
+    image: str, rest: tuple[str, ...], asked: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which arguments are pictures, and the questions.
+
+    Args:
+        image: the first argument behind the bundle.
+        rest: those behind it: questions, or with ``--question`` more pictures.
+        asked: what ``--question`` was given.
+
+    Raises:
+        click.UsageError: no question, a question that is a picture, or a picture that is none.
+    """
+    if not asked:
+        if not rest:
+            raise click.MissingParameter(param_hint="'QUESTION...'", param_type="argument")
+        require_questions(rest, " To ask about several pictures, give --question.")
+        return (image,), rest
+    require_questions(asked)
+    images = (image, *rest)
+    for given in images:
+        if given != STANDARD_INPUT and not os.path.lexists(given):
+            raise click.UsageError(
+                f"There is no file {given!r}. With --question, every argument behind BUNDLE is a "
+                "picture."
+            )
+    if images.count(STANDARD_INPUT) > 1:
+        raise click.UsageError(f"{STANDARD_INPUT} is given twice; standard input is one picture.")
+    return images, asked
+
+
+def require_questions(questions: tuple[str, ...], hint: str = "") -> None:
     """Raise :class:`click.UsageError` if a question is the path of a picture."""
     for question in questions:
         if _is_picture(question):
             raise click.UsageError(
                 f"The question {question!r} is a picture. The order is BUNDLE IMAGE QUESTION..., "
-                "and all questions are about one picture."
+                f"and all questions are about one picture.{hint}"
             )
 
 

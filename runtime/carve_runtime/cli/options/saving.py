@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from carve_models.errors import SettingsError
-from carve_runtime.pictures import draw_result, save_picture
+from carve_runtime.pictures import save_picture
 from carve_runtime.result import CarveResult
+from carve_runtime.several.result import SeveralResult
 
 PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -35,12 +36,12 @@ def require_folder(folder: Path) -> None:
 
 
 def save(
-    result: CarveResult, question: str, picture: Path | None, save_dir: Path | None
+    result: CarveResult | SeveralResult, question: str, picture: Path | None, save_dir: Path | None
 ) -> list[str]:
     """Write the pictures that were asked for and return their paths."""
     saved = []
     if picture is not None:
-        saved.append(save_picture(draw_result(result, question), picture))
+        saved.append(save_picture(result.draw(question), picture))
     if save_dir is not None:
         saved.extend(result.save(save_dir, question))
     return [str(path) for path in saved]
