@@ -82,6 +82,22 @@ class Prompts:
                 return tuple(prefix)
         raise ValueError("the prompts do not start alike, with the image before the question")
 
+    def between_images(self) -> tuple[Segment, ...]:
+        """Return what stands between the pair's images, and between those of longer prompts.
+
+        Raises:
+            ValueError: the question does, so that there is no saying what longer prompts are.
+        """
+        first, second = (self._place(image) for image in (0, 1))
+        between = self.pair[first + 1 : second]
+        if any(segment.text is not None for segment in between):
+            raise ValueError("the question stands between the two images")
+        return between
+
+    def _place(self, image: int) -> int:
+        """Return where an image stands in the pair."""
+        return [segment.image for segment in self.pair].index(image)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderSpec:

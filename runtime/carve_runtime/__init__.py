@@ -33,6 +33,8 @@ from carve_runtime.pictures import draw_result
 from carve_runtime.prompt.request import Token
 from carve_runtime.result import CarveResult, PlainResult
 from carve_runtime.session import ImageSession
+from carve_runtime.several.result import ImagePart, SeveralResult
+from carve_runtime.several.session import SeveralSession
 
 __all__ = [
     "Attention",
@@ -45,6 +47,7 @@ __all__ = [
     "FamilyError",
     "HubError",
     "ImageError",
+    "ImagePart",
     "ImageSession",
     "PlainResult",
     "PromptError",
@@ -54,6 +57,8 @@ __all__ = [
     "SchemaError",
     "Settings",
     "SettingsError",
+    "SeveralResult",
+    "SeveralSession",
     "Token",
     "attention_entropy",
     "draw_result",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from carve_models.manifest import Manifest
 from carve_models.out_of_memory import refusing_memory_errors
@@ -15,11 +16,13 @@ from carve_runtime.bundle import Bundle, load_bundle
 from carve_runtime.decoder.model import Model
 from carve_runtime.hub import locate_bundle
 from carve_runtime.images.load import MAX_IMAGE_PIXELS, ImageInput
-from carve_runtime.prompt.budget import ContextBudget
 from carve_runtime.prompt.request import OnToken
 from carve_runtime.result import CarveResult, PlainResult
 from carve_runtime.session import ImageSession
-from carve_runtime.session_cache import Key, SessionCache, image_key
+from carve_runtime.session_cache import Sessions
+from carve_runtime.several.given import Images, count_images, require_one
+from carve_runtime.several.result import SeveralResult
+from carve_runtime.several.session import SeveralSession
 from carve_runtime.usage import Usage
 
 if TYPE_CHECKING:
@@ -41,8 +44,9 @@ class Carve:
         max_image_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
         """Load the graphs of an opened bundle; :meth:`load` is the short way."""
-        self._sessions = SessionCache(image_cache_bytes)
+        require_count("image_cache_bytes", image_cache_bytes, low=0, most=math.inf)
         self._model = Model(bundle, settings, max_image_pixels)
+        self._sessions = Sessions(self._model, image_cache_bytes)
 
     @classmethod
     def load(
@@ -126,27 +130,36 @@ class Carve:
         """Bytes held for images asked about before."""
         return self._sessions.nbytes
 
-    def open(self, image: ImageInput, *, scout_pixels: int | None = None) -> ImageSession:
-        """Encode an image once, to ask several questions about it.
+    @overload
+    def open(self, image: ImageInput, *, scout_pixels: int | None = None) -> ImageSession: ...
+
+    @overload
+    def open(self, image: Images, *, scout_pixels: int | None = None) -> SeveralSession: ...
+
+    def open(
+        self, image: ImageInput | Images, *, scout_pixels: int | None = None
+    ) -> ImageSession | SeveralSession:
+        """Encode an image, or several in one prompt, once, to ask several questions about it.
 
         Args:
-            image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array.
+            image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array; or a list of them.
             scout_pixels: the setting of that name, for all questions; the bundle's if ``None``.
 
         Raises:
             ImageError: the image cannot be read.
+            PromptError: the images take more positions than the model has.
             SettingsError: the model cannot see an image in that few pixels.
         """
         with refusing_memory_errors():
             settings = self.manifest.defaults.override(scout_pixels=scout_pixels)
-            budget = self._model.requests.general_budget(settings)
-            key, session = self._session(image, budget, Usage(), scout_pixels=settings.scout_pixels)
-            self._sessions.put(key, session)
-            return session
+            budget = self._model.requests.general_budget(settings, count_images(image))
+            pixels = settings.scout_pixels
+            with self._sessions.about(image, budget, Usage(), scout_pixels=pixels) as session:
+                return session
 
     def plain(
         self,
-        image: ImageInput,
+        image: ImageInput | Images,
         question: str,
         *,
         refined: ImageInput | None = None,
@@ -156,25 +169,26 @@ class Carve:
         """Answer a question with one pass over the whole image.
 
         Args:
-            image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array.
+            image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array; or a list of them.
             question: what to ask.
-            refined: a second image, to ask about the pair: a crop of your own, for instance.
+            refined: one more image behind, to ask about both: a crop of your own, for instance.
             max_new_tokens: most forward steps; the bundle's default if ``None``.
             on_token: receives the answer as it is generated.
 
         Raises:
             ImageError: the image cannot be read.
-            PromptError: the question is empty or too long.
+            PromptError: the question is empty or too long, or there are too many images.
             SettingsError: a value out of range.
         """
         with refusing_memory_errors():
-            pair = refined is not None
-            request = self._model.requests.plain(question, max_new_tokens, on_token, pair=pair)
-            key, session = self._session(image, request.budget, request.usage)
-            result = session.answer_plainly(request, refined)
-            self._sessions.put(key, session)
-            return result
+            more = int(refined is not None)
+            request = self._model.requests.plain(
+                question, max_new_tokens, on_token, images=count_images(image), refined=more
+            )
+            with self._sessions.about(image, request.budget, request.usage) as session:
+                return session.answer_plainly(request, refined)
 
+    @overload
     def ask(
         self,
         image: ImageInput,
@@ -183,11 +197,33 @@ class Carve:
         variant: Variant | None = None,
         on_token: OnToken | None = None,
         **changes: Unpack[SettingsChanges],
-    ) -> CarveResult:
+    ) -> CarveResult: ...
+
+    @overload
+    def ask(
+        self,
+        image: Images,
+        question: str,
+        *,
+        variant: Variant | None = None,
+        on_token: OnToken | None = None,
+        **changes: Unpack[SettingsChanges],
+    ) -> SeveralResult: ...
+
+    def ask(
+        self,
+        image: ImageInput | Images,
+        question: str,
+        *,
+        variant: Variant | None = None,
+        on_token: OnToken | None = None,
+        **changes: Unpack[SettingsChanges],
+    ) -> CarveResult | SeveralResult:
         """Answer a question through CARVE.
 
         Args:
-            image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array.
+            image: path, encoded bytes, Pillow image, or (H, W, 3) uint8 array; or a list of them,
+                which stand in one prompt (``docs/several.md``).
             question: what to ask.
             variant: "v1" to "v4", the released code's combinations of steps and strategy.
             on_token: receives the text of all three passes as it is generated.
@@ -196,22 +232,20 @@ class Carve:
 
         Raises:
             ImageError: the image cannot be read.
-            PromptError: the question is empty or too long.
+            PromptError: the question is empty or too long, or there are too many images.
             SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
         """
         with refusing_memory_errors():
-            request = self._model.requests.ask(question, variant, changes, on_token)
-            settings = request.settings
-            key, session = self._session(
+            images = count_images(image)
+            request = self._model.requests.ask(question, variant, changes, on_token, images=images)
+            with self._sessions.about(
                 image,
                 request.budget,
                 request.usage,
-                lower=settings.early_exit,
-                scout_pixels=settings.scout_pixels,
-            )
-            result = session.answer(request)
-            self._sessions.put(key, session)
-            return result
+                lower=request.settings.early_exit,
+                scout_pixels=request.settings.scout_pixels,
+            ) as session:
+                return session.answer(request)
 
     def attend(self, image: ImageInput, text: str, *, generate: int = 1) -> Attention:
         """Return where the model looks while it reads a text about an image, and answers it.
@@ -223,34 +257,14 @@ class Carve:
 
         Raises:
             ImageError: the image cannot be read.
-            PromptError: the text is empty, or too long for the model's context.
+            PromptError: the text is empty, or too long for the model's context; or a list of images
+                was given.
             SettingsError: ``generate`` is out of range.
         """
         with refusing_memory_errors():
             require_count("generate", generate)
+            require_one(image, "attend")
             request = self._model.requests.plain(text, generate)
-            key, session = self._session(image, request.budget, request.usage)
-            attention = session.watch(request)
-            self._sessions.put(key, session)
-            return attention
-
-    def _session(
-        self,
-        image: ImageInput,
-        budget: ContextBudget,
-        usage: Usage,
-        *,
-        lower: bool = False,
-        scout_pixels: int | None = None,
-    ) -> tuple[Key, ImageSession]:
-        """Return the session of an image, a new one if the cache has none.
-
-        Sessions grow while they are used, and one that failed is not kept: put it into the cache
-        afterwards.
-        """
-        pixels = self._model.decode(image, usage)
-        key = image_key(pixels, scout_pixels)
-        session = self._sessions.get(key, pixels) or ImageSession(
-            self._model, pixels, budget, usage, lower=lower, scout_pixels=scout_pixels
-        )
-        return key, session
+            with self._sessions.about(image, request.budget, request.usage) as session:
+                assert isinstance(session, ImageSession)  # as no list was given
+                return session.watch(request)

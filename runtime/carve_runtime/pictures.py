@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import count
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ _MARGIN = 12
 _TITLE = 30
 _FONT_SIZE = 16
 _INK, _PAPER, _BOX = (32, 32, 32), (255, 255, 255), (255, 48, 48)
+_ROW_HEIGHT = _TITLE + _PANEL_HEIGHT + _MARGIN
 _DIMMED = 4  # how many times darker what the mask drops is
 #: Pixels that are coloured at a time.
 _STRIP_PIXELS = 1 << 18
@@ -33,16 +35,12 @@ _HEAT_STOPS = np.array(
 )
 
 
-class Pictured(Protocol):
-    """What pictures show of a :class:`carve_runtime.CarveResult`."""
+#: The lowest and the highest value of a scale of colours.
+Limits: TypeAlias = tuple[float, float]
 
-    @property
-    def answer(self) -> str:
-        """Through CARVE."""
 
-    @property
-    def plain_answer(self) -> str | None:
-        """Without; ``None`` after an early exit."""
+class Refinement(Protocol):
+    """What pictures show of an image and what is kept of it."""
 
     @property
     def image(self) -> RGB:
@@ -57,27 +55,49 @@ class Pictured(Protocol):
         """(H, W), the kept regions."""
 
     @property
-    def bbox(self) -> Box:
-        """Their half-open box, in pixels."""
+    def bbox(self) -> Box | None:
+        """Their half-open box, in pixels; ``None`` without any."""
 
     @property
-    def refined_image(self) -> RGB:
-        """(h, w, 3) uint8."""
+    def refined_image(self) -> RGB | None:
+        """(h, w, 3) uint8; ``None`` where nothing is kept."""
 
 
-def heat_map(saliency: NDArray[np.float64]) -> RGB:
-    """Return a saliency map in colours, (H, W, 3) uint8; NaN is black."""
+class Pictured(Refinement, Protocol):
+    """What pictures show of a :class:`carve_runtime.CarveResult`."""
+
+    @property
+    def answer(self) -> str:
+        """Through CARVE."""
+
+    @property
+    def plain_answer(self) -> str | None:
+        """Without; ``None`` after an early exit."""
+
+
+def limits_of(saliency: NDArray[np.float64]) -> Limits:
+    """Return the least and the greatest value of a map that are not NaN."""
     low = np.fmin.reduce(saliency, axis=None, initial=np.inf)  # no copy, unlike a mask of NaN
-    high = np.fmax.reduce(saliency, axis=None, initial=-np.inf)
+    return float(low), float(np.fmax.reduce(saliency, axis=None, initial=-np.inf))
+
+
+def heat_map(saliency: NDArray[np.float64], limits: Limits | None = None) -> RGB:
+    """Return a saliency map in colours, (H, W, 3) uint8; NaN is black.
+
+    Args:
+        saliency: (H, W).
+        limits: of the scale; those of the map if ``None``.
+    """
+    low, high = limits_of(saliency) if limits is None else limits
     colors: RGB = np.empty((*saliency.shape, 3), np.uint8)
     for rows in _strips(saliency.shape):
         colors[rows] = _colored(saliency[rows], low, high)
     return colors
 
 
-def heat_over(image: RGB, saliency: NDArray[np.float64]) -> RGB:
+def heat_over(image: RGB, saliency: NDArray[np.float64], limits: Limits | None = None) -> RGB:
     """Return an (H, W, 3) image with the colours of a map of its size over it."""
-    colors = heat_map(saliency)
+    colors = heat_map(saliency, limits)
     for rows in _strips(saliency.shape):
         colors[rows] = image[rows] * (1 - _HEAT_SHARE) + colors[rows] * _HEAT_SHARE
     return colors
@@ -99,51 +119,53 @@ def _colored(saliency: NDArray[np.float64], low: float, high: float) -> RGB:
     return colors
 
 
-def _regions(result: Pictured) -> RGB:
+def regions_picture(result: Refinement) -> RGB:
     """Return the image, dark outside the kept regions, with their box."""
     image, mask = result.image, result.mask[..., None]
     picture = Image.fromarray(np.where(mask, image, image // _DIMMED))
-    x0, y0, x1, y1 = result.bbox
-    thickness = max(2, image.shape[0] // 120)
-    ImageDraw.Draw(picture).rectangle((x0, y0, x1 - 1, y1 - 1), outline=_BOX, width=thickness)
+    if result.bbox is not None:
+        x0, y0, x1, y1 = result.bbox
+        thickness = max(2, image.shape[0] // 120)
+        ImageDraw.Draw(picture).rectangle((x0, y0, x1 - 1, y1 - 1), outline=_BOX, width=thickness)
     return np.asarray(picture)
 
 
-#: Every intermediate picture by name: what makes it.
-_PICTURES: dict[str, Callable[[Pictured], NDArray[np.uint8]]] = {
+#: Every intermediate picture by name: what makes it, or ``None`` where there is nothing to show.
+_PICTURES: dict[str, Callable[[Refinement], NDArray[np.uint8] | None]] = {
     "original": lambda result: result.image,
     "saliency": lambda result: heat_map(result.saliency),
     "heat": lambda result: heat_over(result.image, result.saliency),
     "mask": lambda result: result.mask * np.uint8(255),
     "masked": lambda result: result.image * result.mask[..., None],
-    "regions": _regions,
+    "regions": regions_picture,
     "refined": lambda result: result.refined_image,
 }
 
 
-def pictures(result: Pictured) -> dict[str, Image.Image]:
+def pictures(result: Refinement) -> dict[str, Image.Image]:
     """Return every intermediate picture by name.
 
     ``original``, ``saliency`` (heat map alone), ``heat`` (over the original), ``mask``, ``masked``
-    (black outside the kept regions), ``regions`` (dimmed outside, with the box), ``refined``.
+    (black outside the kept regions), ``regions`` (dimmed outside, with the box), ``refined``, which
+    is missing where nothing is kept.
     """
-    return {name: Image.fromarray(make(result)) for name, make in _PICTURES.items()}
+    return dict(_made(result))
+
+
+def _made(result: Refinement) -> Iterator[tuple[str, Image.Image]]:
+    """Yield every intermediate picture: of a photograph, all at once are large."""
+    for name, make in _PICTURES.items():
+        pixels = make(result)
+        if pixels is not None:
+            yield name, Image.fromarray(pixels)
 
 
 @dataclass(frozen=True)
 class _Reduced:
-    """A result of which every ``factor``-th row and column is left; as :class:`Pictured`."""
+    """A result of which every ``factor``-th row and column is left; a :class:`Refinement`."""
 
-    whole: Pictured
+    whole: Refinement
     factor: int
-
-    @property
-    def answer(self) -> str:
-        return self.whole.answer
-
-    @property
-    def plain_answer(self) -> str | None:
-        return self.whole.plain_answer
 
     @property
     def image(self) -> RGB:
@@ -158,7 +180,9 @@ class _Reduced:
         return self.whole.mask[:: self.factor, :: self.factor]
 
     @property
-    def bbox(self) -> Box:
+    def bbox(self) -> Box | None:
+        if self.whole.bbox is None:
+            return None
         x0, y0, x1, y1 = self.whole.bbox
         return (
             x0 // self.factor,
@@ -168,49 +192,69 @@ class _Reduced:
         )
 
     @property
-    def refined_image(self) -> RGB:
+    def refined_image(self) -> RGB | None:
         return self.whole.refined_image
+
+
+def small_enough(result: Refinement) -> Refinement:
+    """Return a result in the size of the overview's panels."""
+    height, width = result.image.shape[:2]
+    return _Reduced(result, max(int(1 / _panel_scale((width, height))), 1))
 
 
 def draw_result(result: Pictured, question: str = "") -> Image.Image:
     """Return one picture: original | contrast heat map | kept regions | refined image."""
-    height, width = result.image.shape[:2]
-    small = _Reduced(result, max(int(1 / _panel_scale((width, height))), 1))
-    panels = [
-        (f"original: {result.plain_answer}", "original"),
-        ("contrast", "heat"),
-        ("kept regions", "regions"),
-        (f"refined: {result.answer}", "refined"),
-    ]
+    small = small_enough(result)
+    titles = {
+        "original": f"original: {result.plain_answer}",
+        "heat": "contrast",
+        "regions": "kept regions",
+        "refined": f"refined: {result.answer}",
+    }
+    return draw_panels(
+        [[(title, _PICTURES[name](small)) for name, title in titles.items()]], question
+    )
+
+
+def draw_panels(
+    rows: Sequence[Sequence[tuple[str, NDArray[np.uint8] | None]]], heading: str = ""
+) -> Image.Image:
+    """Return rows of titled pictures, all of one height; what is ``None`` is left out."""
     font = ImageFont.load_default(_FONT_SIZE)
     scaled = [
-        (title, _to_height(Image.fromarray(_PICTURES[name](small)))) for title, name in panels
+        [
+            (title, _to_height(Image.fromarray(pixels)))
+            for title, pixels in row
+            if pixels is not None
+        ]
+        for row in rows
     ]
-    width = sum(panel.width + _MARGIN for _, panel in scaled) + _MARGIN
-    header = _TITLE if question else 0
-    height = header + _TITLE + _PANEL_HEIGHT + _MARGIN
-    canvas = Image.new("RGB", (width, height), _PAPER)
+    width = max(sum(panel.width + _MARGIN for _, panel in row) for row in scaled) + _MARGIN
+    header = _TITLE if heading else 0
+    canvas = Image.new("RGB", (width, header + len(rows) * _ROW_HEIGHT), _PAPER)
     draw = ImageDraw.Draw(canvas)
-    if question:
-        title = fit_title(question, width - 2 * _MARGIN, font)
-        draw.text((_MARGIN, _TITLE // 3), title, fill=_INK, font=font)
-    left = _MARGIN
-    for title, panel in scaled:
-        draw.text(
-            (left, header + _TITLE // 3), fit_title(title, panel.width, font), fill=_INK, font=font
-        )
-        canvas.paste(panel, (left, header + _TITLE))
-        left += panel.width + _MARGIN
+    if heading:
+        line = fit_title(heading, width - 2 * _MARGIN, font)
+        draw.text((_MARGIN, _TITLE // 3), line, fill=_INK, font=font)
+    for top, row in zip(count(header, _ROW_HEIGHT), scaled, strict=False):
+        left = _MARGIN
+        for title, panel in row:
+            line = fit_title(title, panel.width, font)
+            draw.text((left, top + _TITLE // 3), line, fill=_INK, font=font)
+            canvas.paste(panel, (left, top + _TITLE))
+            left += panel.width + _MARGIN
     return canvas
 
 
 def save_pictures(result: Pictured, folder: Path, question: str = "") -> list[Path]:
     """Write every intermediate picture and the overview ``carve`` as PNG; return their paths."""
-    paths = [
-        save_picture(Image.fromarray(make(result)), folder / f"{name}.png")
-        for name, make in _PICTURES.items()
-    ]
-    return [*paths, save_picture(draw_result(result, question), folder / "carve.png")]
+    overview = draw_result(result, question)
+    return [*save_steps(result, folder), save_picture(overview, folder / "carve.png")]
+
+
+def save_steps(result: Refinement, folder: Path) -> list[Path]:
+    """Write every intermediate picture as PNG; return their paths."""
+    return [save_picture(picture, folder / f"{name}.png") for name, picture in _made(result)]
 
 
 def save_picture(picture: Image.Image, path: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from carve_models.replacing import write_json
 from carve_models.settings import Settings
@@ -130,16 +131,15 @@ class CarveResult:
 
     def _repr_html_(self) -> str:
         """Show the overview and the two answers in a notebook."""
-        return (
-            f"<p>plain: <b>{_escaped(self.plain_answer)}</b>, "
-            f"CARVE: <b>{_escaped(self.answer)}</b></p>"
-            f'<img alt="original, contrast, kept regions, refined image" '
-            f'style="max-width: 100%" src="{jpeg_address(draw_result(self))}">'
-        )
+        return result_html(self.plain_answer, self.answer, self.draw())
+
+    def draw(self, question: str = "") -> Image.Image:
+        """Return the overview picture: :func:`carve_runtime.draw_result`."""
+        return draw_result(self, question)
 
     def show(self) -> None:
         """Open the overview picture in the system's viewer, or in the notebook."""
-        draw_result(self).show()
+        self.draw().show()
 
     def save(self, folder: str | os.PathLike[str], question: str = "") -> list[Path]:
         """Write ``result.json``, every intermediate picture and the overview; return their paths.
@@ -172,6 +172,15 @@ class CarveResult:
             "counts": vars(self.counts),
             "settings": vars(self.settings),
         }
+
+
+def result_html(plain_answer: str | None, answer: str, overview: Image.Image) -> str:
+    """Return what a notebook shows of a result."""
+    return (
+        f"<p>plain: <b>{_escaped(plain_answer)}</b>, CARVE: <b>{_escaped(answer)}</b></p>"
+        f'<img alt="original, contrast, kept regions, refined image" '
+        f'style="max-width: 100%" src="{jpeg_address(overview)}">'
+    )
 
 
 def _escaped(answer: str | None) -> str:

@@ -2,118 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from carve_models.errors import SettingsError
 from carve_models.out_of_memory import refusing_memory_errors
 from carve_models.settings import SettingsChanges, Variant, require_count
 from carve_runtime.attention.attention import Attention
 from carve_runtime.attention.collect import collect
-from carve_runtime.decoder.generation import Pass
-from carve_runtime.decoder.model import Model
-from carve_runtime.images.load import ImageInput
-from carve_runtime.images.magnified import seen_of
-from carve_runtime.method.adaptive import reason_to_skip
-from carve_runtime.method.contrast import needed_general_steps
-from carve_runtime.method.diagnostics import attention_entropy
-from carve_runtime.method.geometry import RGB
-from carve_runtime.method.lazy import Lazy
-from carve_runtime.method.locate import locate
-from carve_runtime.method.refine import Refined, refine_pixels
-from carve_runtime.prompt.budget import ContextBudget
+from carve_runtime.opened import OpenedImages
 from carve_runtime.prompt.request import OnToken, Request
-from carve_runtime.result import CarveResult, PlainResult
-from carve_runtime.usage import Usage
+from carve_runtime.result import CarveResult
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-@dataclass(frozen=True)
-class _QuestionPass:
-    """The plain answer unless the pass exited early, (T_Q, L, N) attention, its entropy."""
-
-    plain: Pass | None
-    attention: NDArray[np.float32]
-    entropy: float
-
-
-@dataclass(frozen=True)
-class _GeneralPass:
-    """The attention of the general pass, of every layer that ran, up to ``limit`` steps."""
-
-    attention: NDArray[np.float32]
-    limit: int
-
-
-@dataclass(frozen=True)
-class _Refinement:
-    """What the contrast has led to."""
-
-    general_attention: NDArray[np.float32]
-    saliency: Lazy[NDArray[np.float64]]
-    refined: Refined
-
-
-class ImageSession:
+class ImageSession(OpenedImages):
     """An image that the model has encoded; :meth:`carve_runtime.Carve.open` makes one.
 
     What depends on the image alone is computed once: its features, the cache of the prompt up to
     it, and the attention of the general pass. Threads may share an instance.
     """
-
-    def __init__(
-        self,
-        model: Model,
-        image: RGB,
-        budget: ContextBudget,
-        usage: Usage,
-        *,
-        lower: bool = False,
-        scout_pixels: int | None = None,
-    ) -> None:
-        """Encode an (H, W, 3) uint8 image; arguments as for :meth:`Model.encode_image`."""
-        self._model = model
-        self._scout_pixels = scout_pixels
-        self._pixels = image
-        self._image = model.encode_image(image, budget, usage, lower=lower, max_pixels=scout_pixels)
-        self._general: _GeneralPass | None = None
-
-    def __enter__(self) -> ImageSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to release: the cache goes with the last reference."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the session holds, room for passes included."""
-        general = self._general.attention.nbytes if self._general else 0
-        return self._pixels.nbytes + self._image.nbytes + general
-
-    def shows(self, image: RGB) -> bool:
-        """Return whether the session is about this (H, W, 3) uint8 image."""
-        return np.array_equal(self._pixels, image)
-
-    def plain(
-        self,
-        question: str,
-        *,
-        refined: ImageInput | None = None,
-        max_new_tokens: int | None = None,
-        on_token: OnToken | None = None,
-    ) -> PlainResult:
-        """Answer as :meth:`carve_runtime.Carve.plain` does, about what the session holds."""
-        with refusing_memory_errors():
-            request = self._model.requests.plain(
-                question, max_new_tokens, on_token, pair=refined is not None
-            )
-            return self.answer_plainly(request, refined)
 
     def ask(
         self,
@@ -129,16 +37,7 @@ class ImageSession:
             SettingsError: also if ``scout_pixels`` is not what the session was opened with.
         """
         with refusing_memory_errors():
-            if changes.get("scout_pixels") is None:
-                changes["scout_pixels"] = self._scout_pixels
-            request = self._model.requests.ask(question, variant, changes, on_token)
-            if request.settings.scout_pixels != self._scout_pixels:
-                raise SettingsError(
-                    f"scout_pixels is {request.settings.scout_pixels}, the image was opened with "
-                    f"{self._scout_pixels}",
-                    "open the image with the scout_pixels that the questions need",
-                )
-            return self.answer(request)
+            return self.answer(self._request(question, variant, on_token, **changes))
 
     def attend(self, text: str, *, generate: int = 1) -> Attention:
         """Return the attention as :meth:`carve_runtime.Carve.attend` does."""
@@ -148,151 +47,30 @@ class ImageSession:
 
     def watch(self, request: Request) -> Attention:
         """Run one pass about the image, and return what it attends to."""
-        height, width = self._pixels.shape[:2]
-        return collect(self._model, self._image, (width, height), request)
-
-    def answer_plainly(self, request: Request, refined: ImageInput | None) -> PlainResult:
-        """Run one pass, about the image or about the pair."""
-        model, usage = self._model, request.usage
-        if refined is None:
-            answer = model.answer(self._image, request.prompt.single, "question", request)
-        else:
-            pixels = model.decode(refined, usage)
-            second = model.encode_refined(self._image, pixels, request)
-            prompt = request.prompt.pair
-            answer = model.answer(self._image, prompt, "final", request, refined=second)
-        return PlainResult(
-            answer=model.text.decode(answer.ids),
-            token_ids=answer.ids,
-            timings=usage.clock.finish(),
-            counts=usage.counts,
-        )
+        height, width = self._pictures[0].shape[:2]
+        return collect(self._model, self._images, (width, height), request)
 
     def answer(self, request: Request) -> CarveResult:
         """Run the whole method."""
-        question = self._question_pass(request)
-        if question.plain is not None:
-            probability, settings = question.plain.probability, request.settings
-            skipped = reason_to_skip(question.entropy, probability, settings)
-            if skipped is not None:
-                unchanged = self._no_refinement(question.attention)
-                return self._result(request, question, unchanged, question.plain, skipped)
-        general_attention = self._general_pass(len(question.attention), request)
-        refinement = self._refine(question.attention, general_attention, request)
-        final = self._final_pass(refinement.refined, request)
-        return self._result(request, question, refinement, final, None)
-
-    def _question_pass(self, request: Request) -> _QuestionPass:
-        model, prompt, plain = self._model, request.prompt.single, None
-        if request.settings.early_exit:
-            every_layer = model.attend(self._image, prompt, "question", request)
-        elif self._passes_go_together(request):
-            general_prompt = model.requests.general.single
-            plain, general = model.answer_both(self._image, prompt, general_prompt, request)
-            every_layer = plain.attention
-            self._general = _GeneralPass(general.attention, len(every_layer))
-        else:
-            plain = model.answer(self._image, prompt, "question", request)
-            every_layer = plain.attention
-        attention = every_layer[:, self._rows(request)]
-        return _QuestionPass(plain, attention, attention_entropy(attention[-1]))
-
-    def _passes_go_together(self, request: Request) -> bool:
-        """Whether the general pass is sure to be needed, and its tokens cost nothing then."""
-        settings = request.settings
-        tokens = min(settings.max_new_tokens, needed_general_steps(settings, 2)) > 1
-        needed = tokens and self._general is None and not settings.adaptive
-        return needed and self._model.can_answer_both(self._image, request)
-
-    def _general_pass(self, question_steps: int, request: Request) -> NDArray[np.float32]:
-        """Return (T_G, L, N) attention; it is kept, and T_G is 0 where nothing needs it."""
-        rows, known = self._rows(request), self._general
-        steps = needed_general_steps(request.settings, question_steps)
-        if steps == 0:
-            return np.empty((0, len(rows), len(self._image.map_tokens)), np.float32)
-        if known is None or known.limit < steps or known.attention.shape[1] <= max(rows):
-            model, prompt = self._model, self._model.requests.general.single
-            if request.settings.early_exit:
-                attention = model.attend(self._image, prompt, "general", request)
-            else:
-                attention = model.answer(
-                    self._image, prompt, "general", request, max_new_tokens=steps
-                ).attention
-            self._general = known = _GeneralPass(attention, steps)
-        return known.attention[:steps, rows]
-
-    def _refine(
-        self,
-        question_attention: NDArray[np.float32],
-        general_attention: NDArray[np.float32],
-        request: Request,
-    ) -> _Refinement:
-        settings, image = request.settings, self._image
-        height, width = self._pixels.shape[:2]
-        with request.usage.clock.stage("refine"):
-            saliency, mask = locate(
-                question_attention,
-                general_attention,
-                settings,
-                grid=image.model_input.grid,
-                image_size=(width, height),
-                window=image.model_input.window,
-            )
-            refined = refine_pixels(
-                self._pixels, mask, settings.max_refined_pixels, settings.final_pixels
-            )
-        return _Refinement(general_attention, saliency, refined)
-
-    def _no_refinement(self, question_attention: NDArray[np.float32]) -> _Refinement:
-        """Return the image as it is."""
-        shape = self._pixels.shape[:2]
-        return _Refinement(
-            question_attention[:0],
-            Lazy(partial(np.full, shape, np.nan)),
-            refine_pixels(self._pixels, np.ones(shape, bool)),
-        )
-
-    def _final_pass(self, refined: Refined, request: Request) -> Pass:
-        """Ask again, about the pair or about the refined image alone."""
-        model, settings = self._model, request.settings
-        limit = settings.final_pixels
-        with request.usage.clock.stage("refine"):
-            seen = seen_of(refined, settings.resize_refined)
-        if settings.final_prompt == "pair":
-            second = model.encode_refined(self._image, seen, request, limit)
-            prompt = request.prompt.pair
-            return model.answer(self._image, prompt, "final", request, refined=second)
-        budget = replace(request.budget, new_tokens=settings.max_new_tokens)
-        image = model.encode_image(seen, budget, request.usage, max_pixels=limit)
-        return model.answer(image, request.prompt.single, "final", request)
-
-    def _rows(self, request: Request) -> list[int]:
-        return self._model.manifest.decoder.rows(request.settings.layers)
-
-    def _result(
-        self,
-        request: Request,
-        question: _QuestionPass,
-        refinement: _Refinement,
-        final: Pass,
-        skipped: str | None,
-    ) -> CarveResult:
-        decode, plain, refined = self._model.text.decode, question.plain, refinement.refined
+        outcome = self._carve(request)
+        decode, plain = self._model.text.decode, outcome.question.plain
+        (located,), (refined,), (picture,) = outcome.located, outcome.refined, self._pictures
+        (model_input,) = self._images.model_inputs
         return CarveResult(
-            answer=decode(final.ids),
+            answer=decode(outcome.final.ids),
             plain_answer=decode(plain.ids) if plain else None,
-            token_ids=final.ids,
+            token_ids=outcome.final.ids,
             plain_token_ids=plain.ids if plain else None,
             plain_probability=plain.probability if plain else None,
-            skipped=skipped,
-            image=self._pixels,
-            saliency_map=refinement.saliency,
+            skipped=outcome.skipped,
+            image=picture,
+            saliency_map=located.saliency,
             refined=refined,
-            grid=self._image.model_input.grid,
-            window=self._image.model_input.window,
-            question_attention=question.attention,
-            general_attention=refinement.general_attention,
-            entropy=question.entropy,
+            grid=model_input.grid,
+            window=model_input.window,
+            question_attention=outcome.question.attention,
+            general_attention=outcome.general_attention,
+            entropy=outcome.question.entropy,
             timings=request.usage.clock.finish(),
             counts=request.usage.counts,
             settings=request.settings,

@@ -5,19 +5,27 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from carve_models.settings import require_count
+from carve_runtime.decoder.model import Model
+from carve_runtime.images.load import ImageInput
 from carve_runtime.method.geometry import RGB
-
-if TYPE_CHECKING:
-    from carve_runtime.session import ImageSession
+from carve_runtime.prompt.budget import ContextBudget
+from carve_runtime.session import ImageSession
+from carve_runtime.several.given import Images, are_several, each_of
+from carve_runtime.several.session import SeveralSession
+from carve_runtime.usage import Usage
 
 #: Shape of an image, a digest of its content, and the most pixels that the model sees of it.
 Key: TypeAlias = tuple[tuple[int, ...], bytes, int | None]
+
+#: The kind of a session, and the key of each of its images.
+SessionKey: TypeAlias = tuple[type, tuple[Key, ...]]
 
 _DIGEST_BYTES = 16
 
@@ -37,14 +45,52 @@ def image_key(image: RGB, max_pixels: int | None = None) -> Key:
     return image.shape, digest, max_pixels
 
 
+class Sessions:
+    """Makes the sessions of one model, and keeps those last used. Thread-safe."""
+
+    def __init__(self, model: Model, limit: int) -> None:
+        """Keep at most ``limit`` bytes; 0 keeps nothing."""
+        self._model = model
+        self._cache = SessionCache(limit)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the sessions kept."""
+        return self._cache.nbytes
+
+    @contextmanager
+    def about(
+        self,
+        given: ImageInput | Images,
+        budget: ContextBudget,
+        usage: Usage,
+        *,
+        lower: bool = False,
+        scout_pixels: int | None = None,
+    ) -> Iterator[ImageSession | SeveralSession]:
+        """Yield the session of an image or of a list of them, a new one if none is kept.
+
+        Sessions grow while they are used, and one that failed is not kept.
+        """
+        kind: type[ImageSession | SeveralSession] = ImageSession
+        if are_several(given):
+            kind = SeveralSession
+        pictures = [self._model.decode(image, usage) for image in each_of(given)]
+        key = kind, tuple(image_key(picture, scout_pixels) for picture in pictures)
+        session = self._cache.get(key, pictures) or kind(
+            self._model, pictures, budget, usage, lower=lower, scout_pixels=scout_pixels
+        )
+        yield session
+        self._cache.put(key, session)
+
+
 class SessionCache:
     """Sessions by image, bounded in bytes; the one used longest ago goes first. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
         """Keep at most ``limit`` bytes; 0 keeps nothing."""
-        require_count("image_cache_bytes", limit, low=0, most=math.inf)
         self._limit = limit
-        self._sessions: OrderedDict[Key, ImageSession] = OrderedDict()
+        self._sessions: OrderedDict[SessionKey, ImageSession | SeveralSession] = OrderedDict()
         self._lock = Lock()
 
     @property
@@ -53,13 +99,13 @@ class SessionCache:
         with self._lock:
             return self._size()
 
-    def get(self, key: Key, image: RGB) -> ImageSession | None:
-        """Return the session of an image with this key, if it is here."""
+    def get(self, key: SessionKey, pictures: Sequence[RGB]) -> ImageSession | SeveralSession | None:
+        """Return the session of images with this key, if it is here."""
         with self._lock:
             session = self._sessions.get(key)
-        return session if session is not None and session.shows(image) else None
+        return session if session is not None and session.shows(pictures) else None
 
-    def put(self, key: Key, session: ImageSession) -> None:
+    def put(self, key: SessionKey, session: ImageSession | SeveralSession) -> None:
         """Keep a session that was just used, and drop old ones until all fit.
 
         Sessions grow while they are used: put them again afterwards.

@@ -54,7 +54,7 @@ class Peer:
         """Return the model's arguments for a prompt about one or two images."""
         prompt = self._requests.plain(question).prompt
         rest = prompt.single if len(images) == 1 else prompt.pair
-        return self.arguments([*self._requests.prefix, *rest], images)
+        return self.arguments([*self._requests.prefix(), *rest], images)
 
     def arguments(
         self, parts: Sequence[PromptPart], images: Sequence[Image.Image]

@@ -126,7 +126,7 @@ def record_prompts(bundle: Bundle, entries: Sequence[Entry], folder: Path) -> di
         pixels = model.decode(folder / entry.image, request.usage)
         seen = preprocess(pixels, bundle.manifest.image)
         image = model.image_features(seen, request.usage.counts)
-        chunk = model.embed([*model.requests.prefix, *request.prompt.single], [image])
+        chunk = model.embed([*model.requests.prefix(), *request.prompt.single], [image])
         sample.add(names.DECODER, _without_past(chunk, bundle.manifest))
     return dict(sample.kept)
 

@@ -6,19 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_runtime.attention.attention import Attention
-from carve_runtime.decoder.model import EncodedImage, Model
+from carve_runtime.decoder.encoded import EncodedImages
+from carve_runtime.decoder.model import Model
 from carve_runtime.prompt.chunk import prompt_ids
 from carve_runtime.prompt.request import Request
 
 
 def collect(
-    model: Model, image: EncodedImage, image_size: tuple[int, int], request: Request
+    model: Model, image: EncodedImages, image_size: tuple[int, int], request: Request
 ) -> Attention:
     """Answer a request plainly; return what every step attended to.
 
     Args:
         model: what answers.
-        image: what it is asked about.
+        image: what it is asked about, one.
         image_size: (W, H) in pixels.
         request: a plain one, whose limit is that of the steps.
 
@@ -38,9 +39,10 @@ def collect(
     rows = np.zeros((len(steps), *steps[-1].shape), np.float32)
     for target, step in zip(rows, steps, strict=True):
         target[..., : step.shape[-1]] = step
-    asked = prompt_ids([*model.requests.prefix, *prompt], [image.model_input])
+    asked = prompt_ids([*model.requests.prefix(), *prompt], image.model_inputs)
     ids = np.concatenate([asked, decided[:-1]]).astype(np.int64)
     assert len(ids) == length
+    (model_input,) = image.model_inputs
     return Attention(
         rows=rows,
         layers=model.manifest.decoder.tapped_layers,
@@ -49,7 +51,7 @@ def collect(
         words=tuple(model.text.words(decided)),
         answer=model.text.decode(answer.ids),
         map_tokens=image.map_tokens,
-        grid=image.model_input.grid,
-        window=image.model_input.window,
+        grid=model_input.grid,
+        window=model_input.window,
         image_size=image_size,
     )

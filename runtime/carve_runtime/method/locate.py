@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +15,29 @@ from carve_runtime.method.contrast import fuse_tokens
 from carve_runtime.method.geometry import Window
 from carve_runtime.method.lazy import Lazy
 from carve_runtime.method.placement import place
-from carve_runtime.method.regions import select_regions
+from carve_runtime.method.regions import Candidate, select_among
+
+
+@dataclass(frozen=True)
+class View:
+    """What the model saw of an image, and as what.
+
+    Attributes:
+        grid: (rows, columns) of image tokens.
+        image_size: (W, H) in pixels.
+        window: the part of the image that the grid covers, in pixels.
+    """
+
+    grid: tuple[int, int]
+    image_size: tuple[int, int]
+    window: Window
+
+
+class Located(NamedTuple):
+    """Saliency, made again when somebody reads it, and mask, both (H, W)."""
+
+    saliency: Lazy[NDArray[np.float64]]
+    mask: NDArray[np.bool_]
 
 
 def locate(
@@ -23,46 +48,111 @@ def locate(
     grid: tuple[int, int],
     image_size: tuple[int, int],
     window: Window,
-) -> tuple[Lazy[NDArray[np.float64]], NDArray[np.bool_]]:
-    """Return saliency and mask, both (H, W): steps 3 to 6 of ``docs/method.md``.
+) -> Located:
+    """Return saliency and mask of one image; see :func:`locate_among` and :class:`View`."""
+    view = View(grid, image_size, window)
+    (located,) = locate_among(question_attention, general_attention, settings, [view])
+    return located
+
+
+def locate_among(
+    question_attention: NDArray[np.float32],
+    general_attention: NDArray[np.float32],
+    settings: Settings,
+    views: Sequence[View],
+) -> list[Located]:
+    """Return saliency and mask of each image: steps 3 to 6 of ``docs/method.md``.
+
+    The contrast, the threshold and the ranking of regions are those of all images together: a mask
+    may be empty. Tokens count alike whatever the pixels behind them, so the threshold is taken of
+    maps that have as many pixels for each token as the image with fewest has.
 
     The saliency of the pixels is made again when somebody reads it: in double precision, and kept,
     it would cost more than everything else here.
 
     Args:
-        question_attention: (T_Q, L, N) for the layers in ``settings.layers``.
+        question_attention: (T_Q, L, N) for the layers in ``settings.layers``, N being the tokens of
+            all images, one after the other.
         general_attention: (T_G, L, N), the same for the general instruction.
         settings: all of them but those of the final pass are used.
-        grid: (rows, columns) of image tokens.
-        image_size: (W, H) in pixels.
-        window: the part of the image that the grid covers.
+        views: of each image.
 
     Raises:
         SettingsError: the contrast is not finite.
     """
+    counts = [math.prod(view.grid) for view in views]
     fused = fuse_tokens(
         question_attention,
         general_attention,
-        grid=grid,
+        grid=(1, sum(counts)),
         layers=range(len(settings.layers)),
         steps=settings.steps,
         contrast=settings.contrast,
         regularizer=settings.regularizer,
     )
-    covered = window if settings.geometry == "input" else None
-    mask = select_regions(
-        place(fused, image_size, covered),
+    parts = np.split(fused[0], np.cumsum(counts)[:-1])
+    maps = [
+        _Map(
+            part.reshape(view.grid),
+            view.image_size,
+            view.window if settings.geometry == "input" else None,
+        )
+        for part, view in zip(parts, views, strict=True)
+    ]
+    masks = select_among(
+        _candidates(maps),
         mask_top_p=settings.mask_top_p,
         max_regions=settings.max_regions,
         strategy=settings.strategy,
         rule=settings.rule,
         outlier_percent=settings.outlier_percent,
     )
-    mask.setflags(write=False)  # pictures are made of it later
-    return Lazy(partial(_saliency, fused, image_size, covered)), mask
+    for mask in masks:
+        mask.setflags(write=False)  # pictures are made of it later
+    return [Located(Lazy(each.saliency), mask) for each, mask in zip(maps, masks, strict=True)]
 
 
-def _saliency(
-    fused: NDArray[np.float64], image_size: tuple[int, int], window: Window | None
-) -> NDArray[np.float64]:
-    return place(fused, image_size, window).astype(np.float64)
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """The saliency of an image's tokens, (rows, columns), and where it lies; see :func:`place`."""
+
+    fused: NDArray[np.float64]
+    image_size: tuple[int, int]
+    window: Window | None
+
+    @property
+    def pixels_per_token(self) -> float:
+        """How many pixels of the image a token covers."""
+        x0, y0, x1, y1 = self.window or (0, 0, *self.image_size)
+        return (x1 - x0) * (y1 - y0) / self.fused.size
+
+    def pixels(self) -> NDArray[np.float32]:
+        """Return the saliency of the image's pixels, (H, W)."""
+        return place(self.fused, self.image_size, self.window)
+
+    def saliency(self) -> NDArray[np.float64]:
+        """Return the same in the precision that callers see."""
+        return self.pixels().astype(np.float64)
+
+    def shrunk(self, scale: float) -> NDArray[np.float32]:
+        """Return what :meth:`pixels` would of an image whose sides are so many times as long."""
+        width, height = (max(round(side * scale), 1) for side in self.image_size)
+        per_x, per_y = width / self.image_size[0], height / self.image_size[1]
+        window = self.window
+        if window is not None:
+            x0, y0, x1, y1 = window
+            window = x0 * per_x, y0 * per_y, x1 * per_x, y1 * per_y
+        return place(self.fused, (width, height), window)
+
+
+def _candidates(maps: Sequence[_Map]) -> list[Candidate]:
+    """Return maps in which each token counts alike."""
+    lowest = min(each.pixels_per_token for each in maps)
+    candidates = []
+    for each in maps:
+        weight = lowest / each.pixels_per_token
+        # Where tokens are smaller than pixels, fewer samples than tokens would be left.
+        scale = math.sqrt(max(lowest, 1.0) / each.pixels_per_token)
+        sample = each.shrunk(scale) if scale < 1 else None
+        candidates.append(Candidate(each.pixels(), sample, weight))
+    return candidates

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,12 +21,28 @@ from carve_models.settings import (
 )
 from carve_runtime.method.automatic import automatic_share
 from carve_runtime.method.components import label_regions
-from carve_runtime.method.geometry import bounding_box, real_array
+from carve_runtime.method.geometry import Box, bounding_box, real_array
 
 #: Values of a map that are sorted to find out where a percentile lies, and how many of them to
 #: either side of it are taken: some of the standard deviations, 64, of a place in that order.
 _SAMPLE = 1 << 14
 _MARGIN = 512
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A map whose regions compete with those of other maps.
+
+    Attributes:
+        saliency: (H, W) of any real type; NaN marks pixels that the model did not see.
+        sample: another map, which stands for this one where the threshold is taken; itself if
+            ``None``.
+        pixel_weight: what a pixel counts where regions are compared.
+    """
+
+    saliency: ArrayLike
+    sample: ArrayLike | None = None
+    pixel_weight: float = 1.0
 
 
 def select_regions(
@@ -55,37 +73,114 @@ def select_regions(
         SettingsError: a value out of range, no finite pixel, or a negative one where a setting is
             automatic.
     """
-    # Raster order decides ties, so the memory layout must not.
-    values = np.ascontiguousarray(real_array("saliency", saliency))
-    if values.dtype != np.float32:
-        values = values.astype(np.float64, copy=False)
+    (mask,) = select_among(
+        [Candidate(saliency)],
+        mask_top_p=mask_top_p,
+        max_regions=max_regions,
+        strategy=strategy,
+        rule=rule,
+        outlier_percent=outlier_percent,
+    )
+    return mask
+
+
+def select_among(
+    candidates: Sequence[Candidate],
+    *,
+    mask_top_p: float | Auto,
+    max_regions: int,
+    strategy: Strategy,
+    rule: Rule,
+    outlier_percent: float,
+) -> list[NDArray[np.bool_]]:
+    """Return the mask of the kept regions of each map, (H, W) bool: all False where none is kept.
+
+    One threshold is taken of all samples, and the regions of all maps are ranked together. Equal
+    ones keep the order of the maps. Arguments and errors as for :func:`select_regions`.
+    """
     require_choice("strategy", strategy, Strategy)
     require_choice("rule", rule, Rule)
     require_share_or_auto("mask_top_p", mask_top_p)
     require_count("max_regions", max_regions)
     require_range("outlier_percent", outlier_percent, 0.0, 100.0)
-    finite = _seen(values)
+    maps = [_values(candidate.saliency) for candidate in candidates]
+    seen = [
+        _seen(values if candidate.sample is None else _values(candidate.sample))
+        for values, candidate in zip(maps, candidates, strict=True)
+    ]
+    finite = seen[0] if len(seen) == 1 else np.concatenate(seen)
     share = automatic_share(finite) if isinstance(mask_top_p, str) else mask_top_p
-    mask: NDArray[np.bool_] = values >= _least_kept(finite, (1.0 - share) * 100)
-    x0, y0, x1, y1 = bounding_box(mask)
-    part, values = mask[y0:y1, x0:x1], values[y0:y1, x0:x1]
-    inside, count = label_regions(part)
+    least = _least_kept(finite, (1.0 - share) * 100)
+    found = [_Regions.of(values, least) for values in maps]
+    count = sum(regions.count for regions in found)
     keep = max(max_regions, int(count * share)) if rule == "released" else max_regions
     if strategy != "remove_small" and count <= keep:
-        return mask
-    if strategy == "attention_sum":
-        scores = np.bincount(inside, values[part], minlength=count + 1)
-    else:
-        scores = np.bincount(inside, minlength=count + 1)
+        return [regions.mask for regions in found]
+    by_sum = strategy == "attention_sum"
+    scores = np.concatenate(
+        [
+            regions.scores(values if by_sum else None) * candidate.pixel_weight
+            for regions, values, candidate in zip(found, maps, candidates, strict=True)
+        ]
+    )
     if strategy == "remove_small":
-        kept = scores >= int(scores[1:].sum() * outlier_percent / 100)
+        kept = scores >= int(scores.sum() * outlier_percent / 100)
     else:
-        # Labels are numbered in raster order, so a stable sort breaks ties as the method says.
-        ranked = np.argsort(-scores[1:], kind="stable") + 1
-        kept = np.isin(np.arange(count + 1), ranked[:keep])
-    selected = np.zeros_like(mask)
-    selected[y0:y1, x0:x1][part] = kept[inside]
-    return selected
+        # Regions are numbered in raster order, so a stable sort breaks ties as the method says.
+        kept = np.zeros(count, np.bool_)
+        kept[np.argsort(-scores, kind="stable")[:keep]] = True
+    ends = np.cumsum([regions.count for regions in found])
+    return [
+        regions.masked(kept[end - regions.count : end])
+        for regions, end in zip(found, ends, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Regions:
+    """The regions of one map.
+
+    Attributes:
+        mask: (H, W) bool, all of them.
+        box: around them.
+        inside: (n,), of each pixel of the mask in raster order, its region's number from 1 on.
+        count: how many there are.
+    """
+
+    mask: NDArray[np.bool_]
+    box: Box
+    inside: NDArray[Any]
+    count: int
+
+    @classmethod
+    def of(cls, values: NDArray[Any], least: Any) -> _Regions:
+        """Find the regions of the pixels that are at least ``least``."""
+        mask: NDArray[np.bool_] = values >= least
+        x0, y0, x1, y1 = box = bounding_box(mask)
+        return cls(mask, box, *label_regions(mask[y0:y1, x0:x1]))
+
+    def scores(self, values: NDArray[Any] | None) -> NDArray[Any]:
+        """Return the sum of (H, W) values over each region, (count,); its pixels if ``None``."""
+        x0, y0, x1, y1 = self.box
+        part = self.mask[y0:y1, x0:x1]
+        weights = None if values is None else values[y0:y1, x0:x1][part]
+        return np.bincount(self.inside, weights, minlength=self.count + 1)[1:]
+
+    def masked(self, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the mask of the regions that are kept, one flag for each."""
+        if kept.all():
+            return self.mask
+        x0, y0, x1, y1 = self.box
+        selected = np.zeros_like(self.mask)
+        selected[y0:y1, x0:x1][self.mask[y0:y1, x0:x1]] = kept[self.inside - 1]
+        return selected
+
+
+def _values(saliency: ArrayLike) -> NDArray[Any]:
+    """Return a map as numbers of single or double precision."""
+    # Raster order decides ties, so the memory layout must not.
+    values = np.ascontiguousarray(real_array("saliency", saliency))
+    return values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
 
 
 def _seen(values: NDArray[Any]) -> NDArray[Any]:

@@ -42,30 +42,38 @@ def _needed(prompt: int, new_tokens: int) -> int:
     return prompt + new_tokens - 1
 
 
-def require_context(prompt: int, new_tokens: int, context_length: int) -> None:
+def require_context(prompt: int, new_tokens: int, context_length: int, images: int = 1) -> None:
     """Check that a prompt and its answer fit.
 
     Args:
         prompt: positions of the prompt.
         new_tokens: most forward steps; the last one writes nothing into the cache.
         context_length: most positions that the model was made for.
+        images: those that the caller gave; a refined one is none of them.
 
     Raises:
         PromptError: they may need more.
     """
     if not fits_context(prompt, new_tokens, context_length):
+        about, refined, fewer = "", "image", ""
+        if images > 1:
+            about, refined, fewer = f" about {images} images", "images", "give fewer images, "
         raise PromptError(
-            f"the prompt of {prompt} tokens and {new_tokens} new ones need "
+            f"the prompt of {prompt} tokens{about} and {new_tokens} new ones need "
             f"{_needed(prompt, new_tokens)} positions, the model has {context_length}",
-            "shorten the question, lower max_new_tokens, or ask about the refined image alone",
+            f"{fewer}shorten the question, lower max_new_tokens, or ask about the refined "
+            f"{refined} alone",
         )
 
 
-def require_image_fits(prefix: int, context_length: int) -> None:
-    """Raise :class:`PromptError` if an image and the text before it exceed the context alone."""
+def require_images_fit(prefix: int, context_length: int, images: int = 1) -> None:
+    """Raise :class:`PromptError` if images and the text before them exceed the context alone."""
     if prefix > context_length:
+        what, smaller = "the image and what stands before it", "give a smaller image"
+        if images > 1:
+            what = f"the {images} images and what stands before them"
+            smaller = "give fewer or smaller images"
         raise PromptError(
-            f"the image and what stands before it take {prefix} positions, the model has "
-            f"{context_length}",
-            "give a smaller image, or use a model with a longer context",
+            f"{what} take {prefix} positions, the model has {context_length}",
+            f"{smaller}, or use a model with a longer context",
         )

@@ -77,6 +77,18 @@ def prompt_ids(parts: Sequence[PromptPart], images: Sequence[ModelInput]) -> NDA
     return np.concatenate([np.empty(0, np.int64), *ids])
 
 
+def image_starts(parts: Sequence[PromptPart], images: Sequence[ModelInput]) -> list[int]:
+    """Return where each image of a prompt begins, in the order of the prompt."""
+    starts, length = [], 0
+    for part in parts:
+        if isinstance(part, int):
+            starts.append(length)
+            length += len(images[part].ids)
+        else:
+            length += len(part)
+    return starts
+
+
 def prompt_positions(
     parts: Sequence[PromptPart], images: Sequence[ModelInput], rule: Positions, start: int
 ) -> tuple[NDArray[np.int64], int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal, NamedTuple, TypeAlias
 
-from carve_models.errors import SettingsError
+from carve_models.errors import PromptError, SettingsError
 from carve_models.manifest import Manifest
 from carve_models.settings import Settings, SettingsChanges, Variant, shown
 from carve_runtime.prompt.budget import ContextBudget, prompt_length, require_context
@@ -40,6 +40,19 @@ class EncodedText:
     single: tuple[PromptPart, ...]
     pair: tuple[PromptPart, ...]
 
+    def behind(self, images: int, more: int = 0) -> tuple[PromptPart, ...]:
+        """Return what follows a prefix of so many images: more images, then the text.
+
+        A prompt of several images goes on as the pair does, and what stands between the pair's
+        images stands between all.
+        """
+        if images + more == 1:
+            return self.single
+        at = next(place for place, part in enumerate(self.pair) if isinstance(part, int))
+        between, rest = self.pair[:at], self.pair[at + 1 :]
+        following = [part for image in range(images, images + more) for part in (*between, image)]
+        return (*following, *rest)
+
 
 @dataclass(frozen=True)
 class Request:
@@ -68,10 +81,28 @@ class RequestBuilder:
         self._manifest, self._text = manifest, text
         prompts = manifest.prompts
         self._shared = len(prompts.shared_prefix())
-        #: What all prompts start with, through the first image.
-        self.prefix = tuple(prompt_parts(prompts.single[: self._shared], "", text.encode))
+        self._first = tuple(prompt_parts(prompts.single[: self._shared], "", text.encode))
         #: The general instruction.
         self.general = self._encode(prompts.general)
+
+    def prefix(self, images: int = 1) -> tuple[PromptPart, ...]:
+        """Return what all prompts about so many images start with, through the last of them.
+
+        Raises:
+            PromptError: this bundle's prompts cannot hold more than two.
+        """
+        if images == 1:
+            return self._first
+        try:
+            segments = self._manifest.prompts.between_images()
+        except ValueError as error:
+            raise PromptError(
+                f"a prompt about {images} images cannot be made of this bundle's: {error}",
+                "ask about one image",
+            ) from None
+        between = prompt_parts(segments, "", self._text.encode)
+        following = [part for image in range(1, images) for part in (*between, image)]
+        return (*self._first, *following)
 
     def settings(self, variant: Variant | None, changes: SettingsChanges) -> Settings:
         """Return the bundle's default settings with changes.
@@ -89,8 +120,10 @@ class RequestBuilder:
         variant: Variant | None,
         changes: SettingsChanges,
         on_token: OnToken | None = None,
+        *,
+        images: int = 1,
     ) -> Request:
-        """Return a request for the whole method.
+        """Return a request for the whole method, about so many images.
 
         Raises:
             SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
@@ -98,7 +131,7 @@ class RequestBuilder:
         """
         settings = self.settings(variant, changes)
         pair = settings.final_prompt == "pair"
-        request = self._request(question, settings, on_token, pair=pair)
+        request = self._request(question, settings, on_token, images, refined=int(pair))
         if settings.early_exit and not pair:  # nothing is generated behind the image
             return replace(request, budget=replace(request.budget, new_tokens=1))
         return request
@@ -109,39 +142,48 @@ class RequestBuilder:
         max_new_tokens: int | None = None,
         on_token: OnToken | None = None,
         *,
-        pair: bool = False,
+        images: int = 1,
+        refined: int = 0,
     ) -> Request:
-        """Return a request for one plain answer, about one image or about a pair.
+        """Return a request for one plain answer, about images and refined ones behind them.
 
         Raises:
             SettingsError: ``max_new_tokens`` is out of range.
             PromptError: the question is empty or too long.
         """
         settings = self._manifest.defaults.override(max_new_tokens=max_new_tokens)
-        return self._request(question, settings, on_token, pair=pair)
+        return self._request(question, settings, on_token, images, refined)
 
-    def general_budget(self, settings: Settings) -> ContextBudget:
-        """Return what to reserve behind an image whose questions are not known yet."""
-        pair = settings.final_prompt == "pair"
-        return ContextBudget(self._budget(self.general, settings, pair=pair).reserve)
+    def general_budget(self, settings: Settings, images: int = 1) -> ContextBudget:
+        """Return what to reserve behind images whose questions are not known yet."""
+        refined = int(settings.final_prompt == "pair")
+        return ContextBudget(self._budget(self.general, settings, images, refined).reserve)
 
     def _request(
-        self, question: str, settings: Settings, on_token: OnToken | None, *, pair: bool
+        self,
+        question: str,
+        settings: Settings,
+        on_token: OnToken | None,
+        images: int,
+        refined: int,
     ) -> Request:
         if on_token is not None and not callable(on_token):
             raise SettingsError(f"on_token is {shown(on_token)}", "give a function of one Token")
         prompt = self._encode(question)
-        budget = self._budget(prompt, settings, pair=pair)
+        budget = self._budget(prompt, settings, images, refined)
         require_context(
-            self._length(self.prefix) + budget.prompt,
+            self._length(self.prefix(images)) + budget.prompt,
             settings.max_new_tokens,
             self._manifest.decoder.context_length,
+            images,
         )
         return Request(prompt, settings, budget, on_token)
 
-    def _budget(self, prompt: EncodedText, settings: Settings, *, pair: bool) -> ContextBudget:
-        asked = self._length(prompt.pair if pair else prompt.single)
-        longest = max(asked, self._length(self.general.single))
+    def _budget(
+        self, prompt: EncodedText, settings: Settings, images: int, refined: int
+    ) -> ContextBudget:
+        asked = self._length(prompt.behind(images, refined))
+        longest = max(asked, self._length(self.general.behind(images)))
         steps = settings.max_new_tokens
         return ContextBudget(longest + steps - 1, asked, steps)
 

@@ -23,7 +23,7 @@ def measure(name: str, bench: Bench) -> Sequence[Table]:
     """Compare logits and attention rows at the end of prefix, question and single tokens."""
     subject = bench.subject(name)
     requests = subject.requests
-    parts = [*requests.prefix, *requests.plain(QUESTION).prompt.single, _FORCED]
+    parts = [*requests.prefix(), *requests.plain(QUESTION).prompt.single, _FORCED]
     stops, ours = _observe(subject)
     subject.release_runtime()  # the model in float32 takes its place
     arguments = subject.eager.arguments(parts, [subject.image])
@@ -53,9 +53,9 @@ def _observe(subject: Subject) -> tuple[list[int], tuple[Arrays, Arrays]]:
     model, counts = subject.carve._model, Counts()
     seen = preprocess(np.asarray(subject.image), subject.manifest.image)
     features = [model.image_features(seen, counts)]
-    prefix = model.embed(subject.requests.prefix, features)
+    prefix = model.embed(subject.requests.prefix(), features)
     asked = subject.requests.plain(QUESTION).prompt.single
-    whole = model.embed([*subject.requests.prefix, *asked, _FORCED], features)
+    whole = model.embed([*subject.requests.prefix(), *asked, _FORCED], features)
     question = whole.length - len(_FORCED)
     stops = [prefix.length, *range(question, whole.length + 1)]
     cache, start = model.decoder.empty(whole.length), 0

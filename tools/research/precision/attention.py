@@ -86,7 +86,7 @@ def attend(bundle: Bundle, scenes: Sequence[SceneQuestions]) -> SceneAttention:
                 defaults,
                 grid=grid,
                 image_size=scene.image.size,
-                window=view.model_input.window,
+                window=view.model_inputs[0].window,
             )
             masks.append(mask)
     every = np.concatenate(attention)

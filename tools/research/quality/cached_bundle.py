@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from carve_models.manifest import Manifest
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle
-from carve_runtime.decoder.model import EncodedImage, Model
+from carve_runtime.decoder.encoded import EncodedImages
+from carve_runtime.decoder.model import Model
 from carve_runtime.method.adaptive import reason_to_skip
 from carve_runtime.method.diagnostics import attention_entropy
 from carve_runtime.method.geometry import bounding_box
@@ -148,7 +149,7 @@ class _Picture:
         self._name = hashlib.sha256(case.image.tobytes()).digest()
 
     @cached_property
-    def _image(self) -> EncodedImage:
+    def _image(self) -> EncodedImages:
         return encode_picture(self._model, self._case)
 
     def key(self, question: str, mask: Flags, attempt: Attempt) -> bytes:
@@ -162,14 +163,14 @@ class _Picture:
         """Run the final pass."""
         model, settings = self._model, attempt.settings
         pair = settings.final_prompt == "pair"
-        request = model.requests.plain(question, settings.max_new_tokens, pair=pair)
+        request = model.requests.plain(question, settings.max_new_tokens, refined=int(pair))
         pixels = np.asarray(self._case.image)
         refined = refine_pixels(pixels, mask, settings.max_refined_pixels).image
         if pair:
-            second = model.encode_refined(self._image, refined, request)
+            second = model.encode_refined(self._image, [refined], request)
             prompt = request.prompt.pair
             answer = model.answer(self._image, prompt, "final", request, refined=second)
         else:
-            image = model.encode_image(refined, request.budget, request.usage)
+            image = model.encode_images([refined], request.budget, request.usage)
             answer = model.answer(image, request.prompt.single, "final", request)
         return decode(model, answer)

@@ -13,8 +13,9 @@ from PIL import Image
 
 from carve_models.manifest import Manifest
 from carve_models.replacing import replacing
+from carve_runtime.decoder.encoded import EncodedImages
 from carve_runtime.decoder.generation import Pass
-from carve_runtime.decoder.model import EncodedImage, Model
+from carve_runtime.decoder.model import Model
 from carve_runtime.method.geometry import Window
 from tools.research.pocket.world.cases import Case, by_picture
 from tools.shared.workers import in_order
@@ -90,20 +91,20 @@ class _Observer:
                 answer.probability,
                 answer.attention,
                 general,
-                image.model_input.window,
+                image.model_inputs[0].window,
             )
             for case, answer in zip(cases, asked, strict=True)
         ]
 
-    def _answer(self, image: EncodedImage, text: str, limit: int) -> Pass:
+    def _answer(self, image: EncodedImages, text: str, limit: int) -> Pass:
         request = self.model.requests.plain(text, limit)
         return self.model.answer(image, request.prompt.single, "question", request)
 
 
-def encode_picture(model: Model, case: Case) -> EncodedImage:
+def encode_picture(model: Model, case: Case) -> EncodedImages:
     """Return a case's picture as the model holds it; a question about a pair fits behind it."""
     request = model.requests.ask(case.question, None, {"final_prompt": "pair"})
-    return model.encode_image(np.asarray(case.image), request.budget, request.usage)
+    return model.encode_images([np.asarray(case.image)], request.budget, request.usage)
 
 
 def decode(model: Model, answer: Any) -> str:

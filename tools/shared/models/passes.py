@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from carve_runtime.decoder.model import EncodedImage, Model
+from carve_runtime.decoder.encoded import EncodedImages
+from carve_runtime.decoder.model import Model
 from carve_runtime.usage import Usage
 
 
 def first_attention(
     model: Model, image: Image.Image, texts: Sequence[str]
-) -> tuple[EncodedImage, NDArray[np.float32]]:
+) -> tuple[EncodedImages, NDArray[np.float32]]:
     """Return an image as the model holds it, and the first step's attention to it.
 
     Args:
@@ -27,7 +28,7 @@ def first_attention(
     """
     requests = [model.requests.plain(text, max_new_tokens=1) for text in texts]
     budget = max((request.budget for request in requests), key=lambda budget: budget.reserve)
-    encoded = model.encode_image(np.asarray(image), budget, Usage())
+    encoded = model.encode_images([np.asarray(image)], budget, Usage())
     rows = [
         model.answer(encoded, request.prompt.single, "question", request).attention[0]
         for request in requests

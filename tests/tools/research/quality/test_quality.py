@@ -65,7 +65,7 @@ def test_what_was_answered_is_not_asked_again(
     first = study.outcomes("small", attempts)
     cache = study.bundle._folder.parent  # the same folder in a later run
     again = Study(CachedBundle(open_bundle(), cache), "dev", study.size)
-    for method in ("answer", "encode_image", "encode_refined"):
+    for method in ("answer", "encode_images", "encode_refined"):
         monkeypatch.delattr(type(again.bundle.model), method)
     second = again.outcomes("small", attempts)
     for left, right in zip(first, second, strict=True):
