@@ -58,6 +58,10 @@ class Video:
             require_range("fps", self.fps, np.finfo(np.float64).tiny, _MOST_FPS)
         if self.max_frames is not None:
             require_count("max_frames", self.max_frames)
+            if not self.sample:
+                raise SettingsError(
+                    "max_frames chooses among frames, and sample is off", "leave one of them out"
+                )
         require_range("max_seconds", self.max_seconds, 0, math.inf)
 
     @contextmanager
