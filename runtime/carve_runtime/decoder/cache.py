@@ -84,14 +84,6 @@ class Prefix:
         return self.cache.next_position
 
     @property
-    def beyond(self) -> int:
-        """The first position id beyond all: that of an answer, at the least (``rope_deltas``).
-
-        Text behind a clip may stand before the last moments of it on the time axis.
-        """
-        return int(self.positions.max()) + 1
-
-    @property
     def nbytes(self) -> int:
         """Bytes held."""
         return self.cache.nbytes

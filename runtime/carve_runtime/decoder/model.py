@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,7 +171,6 @@ class Model(Embedder):
         with request.usage.clock.stage(stage):
             shown = [*images.features, *refined]
             chunk = self.embed(prompt, shown, images.prefix.next_position)
-            chunk = replace(chunk, next_position=max(chunk.next_position, images.prefix.beyond))
             self._require_room(images, chunk, limit)
             answer = self._generation(images, stage, request, limit)
             with self.decoder.lend(images.prefix, chunk.length + limit - 1, counts) as cache:
@@ -216,10 +214,6 @@ class Model(Embedder):
         with usage.clock.stage("question"):
             following = images.prefix.next_position
             chunks = [self.embed(prompt, [], following) for prompt in (question, general)]
-            chunks = [
-                replace(chunk, next_position=max(chunk.next_position, images.prefix.beyond))
-                for chunk in chunks
-            ]
             self._require_room(images, chunks[0], limit)
             answer = self._generation(images, "question", request, limit)
             other = self._generation(images, "general", request, limit, deferred=True)

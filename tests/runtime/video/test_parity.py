@@ -116,13 +116,11 @@ def test_prompt_and_pixels(name: str, clip: Clip, export_of: ExportOf) -> None:
         assert session.seen.frames == [0]
         return
     assert session.seen.frames == golden["frames"]
-    text = f"{QUESTION} {seen.vlm.manifest.prompts.suffix}"
     ids = np.asarray(golden["ids"])
     tokenizer = AutoTokenizer.from_pretrained(export_of(name, "ort").folder)
     is_image = ids == tokenizer.convert_tokens_to_ids(TOKENS[name])
     attention = session.attend(QUESTION)
     asked = attention.moments[0].ids
-    assert text  # the suffix follows the question
     suffix = seen.vlm._model.text.encode(f" {seen.vlm.manifest.prompts.suffix}")
     literal = asked[asked != FEATURE].tolist()
     whole = "".join(tokenizer.convert_ids_to_tokens(literal))
@@ -138,7 +136,7 @@ def test_prompt_and_pixels(name: str, clip: Clip, export_of: ExportOf) -> None:
 
 def hugging_face_inputs(name: str, seen: Seen, folder: Path) -> dict[str, Any]:
     """Return the inputs of Hugging Face's model, with our ids and pixels."""
-    (parts,) = [seen.prompt(QUESTION)]
+    parts = seen.prompt(QUESTION)
     ids = np.concatenate(
         [
             seen.session._clip.images.model_inputs[part].ids if isinstance(part, int) else part
@@ -206,4 +204,4 @@ def test_attention_and_answer(
         positions, _ = model.model.get_rope_index(**names_of)
         np.testing.assert_array_equal(chunk.positions, positions.numpy())
     total = actual.over_time(layer=maps.layers[0]).sum()
-    assert total == pytest.approx(maps.mass()[0, 0], abs=1e-6) or name == "smolvlm"
+    assert total == pytest.approx(maps.mass()[0, 0], abs=1e-6)
