@@ -25,6 +25,11 @@ class Clip:
     fps: float
     sample: bool
 
+    @property
+    def slug(self) -> str:
+        """The name as a test's."""
+        return self.name.replace(",", "").replace(" ", "-")
+
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """Yield (H, W, 3) frames: a square moves over soft stripes."""
         width, height = _SIZE

@@ -74,7 +74,8 @@ class Seen:
         assert rule is not None
         pixels = pixels if pixels.ndim > 2 else pixels.reshape(len(pixels), 3, -1)
         shape = (1, 3, *[1] * (pixels.ndim - 2))
-        mean, std = (np.reshape(values, shape) for values in (rule.frames.mean, rule.frames.std))
+        mean = np.asarray(rule.frames.mean).reshape(shape)
+        std = np.asarray(rule.frames.std).reshape(shape)
         return np.rint((pixels * std + mean) * 255)
 
 
@@ -105,7 +106,7 @@ def test_sizes_within_the_limits_of_a_clip() -> None:
         assert resize_clip(height, width, rule, count=count, limits=limits) == expected
 
 
-@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.slug)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_prompt_and_pixels(name: str, clip: Clip, export_of: ExportOf) -> None:
     golden = processed()[f"{name}/{clip.name}"]
@@ -165,7 +166,7 @@ def hugging_face_inputs(name: str, seen: Seen, folder: Path) -> dict[str, Any]:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.slug)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_attention_and_answer(
     name: str, clip: Clip, export_of: ExportOf, checkpoint_of: CheckpointOf
@@ -197,8 +198,8 @@ def test_attention_and_answer(
     # In one piece instead of a prefix and what follows it.
     runtime, images = seen.vlm._model, seen.session._clip.images
     chunk = runtime.embed(seen.prompt(QUESTION), images.features)
-    step = runtime.decoder.step(chunk, runtime.decoder.empty(length), seen.session.counts)
-    assert_close(step.logits, expected.logits[0][0].numpy(), rtol=0, atol=2e-4)
+    whole = runtime.decoder.step(chunk, runtime.decoder.empty(length), seen.session.counts)
+    assert_close(whole.logits, expected.logits[0][0].numpy(), rtol=0, atol=2e-4)
     if "video_grid_thw" in inputs:
         names_of = {key: value for key, value in inputs.items() if key != "pixel_values_videos"}
         positions, _ = model.model.get_rope_index(**names_of)
