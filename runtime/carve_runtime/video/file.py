@@ -184,22 +184,36 @@ class VideoFile:
 
     def _decode(self, shown: Sequence[int]) -> Iterator[tuple[int, Any]]:
         """Yield each of these timestamps with its decoded frame."""
-        decoder, position, seeks, frame = None, None, True, None
+        first, seeks, frame = int(self._pts[0]), True, None
         for wanted in shown:
-            begin = self._keys[max(bisect_right(self._keys, wanted) - 1, 0)]
-            if decoder is None or (seeks and position is not None and begin > position):
-                decoder = self._decoder(begin)
-                frame = self._next(decoder)
-                if frame is not None and frame.pts > wanted:  # the container cannot seek exactly
-                    seeks, decoder = False, self._decoder(None)
-                    frame = self._next(decoder)
-            while frame is not None and frame.pts < wanted:
-                frame = self._next(decoder)
-            if frame is None or frame.pts != wanted or frame.is_corrupt:
-                seconds = float((wanted - self._pts[0]) * self._stream.time_base)
-                raise VideoError(f"{self._name} is damaged at {seconds:.2f} seconds", _AGAIN)
-            position = frame.pts
+            key = self._keys[max(bisect_right(self._keys, wanted) - 1, 0)]
+            if frame is None or (seeks and key > frame.pts):
+                begin, decoder, frame = key, self._decoder(key), None
+            if frame is None or frame.pts < wanted:
+                frame = self._reach(decoder, begin, wanted)
+            if seeks and (frame is None or frame.pts > wanted):  # the container seeks inexactly
+                seeks, begin, decoder = False, first, self._decoder(None)
+                frame = self._reach(decoder, begin, wanted)
+            if frame is None or frame.pts != wanted:
+                raise self._damaged(wanted)
             yield wanted, frame
+
+    def _reach(self, decoder: Iterator[Any], begin: int, wanted: int) -> Any:
+        """Return the first frame that is not before ``wanted``, ``None`` at the end.
+
+        Frames that the decoder knows to be wrong are an error, as later ones are made from them;
+        those before the key frame at which it began are not.
+        """
+        while (frame := self._next(decoder)) is not None:
+            if frame.is_corrupt and frame.pts >= begin:
+                raise self._damaged(frame.pts)
+            if frame.pts >= wanted:
+                return frame
+        return None
+
+    def _damaged(self, pts: int) -> VideoError:
+        seconds = float((pts - self._pts[0]) * self._stream.time_base)
+        return VideoError(f"{self._name} is damaged at {seconds:.2f} seconds", _AGAIN)
 
     def _decoder(self, begin: int | None) -> Iterator[Any]:
         """Return the frames from a key frame on, or from the very beginning."""

@@ -138,12 +138,23 @@ def spoilt(path: Path) -> Path:
     return path
 
 
+def blotted(path: Path) -> Path:
+    """Zero less of one whose decoder goes on, and knows that it shows what was not there."""
+    write_clip(path, moving_square(40, (320, 240)), codec="mpeg4", gop=40)
+    data = bytearray(path.read_bytes())
+    start = int(0.3 * len(data))
+    data[start : start + 600] = bytes(600)
+    path.write_bytes(data)
+    return path
+
+
 def ten_hours(path: Path) -> Path:
     return write_clip(path, moving_square(3), seconds=[0, 18000, 36000])
 
 
 def playlist(path: Path) -> Path:
-    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nother.ts\n#EXT-X-ENDLIST\n")
+    other = write_clip(path.with_suffix(".ts"), moving_square(10))
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{other}\n#EXT-X-ENDLIST\n")
     return path
 
 
@@ -161,6 +172,7 @@ REFUSED: list[tuple[str, Callable[[Path], object], type[CarveError], str]] = [
     ("clip.mp4", broken, VideoError, "not a video"),
     ("clip.mp4", cut_short, VideoError, "Invalid data"),
     ("clip.mp4", spoilt, VideoError, "damaged"),
+    ("clip.mp4", blotted, VideoError, "damaged at"),
     ("clip.mp4", nothing, VideoError, "not a video"),
     ("clip.mp4", lambda path: path, VideoError, "does not exist"),
     ("clip.m4a", write_sound, VideoError, "no video, only audio"),
