@@ -97,11 +97,14 @@ def video_layout(checkpoint: Checkpoint, token: str) -> str | None:
         token: what the template puts for a clip.
 
     Returns:
-        ``None`` if it does not name clips.
+        ``None`` if it does not name clips, or refuses them.
     """
     if not checkpoint.tokenizer.chat_template:
         return None
-    text = _rendered(checkpoint, [[{"type": "video"}, {"type": "text", "text": _TEXT}]])[0]
+    try:
+        (text,) = _rendered(checkpoint, [[{"type": "video"}, {"type": "text", "text": _TEXT}]])
+    except CheckpointError:  # templates may raise for kinds that they do not know
+        return None
     return text.replace(token, VIDEO) if text.count(token) == 1 and _TEXT in text else None
 
 
