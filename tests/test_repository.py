@@ -38,7 +38,7 @@ PACKAGES = {
 }
 #: The runtime's rooms, from arrays to the command line: each imports those before it alone.
 ROOMS = (
-    *("method", "images", "prompt", "backends", "decoder", "attention"),
+    *("method", "images", "prompt", "backends", "decoder", "attention", "video"),
     *("opened", "session", "several", "carve", "batch", "serve", "ray_data", "triton", "cli"),
 )
 METHOD_IMPORTS = {

@@ -16,6 +16,7 @@ from carve_export.checkpoint.companions import write_companions, write_processor
 from carve_export.checkpoint.image_rules import image_rule, require_context
 from carve_export.checkpoint.load import Checkpoint, decoder_spec, load_checkpoint
 from carve_export.checkpoint.prompts import change_layout, literal_ids, resolve_prompts
+from carve_export.checkpoint.video_rule import video_rule
 from carve_export.precision import parse_precisions, require_calibration, require_lowerable
 from carve_export.precision.calibration import read_entries
 from carve_export.precision.quality import LowerOptions, lower_into
@@ -250,6 +251,7 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
         files={},
         image=image,
         prompts=resolve_prompts(checkpoint, text, layout),
+        video=video_rule(checkpoint, image),
         decoder=spec,
         defaults=defaults,
         versions={name: metadata.version(name) for name in _MADE_WITH if _installed(name)},

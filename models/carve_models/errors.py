@@ -39,6 +39,10 @@ class ImageError(CarveError, ValueError):
     """The input is not an image that can be read, or its size is out of range."""
 
 
+class VideoError(CarveError, ValueError):
+    """The input is not a clip that can be read, or it is too long, or the model takes none."""
+
+
 class PromptError(CarveError, ValueError):
     """The question is empty, or longer than the model's context."""
 

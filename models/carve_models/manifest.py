@@ -15,7 +15,9 @@ from carve_models.folder import FileEntry, FolderKind
 from carve_models.graph_spec import Dtype, GraphSpec
 from carve_models.image_rules import Count, ImageRule, Index
 from carve_models.names import DECODER, MANIFEST_FILE, MROPE_AXES
+from carve_models.prompts.segment import Segment
 from carve_models.settings import Settings
+from carve_models.video_rules.rule import VideoRule
 
 SCHEMA_VERSION = 2
 
@@ -27,25 +29,6 @@ Profile = Literal["ort", "portable"]
 #: What matrices are stored as where a bundle computes in float32: graphs widen them where they use
 #: them. It saves memory on CPUs; for a GPU, choose the dtype.
 Weights = Literal["float32", "float16", "bfloat16"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segment:
-    """One part of a prompt, exactly one of the three.
-
-    Attributes:
-        ids: literal token ids.
-        image: index of the image whose features stand here.
-        text: text with ``{text}`` in it, encoded at run time without special tokens.
-    """
-
-    ids: tuple[Index, ...] | None = None
-    image: Index | None = None
-    text: str | None = None
-
-    def __post_init__(self) -> None:
-        if sum(part is not None for part in (self.ids, self.image, self.text)) != 1:
-            raise ValueError("a prompt segment has exactly one of ids, image and text")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +209,7 @@ class Manifest:
         dtype: what it computes in; logits and attention rows are float32 in any case.
         lowered: the precision of each component that was lowered.
         quality: of a bundle in lower precision, if it was measured.
+        video: what clips become; ``None`` if the checkpoint takes none, or the bundle is older.
     """
 
     family: str
@@ -243,6 +227,7 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
     lowered: dict[str, str] = field(default_factory=dict)
     quality: Quality | None = None
+    video: VideoRule | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -252,6 +237,8 @@ class Manifest:
         if self.weights != "float32" and self.dtype != "float32":
             raise ValueError(f"weights in {self.weights} are widened, the dtype is {self.dtype}")
         used = self.prompts.single + self.prompts.pair
+        if self.video is not None:
+            used += self.video.segments
         literal = [*(segment.ids or () for segment in used), self.image.markup_ids()]
         largest = max((token for ids in literal for token in ids), default=0)
         if largest >= self.decoder.vocab_size:

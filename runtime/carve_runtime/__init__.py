@@ -20,6 +20,7 @@ from carve_models.errors import (
     RunError,
     SchemaError,
     SettingsError,
+    VideoError,
 )
 from carve_models.settings import Settings
 from carve_runtime.attention.attention import Attention
@@ -35,6 +36,9 @@ from carve_runtime.result import CarveResult, PlainResult
 from carve_runtime.session import ImageSession
 from carve_runtime.several.result import ImagePart, SeveralResult
 from carve_runtime.several.session import SeveralSession
+from carve_runtime.video.attention import ClipAttention
+from carve_runtime.video.session import VideoSession
+from carve_runtime.video.video import Video
 
 __all__ = [
     "Attention",
@@ -42,6 +46,7 @@ __all__ = [
     "Carve",
     "CarveError",
     "CarveResult",
+    "ClipAttention",
     "DependencyError",
     "EngineError",
     "FamilyError",
@@ -60,6 +65,9 @@ __all__ = [
     "SeveralResult",
     "SeveralSession",
     "Token",
+    "Video",
+    "VideoError",
+    "VideoSession",
     "attention_entropy",
     "draw_result",
     "fuse_contrast",

@@ -24,6 +24,8 @@ from carve_runtime.several.given import Images, count_images, require_one
 from carve_runtime.several.result import SeveralResult
 from carve_runtime.several.session import SeveralSession
 from carve_runtime.usage import Usage
+from carve_runtime.video.session import VideoSession
+from carve_runtime.video.video import Video, VideoInput
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -156,6 +158,24 @@ class Carve:
             pixels = settings.scout_pixels
             with self._sessions.about(image, budget, Usage(), scout_pixels=pixels) as session:
                 return session
+
+    def open_video(self, video: Video | VideoInput) -> VideoSession:
+        """Encode a clip once, to ask several questions about it.
+
+        Args:
+            video: path of a video file, or a :class:`carve_runtime.Video` with what else is to be
+                said: a folder of pictures or a list of frames needs its frames a second.
+
+        Raises:
+            VideoError: the clip cannot be read, or this bundle's model takes none.
+            ImageError: a picture among its frames cannot be read.
+            PromptError: it takes more positions than the model has.
+            DependencyError: a file needs the extra ``video``.
+        """
+        with refusing_memory_errors():
+            clip = video if isinstance(video, Video) else Video(video)
+            reserve = self._model.requests.general_budget(self.manifest.defaults).reserve
+            return VideoSession(self._model, clip, reserve)
 
     def plain(
         self,

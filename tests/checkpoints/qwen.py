@@ -15,7 +15,7 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from tests.checkpoints.saving import save
+from tests.checkpoints.saving import save, with_video
 from tests.checkpoints.tokenizer import byte_level_tokenizer
 
 SPECIAL = [
@@ -29,6 +29,7 @@ CHAT_TEMPLATE = """\
 <|im_start|>{{ message['role'] }}\n
 {%- for part in message['content'] -%}
 {%- if part['type'] == 'image' -%}<|vision_start|><|image_pad|><|vision_end|>
+{%- elif part['type'] == 'video' -%}<|vision_start|><|video_pad|><|vision_end|>
 {%- else -%}{{ part['text'] }}{%- endif -%}
 {%- endfor -%}<|im_end|>\n{% endfor -%}
 {%- if add_generation_prompt -%}<|im_start|>assistant\n{% endif -%}
@@ -68,7 +69,8 @@ def _make(config_class: Any, model_class: Any, recipe: dict[str, Any], folder: P
     )
     torch.manual_seed(recipe["seed"])
     processor = Qwen2VLImageProcessorPil(**recipe["image_processor"])
-    return save(model_class(config), tokenizer, processor, recipe["eos_token_ids"], folder)
+    save(model_class(config), tokenizer, processor, recipe["eos_token_ids"], folder)
+    return with_video(recipe, folder)
 
 
 def make_qwen2_5_vl(recipe: dict[str, Any], folder: Path) -> Path:

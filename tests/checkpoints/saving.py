@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,4 +27,13 @@ def save(
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     processor.save_pretrained(folder)
+    return folder
+
+
+def with_video(recipe: dict[str, Any], folder: Path) -> Path:
+    """Write the recipe's video processor, if it has one, and return the folder."""
+    if "video_processor" in recipe:
+        (folder / "video_preprocessor_config.json").write_text(
+            json.dumps(recipe["video_processor"])
+        )
     return folder

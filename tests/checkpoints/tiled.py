@@ -19,7 +19,7 @@ from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2Im
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
-from tests.checkpoints.saving import save
+from tests.checkpoints.saving import save, with_video
 from tests.checkpoints.tokenizer import byte_level_tokenizer
 
 ROWS = range(1, 7)
@@ -40,7 +40,8 @@ INTERNVL_TEMPLATE = """\
 {%- for message in messages -%}
 <|im_start|>{{ message['role'] }}\n
 {%- for part in message['content'] -%}
-{%- if part['type'] == 'image' -%}<IMG_CONTEXT>\n{% else -%}{{ part['text'] }}{%- endif -%}
+{%- if part['type'] == 'image' -%}<IMG_CONTEXT>\n
+{%- elif part['type'] == 'video' -%}<video>\n{% else -%}{{ part['text'] }}{%- endif -%}
 {%- endfor -%}<|im_end|>\n{% endfor -%}
 {%- if add_generation_prompt -%}<|im_start|>assistant\n{% endif -%}
 """
@@ -73,7 +74,8 @@ def make_idefics3(recipe: dict[str, Any], folder: Path) -> Path:
     )
     torch.manual_seed(recipe["seed"])
     processor = processor_class(**recipe["image_processor"])
-    return save(model_class(config), tokenizer, processor, recipe["eos_token_ids"], folder)
+    save(model_class(config), tokenizer, processor, recipe["eos_token_ids"], folder)
+    return with_video(recipe, folder)
 
 
 def make_internvl(recipe: dict[str, Any], folder: Path) -> Path:
@@ -95,4 +97,5 @@ def make_internvl(recipe: dict[str, Any], folder: Path) -> Path:
     model = InternVLForConditionalGeneration(config)
     torch.nn.init.normal_(model.model.vision_tower.embeddings.position_embeddings, std=0.2)
     processor = GotOcr2ImageProcessorPil(**recipe["image_processor"])
-    return save(model, tokenizer, processor, recipe["eos_token_ids"], folder)
+    save(model, tokenizer, processor, recipe["eos_token_ids"], folder)
+    return with_video(recipe, folder)

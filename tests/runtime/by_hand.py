@@ -15,7 +15,8 @@ from onnxruntime import InferenceSession
 from transformers import PreTrainedTokenizerFast
 
 from carve_models import names
-from carve_models.manifest import Segment, read_manifest
+from carve_models.manifest import read_manifest
+from carve_models.prompts.segment import Segment
 from carve_runtime.images.preprocess import preprocess
 from tests.support import POCKET
 

@@ -21,7 +21,8 @@ from carve_models import names
 from carve_models.errors import CheckpointError
 from carve_models.image_rules import ImageRule
 from carve_models.interface import FEATURE
-from carve_models.manifest import Manifest, Segment
+from carve_models.manifest import Manifest
+from carve_models.prompts.segment import Segment
 from carve_runtime.images.model_input import ModelInput
 from carve_runtime.images.preprocess import preprocess
 from carve_runtime.method.geometry import RGB

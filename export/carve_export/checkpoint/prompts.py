@@ -10,10 +10,13 @@ from carve_export.checkpoint.load import Checkpoint, metadata
 from carve_export.checkpoint.render_chat import render_chats
 from carve_models.errors import CheckpointError, SettingsError
 from carve_models.families.family import PromptLayout
-from carve_models.manifest import Prompts, Segment
+from carve_models.manifest import Prompts
+from carve_models.prompts.segment import Segment
 from carve_runtime.prompt.text import Text, prompt_parts
 
 _IMAGE = "<image>"
+#: Where a clip stands in the layout of its prompt.
+VIDEO = "<video>"
 _TEXT = "{text}"
 #: Numbers of images that prompts have.
 _IMAGES = 1, 2
@@ -72,13 +75,37 @@ def _chat_layouts(checkpoint: Checkpoint) -> list[str]:
             'add chat_template.jinja, or give the prompts "single" and "pair" with --settings',
         )
     question = {"type": "text", "text": _TEXT}
+    contents = [[*[{"type": "image"}] * count, question] for count in _IMAGES]
+    texts = _rendered(checkpoint, contents)
+    return [text.replace(checkpoint.image_token, _IMAGE) for text in texts]
+
+
+def _rendered(checkpoint: Checkpoint, contents: list[list[dict[str, str]]]) -> list[str]:
+    """Return the chat template, filled with each of these messages of a user."""
     with metadata("the chat template"):
         template = checkpoint.tokenizer.get_chat_template()
         special = dict(checkpoint.tokenizer.special_tokens_map)
-    contents = [[*[{"type": "image"}] * count, question] for count in _IMAGES]
     chats = [[{"role": "user", "content": content}] for content in contents]
-    texts = render_chats(template, chats, special)
-    return [text.replace(checkpoint.image_token, _IMAGE) for text in texts]
+    return render_chats(template, chats, special)
+
+
+def video_layout(checkpoint: Checkpoint, token: str) -> str | None:
+    """Return the chat template, filled with a clip as ``<video>`` and ``{text}``.
+
+    Args:
+        checkpoint: the checkpoint with its tokenizer.
+        token: what the template puts for a clip.
+
+    Returns:
+        ``None`` if it does not name clips, or refuses them.
+    """
+    if not checkpoint.tokenizer.chat_template:
+        return None
+    try:
+        (text,) = _rendered(checkpoint, [[{"type": "video"}, {"type": "text", "text": _TEXT}]])
+    except CheckpointError:  # templates may raise for kinds that they do not know
+        return None
+    return text.replace(token, VIDEO) if text.count(token) == 1 and _TEXT in text else None
 
 
 def change_layout(layout: PromptLayout, changes: dict[str, str]) -> PromptLayout:
@@ -140,6 +167,24 @@ def _segments(tokenizer: Any, text: Text, layout: str) -> tuple[Segment, ...]:
         elif part:
             literal.extend(literal_ids(tokenizer, text, part))
     flush()
+    return tuple(segments)
+
+
+def text_segments(tokenizer: Any, layout: str, image: str = _IMAGE) -> tuple[Segment, ...]:
+    """Split a layout at image 0 and special tokens; all between them stays text.
+
+    What is put together of several layouts can so be encoded where its parts meet.
+    """
+    special = _special_ids(tokenizer)
+    boundary = "|".join(map(re.escape, [image, *sorted(special, key=len, reverse=True)]))
+    segments: list[Segment] = []
+    for part in filter(None, re.split(f"({boundary})", layout)):
+        if part == image:
+            segments.append(Segment(image=0))
+        elif part in special:
+            segments.append(Segment(ids=(special[part],)))
+        else:
+            segments.append(Segment(text=part))
     return tuple(segments)
 
 

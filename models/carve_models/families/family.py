@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 #: How position ids grow along a prompt. ``sequential``: by one a token. ``mrope``: three axes
 #: (time, row, column); an image's tokens stand at their place in its grid (Qwen2-VL).
@@ -170,6 +171,56 @@ class TiledImages(ImageDeclaration):
     switch: str | None = None
 
 
+#: Numbers of Pillow's filters.
+LANCZOS, BICUBIC = 1, 3
+#: Mean and deviation of colours that processors subtract and divide by.
+CLIP_COLORS: Mapping[str, Any] = {
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}
+HALF_COLORS: Mapping[str, Any] = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipTexts:
+    """What a prompt says of a clip; the parts of ``ClipMarkup`` as text, ``<image>`` a moment."""
+
+    moment: str
+    begin: str = ""
+    between: str = ""
+    end: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoDeclaration:
+    """What a family declares of its video processor.
+
+    Attributes:
+        model_types: ``model_type`` values of ``config.json`` that take clips.
+        sampling: which frames are seen, a tag of :mod:`carve_models.video_rules.sampling`.
+        max_frames: most frames, where the checkpoint names none.
+        fps: frames a second, where the checkpoint names none.
+        fields: what the class of the video processor says where the checkpoint's files do not.
+        texts: what stands for a clip in a prompt.
+        token: what stands for a clip in the chat template.
+        layout: the prompt, with ``<video>`` and ``{text}``; ``None`` takes the chat template.
+        limits: whether the processor's limits of pixels are those of a frame or of a whole clip.
+        seconds: field of ``vision_config`` with the positions of a second on the time axis, where
+            all moments are one block of the prompt, or ``None``.
+    """
+
+    model_types: tuple[str, ...]
+    sampling: str
+    max_frames: int
+    fps: float = 2.0
+    fields: Mapping[str, Any]
+    texts: ClipTexts
+    token: str
+    layout: str | None = None
+    limits: Literal["frame", "clip"] = "frame"
+    seconds: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptLayout:
     """Prompts as text: ``<image>`` stands for an image's tokens, ``{text}`` for the question.
@@ -221,6 +272,7 @@ class Family:
         positions: how position ids grow.
         prompts: the prompts.
         layers: the default layers.
+        video: what the video processor does; ``None`` if there is none.
     """
 
     name: str
@@ -234,6 +286,7 @@ class Family:
     positions: Positions = "sequential"
     prompts: PromptLayout
     layers: LayerRule
+    video: VideoDeclaration | None = None
 
     def __post_init__(self) -> None:
         if self.features.pixels != self.images.pixels:

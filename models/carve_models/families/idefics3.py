@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from carve_models.families.family import (
+    HALF_COLORS,
+    LANCZOS,
+    ClipTexts,
     Family,
     LayerRule,
     Modules,
@@ -10,6 +13,7 @@ from carve_models.families.family import (
     TiledImages,
     TileTexts,
     TowerFeatures,
+    VideoDeclaration,
 )
 
 IDEFICS3 = Family(
@@ -41,4 +45,25 @@ IDEFICS3 = Family(
     prompts=PromptLayout(),
     # The paper has no model of this family; a like share of the depth of LLaVA-1.5-7B.
     layers=LayerRule(first=20, last=25, depth=32),
+    video=VideoDeclaration(
+        model_types=("smolvlm",),
+        sampling="trimmed",
+        max_frames=64,
+        fps=1.0,
+        fields={
+            **HALF_COLORS,
+            "size": {"longest_edge": 1456},
+            "max_image_size": {"longest_edge": 364},
+            "resample": LANCZOS,
+        },
+        texts=ClipTexts(
+            begin="You are provided the following series of {frames} frames from a {duration} "
+            "[H:MM:SS] video.\n",
+            moment="\nFrame from {clock}:<image>",
+            end="\n\n",
+        ),
+        token="<video>",
+        # SmolVLM's processor takes this one whatever the checkpoint's template is.
+        layout="<|im_start|>User: <video>{text}<end_of_utterance>\nAssistant:",
+    ),
 )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from carve_models.families.family import (
+    BICUBIC,
+    CLIP_COLORS,
+    ClipTexts,
     Family,
     LayerRule,
     Modules,
@@ -10,6 +13,7 @@ from carve_models.families.family import (
     TiledImages,
     TileTexts,
     TowerFeatures,
+    VideoDeclaration,
 )
 
 INTERNVL = Family(
@@ -38,4 +42,16 @@ INTERNVL = Family(
     prompts=PromptLayout(),
     # The paper has no model of this family; a like share of the depth of Qwen2.5-VL-7B.
     layers=LayerRule(first=20, last=25, depth=28),
+    video=VideoDeclaration(
+        model_types=("internvl",),
+        sampling="centred",
+        max_frames=8,
+        fields={
+            **CLIP_COLORS,
+            "size": {"height": 384, "width": 384},
+            "resample": BICUBIC,
+        },
+        texts=ClipTexts(moment="Frame{number}: <image>", between="\n"),
+        token="<video>",
+    ),
 )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from carve_models.families.family import (
+    BICUBIC,
+    CLIP_COLORS,
+    ClipTexts,
     Family,
     LayerRule,
     Modules,
     NativeImages,
     PatchFeatures,
     PromptLayout,
+    VideoDeclaration,
 )
 
 QWEN2_5_VL = Family(
@@ -28,4 +32,19 @@ QWEN2_5_VL = Family(
     positions="mrope",
     prompts=PromptLayout(),
     layers=LayerRule(first=20, last=25, depth=28),
+    video=VideoDeclaration(
+        model_types=("qwen2_5_vl",),
+        sampling="stepped",
+        max_frames=768,
+        fields={
+            **CLIP_COLORS,
+            "size": {"shortest_edge": 128 * 28**2, "longest_edge": 768 * 28**2},
+            "resample": BICUBIC,
+            "min_frames": 4,
+            "temporal_patch_size": 2,
+        },
+        texts=ClipTexts(moment="<image>"),
+        token="<|video_pad|>",
+        seconds="tokens_per_second",
+    ),
 )

@@ -63,6 +63,11 @@ class NativeImage(BaseImageRule, frozen=True, kw_only=True, tag="native"):
         return self.merge_size**2
 
     @property
+    def frames_together(self) -> int:
+        """How many frames the patches of one moment are packed from."""
+        return self.temporal_patch_size
+
+    @property
     def fewest_tokens(self) -> int:
         """Fewest positions that an image takes in a prompt."""
         return max(1, self.min_pixels // self.token_size**2)

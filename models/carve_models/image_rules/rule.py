@@ -69,6 +69,11 @@ class BaseImageRule(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind")
         return None
 
     @property
+    def frames_together(self) -> int:
+        """How many frames of a clip one run of the vision encoder sees."""
+        return 1
+
+    @property
     @abstractmethod
     def least_pixels(self) -> int:
         """The smallest budget that :meth:`within` takes, in pixels; 0 if it takes none."""

@@ -6,18 +6,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from glob import glob, has_magic
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from PIL import Image
-
 from carve_models.errors import RecordError
 from carve_runtime.batch.record import Record
 from carve_runtime.batch.tables import READERS, Row, json_lines_or_paths, rows_of
-from carve_runtime.images.load import FORMATS
+from carve_runtime.images.load import is_picture
 
 #: A folder, a file of records, a picture, or a pattern of such files; or an open stream of lines.
 Input: TypeAlias = "str | os.PathLike[str] | BinaryIO"
@@ -96,17 +93,6 @@ class Inputs:
                     f"{pattern} may fit the pictures in {save_dir}: they would be inputs",
                     "name a folder that the pattern does not reach",
                 )
-
-
-def is_picture(path: Path) -> bool:
-    """Return whether a file's name ends as that of a picture that can be read."""
-    return path.suffix.lower() in _picture_suffixes()
-
-
-@cache
-def _picture_suffixes() -> frozenset[str]:
-    known = Image.registered_extensions()
-    return frozenset(suffix for suffix, kind in known.items() if kind in FORMATS)
 
 
 def _files(given: str | os.PathLike[str]) -> list[str]:

@@ -9,7 +9,8 @@ import msgspec
 
 from carve_models import names
 from carve_models.cli import HELP, ErrorCommand
-from carve_models.manifest import Manifest, Segment
+from carve_models.manifest import Manifest
+from carve_models.prompts.segment import Segment
 from carve_models.settings import Settings
 from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.cli.options.backend import (

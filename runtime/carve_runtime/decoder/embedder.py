@@ -43,7 +43,7 @@ class Embedder:
     ) -> None:
         """Load the two graphs; arguments and errors as in :meth:`carve_runtime.Carve.load`."""
         require_count("max_image_pixels", max_image_pixels, most=math.inf)
-        self._max_image_pixels = max_image_pixels
+        self.max_image_pixels = max_image_pixels
         self.manifest: Manifest = bundle.manifest
         self.text = Text(bundle.path(names.TOKENIZER_FILE), self.manifest.decoder.control_ids)
         self.requests = RequestBuilder(self.manifest, self.text)
@@ -60,7 +60,7 @@ class Embedder:
         with usage.clock.stage("decode"):
             return load_image(
                 image,
-                max_image_pixels=self._max_image_pixels,
+                max_image_pixels=self.max_image_pixels,
                 max_aspect_ratio=self.manifest.image.max_aspect_ratio,
             )
 

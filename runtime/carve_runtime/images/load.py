@@ -9,6 +9,7 @@ import re
 import stat
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -88,6 +89,17 @@ def load_image(
         )
     array.setflags(write=False)  # pictures are made of it later, and sessions share it
     return array
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether a file's name ends as that of a picture that can be read."""
+    return path.suffix.lower() in _picture_suffixes()
+
+
+@cache
+def _picture_suffixes() -> frozenset[str]:
+    known = Image.registered_extensions()
+    return frozenset(suffix for suffix, kind in known.items() if kind in FORMATS)
 
 
 @dataclass(frozen=True)

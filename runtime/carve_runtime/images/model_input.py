@@ -26,6 +26,8 @@ class ModelInput:
             order.
         grid: (rows, columns) of the map.
         window: the part of the image that the map covers.
+        times: where each of several moments stands on the time axis of M-RoPE, from the first on;
+            their tokens follow each other, a grid for each.
     """
 
     feeds: Mapping[str, NDArray[Any]]
@@ -33,6 +35,7 @@ class ModelInput:
     map_tokens: NDArray[np.int64]
     grid: tuple[int, int]
     window: Window
+    times: tuple[int, ...] = (0,)
 
 
 def features_only(count: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ token stand next to each other, tokens in raster order.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,27 @@ def preprocess_native(image: Picture, rule: NativeImage) -> ModelInput:
         image: of any size.
         rule: the bundle's.
     """
-    frame = _thickened(image, rule.max_aspect_ratio)
-    height, width = smart_resize(*frame.shape, rule)
-    values = normalize(image.resized(frame, height, width, rule.resample), rule)
+    return preprocess_packed([image], rule, smart_resize)
+
+
+def preprocess_packed(
+    images: Sequence[Picture],
+    rule: NativeImage,
+    resized: Callable[[int, int, NativeImage], tuple[int, int]],
+) -> ModelInput:
+    """Pack frames that follow each other in time into the patches of one moment.
+
+    Args:
+        images: of one size, at most ``temporal_patch_size``; the last one stands for those that
+            are missing.
+        rule: the bundle's.
+        resized: gives the (height, width) that they are resized to, see :func:`smart_resize`.
+    """
+    frame = _thickened(images[0], rule.max_aspect_ratio)
+    height, width = resized(*frame.shape, rule)
+    values = np.stack(
+        [normalize(image.resized(frame, height, width, rule.resample), rule) for image in images]
+    )
     grid = height // rule.token_size, width // rule.token_size
     feeds: dict[str, NDArray[Any]] = {
         names.PIXEL_VALUES: _pack(values, grid, rule),
@@ -85,13 +104,16 @@ def _thickened(image: Picture, ratio: float) -> Frame:
 def _pack(
     values: NDArray[np.float32], grid: tuple[int, int], rule: NativeImage
 ) -> NDArray[np.float32]:
-    """Return (patches, channels * time * patch * patch) of (3, h, w)."""
+    """Return (patches, channels * time * patch * patch) of (T, 3, h, w), the last one repeated."""
     (rows, columns), merge, patch = grid, rule.merge_size, rule.patch_size
-    parts = values.reshape(3, rows, merge, patch, columns, merge, patch)
-    parts = parts.transpose(1, 4, 2, 5, 0, 3, 6)  # row, column, y, x, channel, patch, patch
+    frames = len(values)
+    parts = values.reshape(frames, 3, rows, merge, patch, columns, merge, patch)
+    # row, column, y, x, channel, time, patch, patch
+    parts = parts.transpose(2, 5, 3, 6, 1, 0, 4, 7)
     count = rows * columns * rule.token_patches
-    still = parts.reshape(count, 3, 1, patch, patch)
-    return np.repeat(still, rule.temporal_patch_size, axis=2).reshape(count, -1)
+    moving = parts.reshape(count, 3, frames, patch, patch)
+    at = np.minimum(np.arange(rule.temporal_patch_size), frames - 1)
+    return np.asarray(moving[:, :, at].reshape(count, -1))
 
 
 def patch_positions(grid: tuple[int, int], merge: int) -> Indices:

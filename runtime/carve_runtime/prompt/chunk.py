@@ -95,7 +95,8 @@ def prompt_positions(
     """Return position ids in the decoder's shape, and the position that follows.
 
     ``mrope`` follows ``get_rope_index`` of Qwen2.5-VL: an image's tokens share the time at which
-    they start and stand at its rows and columns; what follows comes after the longer side.
+    they start, those of later moments of a clip theirs, and stand at its rows and columns; what
+    follows comes after the longer side, however late the last moment is.
     """
     if rule == "sequential":
         length = len(prompt_ids(parts, images))
@@ -103,9 +104,9 @@ def prompt_positions(
     axes = []
     for part in parts:
         if isinstance(part, int):
-            rows, columns = images[part].grid
-            row, column = np.indices((rows, columns)).reshape(2, -1)
-            axes.append(start + np.stack([np.zeros_like(row), row, column]))
+            (rows, columns), times = images[part].grid, images[part].times
+            moment, row, column = np.indices((len(times), rows, columns)).reshape(3, -1)
+            axes.append(start + np.stack([np.asarray(times)[moment], row, column]))
             start += max(rows, columns)
         else:
             axes.append(np.tile(start + np.arange(len(part)), (MROPE_AXES, 1)))

@@ -15,7 +15,8 @@ from tokenizers.pre_tokenizers import Metaspace
 
 from carve_models.errors import BundleError, PromptError
 from carve_models.interface import FEATURE
-from carve_models.manifest import Prompts, Segment
+from carve_models.manifest import Prompts
+from carve_models.prompts.segment import Segment
 from carve_runtime.prompt.answer import Streamer, TokenDecoder
 
 #: A part of a prompt: token ids, (S,) int64, or the index of the image that stands there.

@@ -40,15 +40,19 @@ class RuleSource:
     @property
     def shared(self) -> dict[str, Any]:
         """The fields of :class:`~carve_models.image_rules.rule.BaseImageRule`."""
-        processor = self.processor
-        resample: Any = Image.Resampling(processor.get("resample", Image.Resampling.BILINEAR))
-        normalizes = processor.get("do_normalize", False)
-        return {
-            "resample": resample.name.lower(),
-            "rescale_factor": processor["rescale_factor"] if processor.get("do_rescale") else 1.0,
-            "mean": tuple(processor["image_mean"]) if normalizes else None,
-            "std": tuple(processor["image_std"]) if normalizes else None,
-        }
+        return arithmetic(self.processor)
+
+
+def arithmetic(processor: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of :class:`~carve_models.image_rules.rule.BaseImageRule` of a processor."""
+    resample: Any = Image.Resampling(processor.get("resample", Image.Resampling.BILINEAR))
+    normalizes = processor.get("do_normalize", False)
+    return {
+        "resample": resample.name.lower(),
+        "rescale_factor": processor["rescale_factor"] if processor.get("do_rescale") else 1.0,
+        "mean": tuple(processor["image_mean"]) if normalizes else None,
+        "std": tuple(processor["image_std"]) if normalizes else None,
+    }
 
 
 def given(size: Mapping[str, int | None]) -> dict[str, int]:

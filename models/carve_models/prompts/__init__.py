@@ -1,0 +1,1 @@
+"""The parts that prompts are made of, as a manifest lists them."""
