@@ -19,14 +19,15 @@ from carve_runtime.decoder.model import Model
 from carve_runtime.images.load import ImageInput
 from carve_runtime.images.magnified import seen_of
 from carve_runtime.method.adaptive import reason_to_skip
-from carve_runtime.method.contrast import needed_general_steps
 from carve_runtime.method.diagnostics import attention_entropy
 from carve_runtime.method.geometry import RGB
 from carve_runtime.method.lazy import Lazy
 from carve_runtime.method.locate import locate
+from carve_runtime.method.maps import Rows, method_of, needed_general_steps
+from carve_runtime.method.maps.rollout import AnswerRows
 from carve_runtime.method.refine import Refined, refine_pixels
 from carve_runtime.prompt.budget import ContextBudget
-from carve_runtime.prompt.request import OnToken, Request
+from carve_runtime.prompt.request import Instruction, OnToken, Request
 from carve_runtime.result import CarveResult, PlainResult
 from carve_runtime.usage import Usage
 
@@ -36,16 +37,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _QuestionPass:
-    """The plain answer unless the pass exited early, (T_Q, L, N) attention, its entropy."""
+    """The plain answer unless the pass exited early, and the attention.
+
+    Attributes:
+        attention: (T_Q, L, N) float32.
+        answer: (T_Q, L, T_Q) float32, between the steps, if the method reads it.
+        entropy: of the last step, in nats.
+    """
 
     plain: Pass | None
     attention: NDArray[np.float32]
+    answer: NDArray[np.float32] | None
     entropy: float
 
 
 @dataclass(frozen=True)
 class _GeneralPass:
-    """The attention of the general pass, of every layer that ran, up to ``limit`` steps."""
+    """The attention of a general pass, of every layer that ran, up to ``limit`` steps."""
 
     attention: NDArray[np.float32]
     limit: int
@@ -53,7 +61,7 @@ class _GeneralPass:
 
 @dataclass(frozen=True)
 class _Refinement:
-    """What the contrast has led to."""
+    """What the map has led to."""
 
     general_attention: NDArray[np.float32]
     saliency: Lazy[NDArray[np.float64]]
@@ -64,7 +72,7 @@ class ImageSession:
     """An image that the model has encoded; :meth:`carve_runtime.Carve.open` makes one.
 
     What depends on the image alone is computed once: its features, the cache of the prompt up to
-    it, and the attention of the general pass. Threads may share an instance.
+    it, and the attention of the general passes. Threads may share an instance.
     """
 
     def __init__(
@@ -82,7 +90,7 @@ class ImageSession:
         self._scout_pixels = scout_pixels
         self._pixels = image
         self._image = model.encode_image(image, budget, usage, lower=lower, max_pixels=scout_pixels)
-        self._general: _GeneralPass | None = None
+        self._general: dict[str, _GeneralPass] = {}
 
     def __enter__(self) -> ImageSession:
         return self
@@ -93,8 +101,8 @@ class ImageSession:
     @property
     def nbytes(self) -> int:
         """Bytes that the session holds, room for passes included."""
-        general = self._general.attention.nbytes if self._general else 0
-        return self._pixels.nbytes + self._image.nbytes + general
+        general = (each.attention.nbytes for each in list(self._general.values()))
+        return self._pixels.nbytes + self._image.nbytes + sum(general)
 
     def shows(self, image: RGB) -> bool:
         """Return whether the session is about this (H, W, 3) uint8 image."""
@@ -177,62 +185,63 @@ class ImageSession:
             if skipped is not None:
                 unchanged = self._no_refinement(question.attention)
                 return self._result(request, question, unchanged, question.plain, skipped)
-        general_attention = self._general_pass(len(question.attention), request)
-        refinement = self._refine(question.attention, general_attention, request)
+        steps = len(question.attention)
+        general = tuple(self._general_pass(each, steps, request) for each in request.general)
+        refinement = self._refine(question, general, request)
         final = self._final_pass(refinement.refined, request)
         return self._result(request, question, refinement, final, None)
 
     def _question_pass(self, request: Request) -> _QuestionPass:
         model, prompt, plain = self._model, request.prompt.single, None
+        rows, read = self._rows(request), AnswerRows()
+        reads_answer = method_of(request.settings).answer
         if request.settings.early_exit:
             every_layer = model.attend(self._image, prompt, "question", request)
         elif self._passes_go_together(request):
-            general_prompt = model.requests.general.single
-            plain, general = model.answer_both(self._image, prompt, general_prompt, request)
+            own = request.general[0]
+            plain, general = model.answer_both(self._image, prompt, own.prompt.single, request)
             every_layer = plain.attention
-            self._general = _GeneralPass(general.attention, len(every_layer))
+            self._general[own.text] = _GeneralPass(general.attention, len(every_layer))
         else:
-            plain = model.answer(self._image, prompt, "question", request)
+            on_step = read if reads_answer else None
+            plain = model.answer(self._image, prompt, "question", request, on_step=on_step)
             every_layer = plain.attention
-        attention = every_layer[:, self._rows(request)]
-        return _QuestionPass(plain, attention, attention_entropy(attention[-1]))
+        attention = every_layer[:, rows]
+        answer = read.result()[:, rows] if reads_answer else None
+        return _QuestionPass(plain, attention, answer, attention_entropy(attention[-1]))
 
     def _passes_go_together(self, request: Request) -> bool:
-        """Whether the general pass is sure to be needed, and its tokens cost nothing then."""
+        """Whether a general pass is sure to be needed, and its tokens cost nothing then."""
         settings = request.settings
         tokens = min(settings.max_new_tokens, needed_general_steps(settings, 2)) > 1
-        needed = tokens and self._general is None and not settings.adaptive
+        needed = tokens and request.general[0].text not in self._general and not settings.adaptive
         return needed and self._model.can_answer_both(self._image, request)
 
-    def _general_pass(self, question_steps: int, request: Request) -> NDArray[np.float32]:
-        """Return (T_G, L, N) attention; it is kept, and T_G is 0 where nothing needs it."""
-        rows, known = self._rows(request), self._general
+    def _general_pass(
+        self, instruction: Instruction, question_steps: int, request: Request
+    ) -> NDArray[np.float32]:
+        """Return (T_G, L, N) attention; that of every layer is kept."""
+        rows, known = self._rows(request), self._general.get(instruction.text)
         steps = needed_general_steps(request.settings, question_steps)
-        if steps == 0:
-            return np.empty((0, len(rows), len(self._image.map_tokens)), np.float32)
         if known is None or known.limit < steps or known.attention.shape[1] <= max(rows):
-            model, prompt = self._model, self._model.requests.general.single
+            model, prompt = self._model, instruction.prompt.single
             if request.settings.early_exit:
                 attention = model.attend(self._image, prompt, "general", request)
             else:
                 attention = model.answer(
                     self._image, prompt, "general", request, max_new_tokens=steps
                 ).attention
-            self._general = known = _GeneralPass(attention, steps)
+            self._general[instruction.text] = known = _GeneralPass(attention, steps)
         return known.attention[:steps, rows]
 
     def _refine(
-        self,
-        question_attention: NDArray[np.float32],
-        general_attention: NDArray[np.float32],
-        request: Request,
+        self, question: _QuestionPass, general: tuple[NDArray[np.float32], ...], request: Request
     ) -> _Refinement:
         settings, image = request.settings, self._image
         height, width = self._pixels.shape[:2]
         with request.usage.clock.stage("refine"):
             saliency, mask = locate(
-                question_attention,
-                general_attention,
+                Rows(question.attention, settings.layers, general, question.answer),
                 settings,
                 grid=image.model_input.grid,
                 image_size=(width, height),
@@ -241,7 +250,8 @@ class ImageSession:
             refined = refine_pixels(
                 self._pixels, mask, settings.max_refined_pixels, settings.final_pixels
             )
-        return _Refinement(general_attention, saliency, refined)
+        own = general[0] if general else question.attention[:0]
+        return _Refinement(own, saliency, refined)
 
     def _no_refinement(self, question_attention: NDArray[np.float32]) -> _Refinement:
         """Return the image as it is."""

@@ -8,16 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.settings import Settings
-from carve_runtime.method.contrast import fuse_tokens
 from carve_runtime.method.geometry import Window
 from carve_runtime.method.lazy import Lazy
+from carve_runtime.method.maps import Fusion, Rows, make_map, method_of
 from carve_runtime.method.placement import place
 from carve_runtime.method.regions import select_regions
 
 
 def locate(
-    question_attention: NDArray[np.float32],
-    general_attention: NDArray[np.float32],
+    rows: Rows,
     settings: Settings,
     *,
     grid: tuple[int, int],
@@ -30,25 +29,17 @@ def locate(
     it would cost more than everything else here.
 
     Args:
-        question_attention: (T_Q, L, N) for the layers in ``settings.layers``.
-        general_attention: (T_G, L, N), the same for the general instruction.
+        rows: the attention in the layers ``settings.layers``, as much as the method reads.
         settings: all of them but those of the final pass are used.
         grid: (rows, columns) of image tokens.
         image_size: (W, H) in pixels.
         window: the part of the image that the grid covers.
 
     Raises:
-        SettingsError: the contrast is not finite.
+        SettingsError: the map is not finite.
     """
-    fused = fuse_tokens(
-        question_attention,
-        general_attention,
-        grid=grid,
-        layers=range(len(settings.layers)),
-        steps=settings.steps,
-        contrast=settings.contrast,
-        regularizer=settings.regularizer,
-    )
+    fusion = Fusion(settings.steps, settings.regularizer)
+    fused = make_map(method_of(settings), rows, fusion).reshape(grid)
     covered = window if settings.geometry == "input" else None
     mask = select_regions(
         place(fused, image_size, covered),
