@@ -6,6 +6,7 @@ python -m tools.research.quality.methods --write     # and fill docs/quality.md
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -42,7 +43,7 @@ def main(part: Part, pictures: int, out: Path, write: bool) -> None:
     tables = [compare(study, group) for group in _GROUPS]
     for table in tables:
         table.show(console)
-    report = Report(_COMMAND, tables, vars(study.defaults))
+    report = Report(_COMMAND, tables, asdict(study.defaults))
     write_json(out / f"{part}-methods.json", report)
     if write:
         publish("methods", report)
