@@ -218,7 +218,7 @@ def test_answers_of_another_run_are_refused(tmp_path: Path, pocket: Carve) -> No
     other = replace(MANIFEST, source="elsewhere")
     with pytest.raises(AnswersError, match=r"with bundle '\w+' instead of '\w+'\."):
         AnswerFile(path, identify("pope", "0", other, REGIONS, DEFAULTS))
-    with pytest.raises(AnswersError, match=r"with method 'carve' instead of 'random'\."):
+    with pytest.raises(AnswersError, match=r"with crop 'regions' instead of 'random'\."):
         AnswerFile(path, identify("pope", "0", MANIFEST, "random", DEFAULTS))
     with pytest.raises(AnswersError, match=r"questions '0' instead of '9'"):
         AnswerFile(path, identity_of("pope", "9"))

@@ -112,7 +112,7 @@ def test_per_token_regularizers_are_variance_by_mean(study: Study) -> None:
 
 def test_the_table_of_methods_has_them_all(study: Study) -> None:
     table = methods.compare(study, "small")
-    rows = {row[0]: row[1:] for row in table.rows}
+    rows = {str(row[0]): row[1:] for row in table.rows}
     assert {name.split(",")[0] for name in rows} == set(METHODS)
     assert rows["contrast"] == rows["sharpest_layer"]  # the bundle reads one layer
     assert rows["contrast"][2] == "0 : 0"
