@@ -16,6 +16,10 @@ Strategy = Literal["attention_sum", "size", "remove_small"]
 Rule = Literal["released", "paper"]
 Geometry = Literal["input", "released"]
 FinalPrompt = Literal["pair", "refined"]
+#: Ways to make a map of the attention (``docs/method.md``, "Other maps").
+MapMethod = Literal[
+    "contrast", "question", "relative", "rollout", "sharpest_layer", "sink_removal", "agreement"
+]
 Contrast = Literal["on", "off", "auto"]
 ResizeRefined = Literal["by_size", "twice", "once"]
 #: A value that is derived from the attention of each question (``docs/method.md``, "Automatic").
@@ -42,6 +46,8 @@ MOST_PIXELS = 1 << 28
 MOST_COUNT = 1 << 53
 #: No model has more layers; a slip of the keyboard should not fill the memory.
 MOST_LAYERS = 1000
+#: Each is a pass of its own.
+MOST_INSTRUCTIONS = 16
 #: Characters of a value that a message shows.
 _SHOWN = 200
 
@@ -117,6 +123,8 @@ class SettingsChanges(TypedDict, total=False):
     mask_top_p: float | Auto | None
     max_regions: int | None
     outlier_percent: float | None
+    method: MapMethod | None
+    general_instructions: Sequence[str] | None
     contrast: Contrast | None
     regularizer: float | Auto | None
     geometry: Geometry | None
@@ -144,8 +152,11 @@ class Settings:
         mask_top_p: share ``p`` of the pixels that the threshold keeps, in (0, 1], or "auto".
         max_regions: ``K``, regions kept.
         outlier_percent: ``remove_small`` drops regions below this percentage of the mask.
-        contrast: divide by the general instruction's attention, leave the question's own as it is,
-            or decide for each question.
+        method: how a map is made of the attention (``docs/method.md``, "Other maps").
+        general_instructions: for the method ``agreement``: texts that ask for nothing in
+            particular, besides the bundle's own; ``None`` are the others that the paper compares.
+        contrast: for the method ``contrast``: divide by the general instruction's attention, leave
+            the question's as it is (the method ``question``), or decide for each question.
         regularizer: lambda of the contrast, or "auto".
         geometry: place the token grid over what the model saw (``input``) or stretch it over
             the whole image (``released``).
@@ -173,6 +184,8 @@ class Settings:
     mask_top_p: float | Auto = 0.2
     max_regions: int = 3
     outlier_percent: float = 0.1
+    method: MapMethod = "contrast"
+    general_instructions: tuple[str, ...] | None = None
     contrast: Contrast = "on"
     regularizer: float | Auto = 1e-8
     geometry: Geometry = "input"
@@ -199,7 +212,9 @@ class Settings:
         require_choice("rule", self.rule, Rule)
         require_choice("geometry", self.geometry, Geometry)
         require_choice("final_prompt", self.final_prompt, FinalPrompt)
+        require_choice("method", self.method, MapMethod)
         require_choice("contrast", self.contrast, Contrast)
+        self._require_instructions()
         require_choice("resize_refined", self.resize_refined, ResizeRefined)
         require_share_or_auto("mask_top_p", self.mask_top_p)
         require_count("max_regions", self.max_regions)
@@ -215,6 +230,19 @@ class Settings:
             require_range("focused_entropy", self.focused_entropy, 0.0)
         self._require_modes()
 
+    def _require_instructions(self) -> None:
+        texts = self.general_instructions
+        if texts is None:
+            return
+        good = isinstance(texts, tuple) and all(
+            isinstance(text, str) and text.strip() for text in texts
+        )
+        if not (good and 0 < len(set(texts)) == len(texts) <= MOST_INSTRUCTIONS):
+            raise SettingsError(
+                f"general_instructions is {shown(texts)}",
+                f"give a list of 1 to {MOST_INSTRUCTIONS} different texts",
+            )
+
     def _require_modes(self) -> None:
         for name in ("early_exit", "adaptive"):
             require_flag(name, getattr(self, name))
@@ -222,6 +250,11 @@ class Settings:
             raise SettingsError(
                 f"early_exit sees the first step only, and steps is {self.steps!r}",
                 'ask with steps "first", or without early_exit',
+            )
+        if self.early_exit and self.method == "rollout":
+            raise SettingsError(
+                "rollout follows the words of the answer, which early_exit does not generate",
+                "choose one of the two",
             )
         if self.early_exit and self.adaptive:
             raise SettingsError(
@@ -264,4 +297,6 @@ class Settings:
                 raise SettingsError(
                     f"layers is {shown(given['layers'])}", "give a list of layer numbers"
                 ) from None
+        if isinstance(given.get("general_instructions"), list):
+            given["general_instructions"] = tuple(given["general_instructions"])
         return replace(self, **given)

@@ -35,14 +35,14 @@ class Identity(msgspec.Struct, frozen=True):
         questions: SHA-256 sum of all questions.
         bundle: SHA-256 sum of the bundle's manifest, which holds the sums of its files; without
             the default settings, as the settings in force are told.
-        method: its name.
+        crop: where the closer look goes, by its name.
         settings: every hyper-parameter in force.
     """
 
     benchmark: str
     questions: str
     bundle: str
-    method: str
+    crop: str
     settings: dict[str, Any]
 
 
@@ -69,7 +69,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def identify(
-    benchmark: str, questions: str, manifest: Manifest, method: str, settings: Settings
+    benchmark: str, questions: str, manifest: Manifest, crop: str, settings: Settings
 ) -> Identity:
     """Return the identity of a run, as it reads after a round trip through JSON.
 
@@ -80,7 +80,7 @@ def identify(
     if not settings.adaptive:
         for name in THRESHOLDS:
             del told[name]
-    identity = Identity(benchmark, questions, bundle_sum(manifest), method, told)
+    identity = Identity(benchmark, questions, bundle_sum(manifest), crop, told)
     return msgspec.json.decode(msgspec.json.encode(identity), type=Identity)
 
 

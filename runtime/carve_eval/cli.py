@@ -57,7 +57,7 @@ Examples:
   carve-eval default --jsonl questions.jsonl --rows answers.csv
   carve-eval my-bundle --pope data/pope --vstar data/vstar_bench --limit 500
   carve-eval my-bundle --textvqa data/textvqa --setting default \\
-      --setting "variant=v4 mask_top_p=0.4" --setting "method=relative layers=14"
+      --setting "variant=v4 mask_top_p=0.4" --setting "crop=square method=relative layers=14"
   carve-eval my-bundle --jsonl questions.jsonl --calibrate-adaptive
 """,
 )
@@ -71,7 +71,7 @@ Examples:
     default=[DEFAULT],
     callback=parse_changes,
     help='Changes to the bundle\'s settings, as "variant=v4 mask_top_p=0.4", or a baseline, as '
-    '"method=relative layers=14"; repeat to compare with the first.',
+    '"crop=square method=relative layers=14"; repeat to compare with the first.',
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/eval"))
 @click.option("--limit", type=click.IntRange(min=0), help="Most questions of each benchmark.")
@@ -138,7 +138,7 @@ def _runs(
             questions,
             AnswerFile(
                 out / benchmark.name / f"{setting.file_name}.jsonl",
-                identify(benchmark.name, asked, manifest, setting.method, setting.settings),
+                identify(benchmark.name, asked, manifest, setting.crop, setting.settings),
             ),
         )
         for setting in settings

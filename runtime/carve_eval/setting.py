@@ -1,4 +1,4 @@
-"""What is compared, as it is written on the command line: a method and its hyper-parameters."""
+"""What is compared, as it is written on the command line: a crop and its hyper-parameters."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 
 import click
 
-from carve_eval.methods import CARVE, METHODS, Method
+from carve_eval.methods import CROPS, REGIONS, Method
 from carve_models.cli import parse_layers
 from carve_models.errors import SettingsError
 from carve_models.settings import Settings
 
 #: The name of the bundle's own settings.
 DEFAULT = "default"
-#: Chooses the method; every other name is a setting's.
-_METHOD = "method"
+#: Chooses where the closer look goes; every other name is a setting's.
+_CROP = "crop"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A method and hyper-parameters under the name that tables give them."""
+    """A crop and hyper-parameters under the name that tables give them."""
 
     label: str
-    method: str
+    crop: str
     settings: Settings
 
     @property
@@ -36,12 +36,12 @@ class Setting:
 
     def is_usual(self, defaults: Settings) -> bool:
         """Return whether this is CARVE with a bundle's own settings, and for every question."""
-        return self.method == CARVE and self.settings == replace(defaults, adaptive=False)
+        return self.crop == REGIONS and self.settings == replace(defaults, adaptive=False)
 
     @property
     def way(self) -> Method:
-        """The method itself."""
-        return METHODS[self.method]
+        """What answers."""
+        return CROPS[self.crop]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Changes:
     """Changes to a bundle's default settings, as written."""
 
     label: str
-    method: str
+    crop: str
     changes: dict[str, Any]
 
     def apply(self, defaults: Settings) -> Setting:
@@ -57,13 +57,13 @@ class Changes:
 
         Raises:
             SettingsError: an unknown name, a value out of range, or one that does not go with the
-                method.
+                crop.
         """
-        setting = Setting(self.label, self.method, defaults.override(**self.changes))
+        setting = Setting(self.label, self.crop, defaults.override(**self.changes))
         unused = sorted(set(self.changes) - setting.way.uses)
         if unused:
             raise SettingsError(
-                f"the method {self.method} does not use {unused[0]}",
+                f"the crop {self.crop} does not use {unused[0]}",
                 f"leave it out, or choose from {', '.join(sorted(setting.way.uses))}",
             )
         setting.way.require(setting.settings)
@@ -73,7 +73,7 @@ class Changes:
 def parse_changes(
     context: click.Context, parameter: click.Parameter, values: Sequence[str]
 ) -> tuple[Changes, ...]:
-    """Read ``"default"`` or ``"method=relative layers=14"``; a click callback."""
+    """Read ``"default"`` or ``"crop=square method=relative layers=14"``; a click callback."""
     parsed = [_parse(context, parameter, " ".join(value.split()) or DEFAULT) for value in values]
     if len({entry.label for entry in parsed}) < len(parsed):
         raise click.BadParameter("the same setting is given twice.")
@@ -90,10 +90,10 @@ def _parse(context: click.Context, parameter: click.Parameter, label: str) -> Ch
             )
         layers = name == "layers"
         changes[name] = parse_layers(context, parameter, text) if layers else _number(text)
-    method = changes.pop(_METHOD, CARVE)
-    if method not in METHODS:
-        raise click.BadParameter(f"{method!r} is not a method; choose from {', '.join(METHODS)}.")
-    return Changes(label, method, changes)
+    crop = changes.pop(_CROP, REGIONS)
+    if crop not in CROPS:
+        raise click.BadParameter(f"{crop!r} is not a crop; choose from {', '.join(CROPS)}.")
+    return Changes(label, crop, changes)
 
 
 def _number(text: str) -> Any:

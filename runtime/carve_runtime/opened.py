@@ -22,6 +22,7 @@ from carve_runtime.images.picture import Picture
 from carve_runtime.method.geometry import RGB
 from carve_runtime.method.lazy import Lazy
 from carve_runtime.method.locate import Located, View, locate_among
+from carve_runtime.method.maps import Rows
 from carve_runtime.method.refine import Refined, refine_pixels
 from carve_runtime.prompt.budget import ContextBudget
 from carve_runtime.prompt.request import OnToken, Request
@@ -38,7 +39,7 @@ class Outcome:
 
     Attributes:
         question: the pass with the question.
-        general_attention: (T_G, L, N).
+        general_attention: (T_G, L, N) of the bundle's own instruction; T_G is 0 if nothing read it.
         located: saliency and mask of each image.
         refined: what is kept of each image.
         final: the pass that answers.
@@ -57,7 +58,7 @@ class OpenedImages:
     """What sessions about one image and about several have in common.
 
     What depends on the images alone is computed once: their features, the cache of the prompt up to
-    them, and the attention of the general pass. Threads may share an instance.
+    them, and the attention of the general passes. Threads may share an instance.
     """
 
     def __init__(
@@ -162,22 +163,19 @@ class OpenedImages:
             return Outcome(question, nothing, located, refined, question.plain, skipped)
         general = self._passes.general(len(question.attention), request)
         with request.usage.clock.stage("refine"):
-            located, refined = self._refine(question.attention, general, request)
+            rows = Rows(question.attention, request.settings.layers, general, question.answer)
+            located, refined = self._refine(rows, request)
         final = self._final_pass(refined, request)
-        return Outcome(question, general, located, refined, final, None)
+        own = general[0] if general else question.attention[:0]
+        return Outcome(question, own, located, refined, final, None)
 
-    def _refine(
-        self,
-        question_attention: NDArray[np.float32],
-        general_attention: NDArray[np.float32],
-        request: Request,
-    ) -> tuple[list[Located], list[Refined]]:
+    def _refine(self, rows: Rows, request: Request) -> tuple[list[Located], list[Refined]]:
         settings, pictures = request.settings, self._pictures
         views = [
             View(seen.grid, (picture.shape[1], picture.shape[0]), seen.window)
             for picture, seen in zip(pictures, self._images.model_inputs, strict=True)
         ]
-        located = locate_among(question_attention, general_attention, settings, views)
+        located = locate_among(rows, settings, views)
         refined = [
             refine_pixels(picture, mask, settings.max_refined_pixels, settings.final_pixels)
             for picture, (_, mask) in zip(pictures, located, strict=True)

@@ -68,7 +68,8 @@ class CarveResult:
         window: the part of the image that the grid covers, (x0, y0, x1, y1) in pixels; fractions,
             and positions outside the image, are possible.
         question_attention: (T_Q, L, N) float32 for the layers in ``settings.layers``.
-        general_attention: (T_G, L, N) float32; T_G is 0 where ``settings.contrast`` is "off".
+        general_attention: (T_G, L, N) float32, of the bundle's own general instruction; T_G is 0
+            where the method does not read it.
         entropy: attention entropy of the question pass's last step, in nats.
         timings: seconds by stage, "total" included.
         counts: graph runs and decoder tokens.

@@ -20,7 +20,7 @@ class ImageSession(OpenedImages):
     """An image that the model has encoded; :meth:`carve_runtime.Carve.open` makes one.
 
     What depends on the image alone is computed once: its features, the cache of the prompt up to
-    it, and the attention of the general pass. Threads may share an instance.
+    it, and the attention of the general passes. Threads may share an instance.
     """
 
     def ask(

@@ -30,6 +30,7 @@ CHANGES: list[Changes] = [
     {"final_prompt": "refined", "max_regions": 3, "mask_top_p": 0.3},
     {"layers": [0, 2, 3], "max_refined_pixels": 5000},
     {"contrast": "off"},
+    {"method": "question", "layers": [1, 2]},
     {"contrast": "auto"},
     {"contrast": "auto", "layers": [2, 3], "steps": "all"},
     {"regularizer": "auto", "mask_top_p": "auto", "steps": "all", "layers": [0, 1, 2]},

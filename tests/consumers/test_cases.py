@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from carve_runtime import Carve
+from carve_runtime.method.maps import METHODS
 from tests.consumers.cases import CHANGES, CROPPED_CHANGES, IMAGE, QUESTION, Changes, Pair
 from tools.checks.settings_table.table import offered_flags, offered_settings
 
@@ -38,6 +39,7 @@ def test_every_setting_makes_a_difference(pocket: Carve) -> None:
         "geometry released",  # the cropped pairs show it
         *("scout_pixels", "final_pixels"),  # the families do
         *(f"resize_refined {how}" for how in ("once", "twice")),  # of images larger than these
+        *(f"method {name}" for name in METHODS if name not in ("contrast", "question")),  # refused
     }
 
 

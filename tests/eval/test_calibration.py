@@ -19,7 +19,7 @@ from carve_eval.benchmarks.files import digest
 from carve_eval.benchmarks.own import OwnQuestions
 from carve_eval.calibration import Evidence, candidates, choose, cross_validate
 from carve_eval.cli import main
-from carve_eval.methods import CARVE
+from carve_eval.methods import REGIONS
 from carve_eval.thresholds import write_thresholds
 from carve_models.errors import BundleError
 from carve_runtime import Carve
@@ -96,7 +96,7 @@ def answer_all(bundle: Path, questions: Path, out: Path, sure: float = 0.9) -> N
     """Write answers as a run would have: every second plain answer is sure, and right."""
     manifest = open_bundle(bundle).manifest
     asked = OwnQuestions().read(questions)
-    identity = identify("jsonl", digest(asked), manifest, CARVE, manifest.defaults)
+    identity = identify("jsonl", digest(asked), manifest, REGIONS, manifest.defaults)
     file = AnswerFile(out / "jsonl" / "default.jsonl", identity)
     for number, question in enumerate(asked):
         right = number % 2 == 0
@@ -145,7 +145,7 @@ def test_a_bundle_that_had_none_takes_thresholds(tmp_path: Path) -> None:
     ("options", "code", "says"),
     [
         (["--setting", "mask_top_p=0.3"], 2, r"bundle's own settings\. Add --setting default"),
-        (["--setting", "method=random"], 2, r"bundle's own settings\. Add --setting default"),
+        (["--setting", "crop=random"], 2, r"bundle's own settings\. Add --setting default"),
         ([], 1, r"the answers are about 3 images\. Give labelled questions about 5 or more"),
     ],
 )

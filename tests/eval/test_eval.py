@@ -18,7 +18,7 @@ from carve_eval.benchmarks.files import digest
 from carve_eval.benchmarks.pope import Pope
 from carve_eval.benchmarks.textvqa import TextVQA
 from carve_eval.cli import main
-from carve_eval.methods import CARVE
+from carve_eval.methods import REGIONS
 from carve_eval.setting import DEFAULT
 from carve_models.aside import take_lock
 from carve_models.settings import Settings
@@ -51,7 +51,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def identity_of(name: str, questions: str, settings: Settings = DEFAULTS) -> Identity:
-    return identify(name, questions, MANIFEST, CARVE, settings)
+    return identify(name, questions, MANIFEST, REGIONS, settings)
 
 
 def write_answers(
@@ -217,8 +217,8 @@ def test_answers_of_another_run_are_refused(tmp_path: Path, pocket: Carve) -> No
     )
     other = replace(MANIFEST, source="elsewhere")
     with pytest.raises(AnswersError, match=r"with bundle '\w+' instead of '\w+'\."):
-        AnswerFile(path, identify("pope", "0", other, CARVE, DEFAULTS))
-    with pytest.raises(AnswersError, match=r"with method 'carve' instead of 'random'\."):
+        AnswerFile(path, identify("pope", "0", other, REGIONS, DEFAULTS))
+    with pytest.raises(AnswersError, match=r"with crop 'regions' instead of 'random'\."):
         AnswerFile(path, identify("pope", "0", MANIFEST, "random", DEFAULTS))
     with pytest.raises(AnswersError, match=r"questions '0' instead of '9'"):
         AnswerFile(path, identity_of("pope", "9"))
@@ -227,7 +227,7 @@ def test_answers_of_another_run_are_refused(tmp_path: Path, pocket: Carve) -> No
 def test_thresholds_matter_where_they_are_used() -> None:
     calibrated = replace(DEFAULTS, sure_probability=0.5, focused_entropy=1.0)
     told = replace(MANIFEST, defaults=calibrated)
-    assert identify("pope", "0", told, CARVE, calibrated) == identity_of("pope", "0")
+    assert identify("pope", "0", told, REGIONS, calibrated) == identity_of("pope", "0")
     adaptive = [replace(each, adaptive=True) for each in (DEFAULTS, calibrated)]
     first, second = (identity_of("pope", "0", settings) for settings in adaptive)
     assert first != second
@@ -306,11 +306,15 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
         (["--setting", "top=2"], 2, r"there is no setting named 'top'"),
         (["--setting", "layers=x"], 2, r"'x' is not a list such as"),
         (["--setting", "default", "--setting", " default "], 2, "given twice"),
-        (["--setting", "method=vicrop"], 2, r"'vicrop' is not a method; choose from carve, rel"),
-        (["--setting", "method=relative layers=0-1"], 2, r"reads one layer, and layers is \[0, 1"),
-        (["--setting", "method=relative strategy=size"], 2, "relative does not use strategy"),
-        (["--setting", "method=random variant=v1"], 2, "random does not use variant"),
-        (["--setting", "method=centre mask_top_p=auto"], 2, "reads no attention, and mask_top_p"),
+        (["--setting", "crop=vicrop"], 2, r"'vicrop' is not a crop; choose from regions, square"),
+        (["--setting", "method=random"], 2, r"method is 'random'\. Choose one of contrast"),
+        (["--setting", "crop=square layers=0-1"], 2, r"reads one layer, and layers is \[0, 1"),
+        (["--setting", "crop=square strategy=size"], 2, "square does not use strategy"),
+        (["--setting", "crop=square method=rollout"], 2, "one step .* method is 'rollout'"),
+        (["--setting", "crop=square method=agreement"], 2, "one step .* method is 'agreement'"),
+        (["--setting", "crop=random method=relative"], 2, "random does not use method"),
+        (["--setting", "crop=random variant=v1"], 2, "random does not use variant"),
+        (["--setting", "crop=centre mask_top_p=auto"], 2, "reads no attention, and mask_top_p"),
         (["--rows", "answers.txt"], 2, r"written as 'answers\.txt'\. Give a file that ends in"),
         (["--calibrate-adaptive"], 2, r"belongs to the installation.* Copy the folder"),
     ],

@@ -15,7 +15,8 @@ from carve_eval.benchmarks.benchmark import DataError
 from carve_eval.benchmarks.files import require_complete
 from carve_eval.benchmarks.own import OwnQuestions
 from carve_eval.cli import main
-from carve_eval.methods import METHODS
+from carve_eval.methods import CROPS
+from carve_runtime.method.maps import METHODS
 from tests.support import SCENES
 
 OWN = OwnQuestions()
@@ -92,8 +93,10 @@ def test_a_name_that_occurs_twice(tmp_path: Path) -> None:
 
 def test_every_method_answers_and_every_answer_is_a_row(tmp_path: Path) -> None:
     file, out = write(tmp_path, READ, CHOOSE, PLACE), tmp_path / "out"
-    settings = ["default", *(f"method={name} layers=1" for name in ("relative", "question"))]
-    settings += ["method=random", "method=centre mask_top_p=0.25"]
+    settings = ["default", *(f"method={name}" for name in METHODS)]
+    squares = [name for name in METHODS if name not in ("rollout", "agreement")]
+    settings += [f"crop=square method={name} layers=1" for name in squares]
+    settings += ["crop=random", "crop=centre mask_top_p=0.25"]
     tables = [tmp_path / "rows.jsonl", tmp_path / "rows.csv"]
     options = [part for setting in settings for part in ("--setting", setting)]
     options += [str(part) for table in tables for part in ("--rows", table)]
@@ -137,10 +140,12 @@ def test_every_method_answers_and_every_answer_is_a_row(tmp_path: Path) -> None:
     assert list(whole["plain_measures"]) == ["unnamed"]
 
 
-def test_every_method_is_documented() -> None:
-    page = (SCENES.parents[1] / "docs" / "eval.md").read_text()
+def test_every_crop_and_method_is_documented() -> None:
+    docs = SCENES.parents[1] / "docs"
+    for name in CROPS:
+        assert f"`crop={name}" in (docs / "eval.md").read_text()
     for name in METHODS:
-        assert f"`method={name}" in page
+        assert f"| `{name}` |" in (docs / "method.md").read_text()
 
 
 def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:

@@ -27,9 +27,13 @@ BEGIN, END = "<!-- features: begin -->", "<!-- features: end -->"
 _FEATURES = Path(__file__).with_name("features.yaml")
 _HEADER = ROOT / "runtime" / "c" / "include" / "carve.h"
 _DECLARATIONS = sorted((ROOT / "runtime" / "js" / "src").glob("*.d.ts"))
-#: Values that a library refuses by name: its setting, and what it takes.
-_REFUSED = {("resize_refined", "C"), ("resize_refined", "JavaScript")}
-_TAKES = "`by_size` as `twice`; `once` is refused"
+#: What the libraries in C and JavaScript take of a setting; they refuse the rest by name.
+_TAKES = {
+    "resize_refined": "`by_size` as `twice`; `once` is refused",
+    "method": "`contrast` and `question`; the others are refused",
+}
+#: Settings that they do not have.
+_LACKING = {"general_instructions": "no: the method that reads them is refused"}
 #: ``Class.member(parameter)``; all but the first part may be missing.
 _NAME = re.compile(r"(\w+)(?:\.(\w+))?(?:\((\w+)\))?")
 
@@ -128,7 +132,7 @@ def tables() -> str:
     for field in fields(Settings):
         name = field.name
         spelled = {"Python": name, "C": name, "JavaScript": camel(name)}
-        cells = [f"`{spelled[library]}`{_note(name, library)}" for library in libraries]
+        cells = [_setting_cell(name, library, spelled[library]) for library in libraries]
         rows.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
@@ -137,8 +141,11 @@ def _cell(called: str | dict[str, str]) -> str:
     return f"`{called}`" if isinstance(called, str) else f"no: {called['lacks']}"
 
 
-def _note(setting: str, library: str) -> str:
-    return f": {_TAKES}" if (setting, library) in _REFUSED else ""
+def _setting_cell(setting: str, library: str, spelled: str) -> str:
+    if library == "Python":
+        return f"`{spelled}`"
+    takes = f": {_TAKES[setting]}" if setting in _TAKES else ""
+    return _LACKING.get(setting, f"`{spelled}`{takes}")
 
 
 def with_tables(page: str) -> str:

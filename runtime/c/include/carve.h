@@ -106,6 +106,16 @@ typedef enum carve_rule {
     CARVE_RULE_PAPER = 1
 } carve_rule;
 
+typedef enum carve_method {
+    CARVE_METHOD_CONTRAST = 0,
+    CARVE_METHOD_QUESTION = 1,
+    CARVE_METHOD_RELATIVE = 2,
+    CARVE_METHOD_ROLLOUT = 3,
+    CARVE_METHOD_SHARPEST_LAYER = 4,
+    CARVE_METHOD_SINK_REMOVAL = 5,
+    CARVE_METHOD_AGREEMENT = 6
+} carve_method;
+
 typedef enum carve_contrast {
     CARVE_CONTRAST_ON = 0,
     CARVE_CONTRAST_OFF = 1,
@@ -182,6 +192,8 @@ typedef struct carve_ask_options {
     int32_t adaptive;   /* 1: a sure and focused plain answer is kept */
     carve_token_function on_token; /* or NULL */
     void *on_token_context;
+    carve_method method; /* CARVE_METHOD_CONTRAST or CARVE_METHOD_QUESTION, which is
+                          * CARVE_CONTRAST_OFF; the others are refused here */
 } carve_ask_options;
 
 /* How to encode an image. */

@@ -199,6 +199,7 @@ static carve_status settings_of(const carve_view *view, const carve_ask_options 
         TRY(struct_take("carve_ask_options", o, sizeof *o, options, FIRST_ASK_OPTIONS));
     }
     TRY(settings_check(m, o));
+    if (o->method == CARVE_METHOD_QUESTION) o->contrast = CARVE_CONTRAST_OFF;
     if (o->scout_pixels && o->scout_pixels != view->scout_pixels) {
         return failure(CARVE_SETTINGS_ERROR,
                        "scout_pixels is %lld, the image was looked at with %lld. Look at it with "

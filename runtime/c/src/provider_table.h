@@ -10,6 +10,7 @@
     X("CUDAExecutionProvider", "device_id", NULL, "Cuda", false, true, "use_tf32", "0", NULL)      \
     X("TensorrtExecutionProvider", "device_id", NULL, "Cuda", false, false, NULL)                  \
     X("NvTensorRTRTXExecutionProvider", "device_id", NULL, "Cuda", false, false, NULL)             \
-    X("OpenVINOExecutionProvider", "device_type", "CPU", NULL, false, false, "precision", "FP32", NULL)
+    X("OpenVINOExecutionProvider", "device_type", "CPU", NULL, false, false, "precision", "FP32",  \
+      NULL)
 
 #endif

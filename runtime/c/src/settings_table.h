@@ -7,6 +7,8 @@
     X(steps, CARVE_STEPS_ALL, "first", "all", "last")                                              \
     X(strategy, CARVE_STRATEGY_ATTENTION_SUM, "attention_sum", "size", "remove_small")             \
     X(rule, CARVE_RULE_RELEASED, "released", "paper")                                              \
+    X(method, CARVE_METHOD_CONTRAST, "contrast", "question", "relative", "rollout",                \
+      "sharpest_layer", "sink_removal", "agreement")                                               \
     X(contrast, CARVE_CONTRAST_ON, "on", "off", "auto")                                            \
     X(geometry, CARVE_GEOMETRY_INPUT, "input", "released")                                         \
     X(final_prompt, CARVE_FINAL_PAIR, "pair", "refined")                                           \

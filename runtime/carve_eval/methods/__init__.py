@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from carve_eval.methods.blind import Centre, Random
 from carve_eval.methods.carved import Carved
-from carve_eval.methods.maps import question_alone, relative
 from carve_eval.methods.method import Method
 from carve_eval.methods.pointed import Pointed
 
-#: The name of CARVE itself.
-CARVE = "carve"
-#: By the name that ``--setting "method=NAME"`` gives them.
-METHODS: dict[str, Method] = {
-    CARVE: Carved(),
-    "relative": Pointed(relative),
-    "question": Pointed(question_alone),
+#: The name of CARVE's own.
+REGIONS = "regions"
+#: By the name that ``--setting "crop=NAME"`` gives them.
+CROPS: dict[str, Method] = {
+    REGIONS: Carved(),
+    "square": Pointed(),
     "random": Random(),
     "centre": Centre(),
 }
 
-__all__ = ["CARVE", "METHODS", "Method"]
+__all__ = ["CROPS", "REGIONS", "Method"]

@@ -22,8 +22,8 @@ class Blind(Cropped):
         """Refuse a share that is to follow from the attention, which is not read."""
         if isinstance(settings.mask_top_p, str):
             raise SettingsError(
-                f"this method reads no attention, and mask_top_p is {settings.mask_top_p!r}",
-                'give a number, as in "method=random mask_top_p=0.2"',
+                f"this crop reads no attention, and mask_top_p is {settings.mask_top_p!r}",
+                'give a number, as in "crop=random mask_top_p=0.2"',
             )
 
     def look(self, picture: Picture, question: Question, settings: Settings) -> Glance:

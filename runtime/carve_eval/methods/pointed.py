@@ -1,4 +1,4 @@
-"""Crop where the attention of one decoder layer points, as ViCrop does."""
+"""Crop a square where a map of one decoder layer points, as ViCrop does."""
 
 from __future__ import annotations
 
@@ -7,41 +7,49 @@ from numpy.typing import NDArray
 
 from carve_eval.benchmarks.benchmark import Question
 from carve_eval.methods.cropped import Cropped, Glance
-from carve_eval.methods.maps import AttentionMap
 from carve_eval.methods.method import Picture
 from carve_eval.methods.windows import sharpest_square, strongest_token
 from carve_models.errors import SettingsError
 from carve_models.image_rules import ImageRule
 from carve_models.settings import Settings
 from carve_runtime import CarveResult
+from carve_runtime.method.maps import Fusion, Rows, make_map, method_of
 
 #: Side of the least square for models that see images in any size; ViCrop takes it for Qwen2.5-VL.
 _SIDE = 224
 
 
 class Pointed(Cropped):
-    """A crop from the attention of the prompt's last token, in the one layer of ``layers``."""
+    """A crop from the map of the prompt's last token, in the one layer of ``layers``."""
 
-    uses = Cropped.uses | {"layers"}
-
-    def __init__(self, read: AttentionMap) -> None:
-        """Take what makes a map of the two passes."""
-        self._read = read
+    uses = Cropped.uses | {"layers", "method", "contrast", "regularizer"}
 
     def require(self, settings: Settings) -> None:
-        """Refuse several layers: which one is chosen matters, and nothing here can choose it."""
+        """Refuse several layers, and methods that read more than one step of two passes.
+
+        Which layer is chosen matters, and nothing here can choose it.
+        """
+        method = method_of(settings)
+        if method.answer or method.general == "several":
+            raise SettingsError(
+                f"this crop reads one step of two passes, and method is {settings.method!r}",
+                'choose another one, as in "crop=square method=relative layers=14"',
+            )
         if len(settings.layers) != 1:
             raise SettingsError(
-                f"this method reads one layer, and layers is {list(settings.layers)}",
-                'name one, as in "method=relative layers=14"',
+                f"this crop reads one layer, and layers is {list(settings.layers)}",
+                'name one, as in "crop=square method=relative layers=14"',
             )
 
     def look(self, picture: Picture, question: Question, settings: Settings) -> Glance:
-        """Run the question, and the general instruction if it was not run about this image."""
-        layers = settings.layers
+        """Run the question, and the general instruction if it is read and not known yet."""
+        layers, method = settings.layers, method_of(settings)
         asked = picture.first_pass(question.prompt, layers, settings.max_new_tokens)
-        described = picture.first_pass(picture.vlm.manifest.prompts.general, layers, 1)
-        values = self._read(_attention(asked), _attention(described)).reshape(asked.grid)
+        general = picture.vlm.manifest.prompts.general
+        described = [] if method.general == "none" else [picture.first_pass(general, layers, 1)]
+        rows = Rows(_first(asked), layers, tuple(map(_first, described)))
+        fusion = Fusion("first", settings.regularizer)
+        values = make_map(method, rows, fusion).reshape(asked.grid)
         height, width = asked.image.shape[:2]
         box = sharpest_square(
             values,
@@ -58,9 +66,9 @@ class Pointed(Cropped):
         )
 
 
-def _attention(result: CarveResult) -> NDArray[np.float32]:
-    """Return the attention of the prompt's last token in the only layer, (N,)."""
-    return np.asarray(result.question_attention[0, 0])
+def _first(result: CarveResult) -> NDArray[np.float32]:
+    """Return the attention of the prompt's last token in the only layer, (1, 1, N)."""
+    return result.question_attention[:1]
 
 
 def _input_side(image: ImageRule) -> int:

@@ -20,7 +20,7 @@ _STEPS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 def sharpest_square(
-    values: NDArray[np.float32], *, window: Window, image_size: tuple[int, int], side: float
+    values: NDArray[np.float64], *, window: Window, image_size: tuple[int, int], side: float
 ) -> Box:
     """Return the square of the image that stands out, or the whole image if the least covers it.
 
@@ -50,7 +50,7 @@ def sharpest_square(
     return box
 
 
-def strongest_token(values: NDArray[np.float32], window: Window) -> tuple[float, float]:
+def strongest_token(values: NDArray[np.float64], window: Window) -> tuple[float, float]:
     """Return the centre (x, y) of the largest of (rows, columns) tokens, in pixels."""
     row, column = np.unravel_index(values.argmax(), values.shape)
     width, height = _token_size(window, values.shape)

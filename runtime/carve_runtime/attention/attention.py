@@ -15,10 +15,8 @@ from carve_models.settings import require_range, shown
 from carve_runtime.attention.stored import read_attention, write_attention
 from carve_runtime.method.diagnostics import attention_entropy
 from carve_runtime.method.geometry import Window
+from carve_runtime.method.maps.sinks import SINK_FACTOR
 from carve_runtime.method.placement import place
-
-#: How many times the mean of a row a position receives to be called a sink.
-SINK_FACTOR = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

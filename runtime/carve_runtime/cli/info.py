@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import click
 import msgspec
@@ -117,6 +118,6 @@ def _spell(segments: tuple[Segment, ...]) -> str:
 
 
 def _spell_settings(settings: Settings) -> str:
-    given = {name: value for name, value in vars(settings).items() if value is not None}
+    given = {name: value for name, value in asdict(settings).items() if value is not None}
     given["layers"] = "+".join(map(str, settings.layers))
     return ", ".join(f"{name} {value}" for name, value in given.items())

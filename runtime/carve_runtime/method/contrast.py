@@ -1,10 +1,9 @@
-"""Contrast two attention maps and fuse them into a saliency map (``docs/method.md``, 3 and 4)."""
+"""The contrast of arrays that anyone may give, as a map of pixels (``docs/method.md``, 3 and 4)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import index
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,15 +13,14 @@ from carve_models.settings import (
     MOST_PIXELS,
     Auto,
     Contrast,
-    Settings,
     Steps,
     require_choice,
     require_or_auto,
     require_range,
     shown,
 )
-from carve_runtime.method.automatic import automatic_regularizer, general_explains
 from carve_runtime.method.geometry import Window, real_array
+from carve_runtime.method.maps import CONTRASTS, Fusion, Rows, make_map
 from carve_runtime.method.placement import place
 
 
@@ -67,85 +65,21 @@ def fuse_contrast(
     image_size = _pair("image_size", image_size)
     if window is not None:
         window = _window(window)
-    fused = fuse_tokens(
-        question_attention,
-        general_attention,
-        grid=grid,
-        layers=layers,
-        steps=steps,
-        contrast=contrast,
-        regularizer=regularizer,
-    )
-    return place(fused, image_size, window).astype(np.float64)
-
-
-def fuse_tokens(
-    question_attention: ArrayLike,
-    general_attention: ArrayLike | None,
-    *,
-    grid: tuple[int, int],
-    layers: Sequence[int],
-    steps: Steps = "all",
-    contrast: Contrast = "on",
-    regularizer: float | Auto = 1e-8,
-) -> NDArray[np.float64]:
-    """Return the saliency of the tokens, (rows, columns); arguments as for :func:`fuse_contrast`.
-
-    Raises:
-        SettingsError: shapes that do not fit, a layer out of range, a value out of range.
-    """
     question = real_array("question_attention", question_attention, np.float32)
     layers, grid = _whole("layers", layers), _pair("grid", grid)
     require_choice("steps", steps, Steps)
     require_choice("contrast", contrast, Contrast)
     require_or_auto(require_range, "regularizer", regularizer, 0.0)
     _check("question", question, grid, layers)
-    if contrast == "off":
-        maps = _chosen(question, len(question), steps, layers)
-    else:
-        general = real_array("general_attention", general_attention, np.float32)
-        _check("general", general, grid, layers)
-        _check_alike(question, general)
-        common = min(len(question), len(general))
-        maps = _chosen(question, common, steps, layers)
-        noise = _chosen(general, common, steps, layers)
-        if contrast == "on" or general_explains(maps, noise):
-            maps = _divide(maps, noise, regularizer)
-    weights = np.arange(1.0, len(maps) + 1) if steps == "all" else np.ones(len(maps))
-    fused = weights @ maps.sum(axis=1, dtype=np.float64)
-    if not np.isfinite(fused.astype(np.float32)).all():
-        raise SettingsError(
-            "the contrast is not finite: attention is zero, infinite or NaN",
-            "give finite attention and a regularizer above zero",
-        )
-    return np.asarray(fused.reshape(grid))
-
-
-def needed_general_steps(settings: Settings, question_steps: int) -> int:
-    """Return how many forward steps of the general pass the fusion can use."""
-    if settings.contrast == "off":
-        return 0
-    return 1 if settings.steps == "first" else question_steps
-
-
-def _chosen(
-    attention: NDArray[np.float32], common: int, steps: Steps, layers: list[int]
-) -> NDArray[np.float32]:
-    """Return the maps that are fused, (steps, layers, N)."""
-    first, last = {"first": (0, 1), "all": (0, common), "last": (common - 1, common)}[steps]
-    return attention[first:last, layers]
-
-
-def _divide(
-    question: NDArray[np.float32], general: NDArray[np.float32], regularizer: float | Auto
-) -> NDArray[np.float32]:
-    if isinstance(regularizer, str):
-        added: Any = automatic_regularizer(question, general)
-    else:
-        added = np.float32(regularizer)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        contrast: NDArray[np.float32] = question / (general + added)
-    return contrast
+    general: list[NDArray[np.float32]] = []
+    if contrast != "off":
+        general.append(real_array("general_attention", general_attention, np.float32))
+        _check("general", general[0], grid, layers)
+        _check_alike(question, general[0])
+    chosen = tuple(each[:, layers] for each in (question, *general))
+    rows = Rows(chosen[0], tuple(layers), chosen[1:])
+    fused = make_map(CONTRASTS[contrast], rows, Fusion(steps, regularizer)).reshape(grid)
+    return place(fused, image_size, window).astype(np.float64)
 
 
 def _whole(name: str, values: Iterable[int]) -> list[int]:

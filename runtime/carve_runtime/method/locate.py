@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.settings import Settings
-from carve_runtime.method.contrast import fuse_tokens
 from carve_runtime.method.geometry import Window
 from carve_runtime.method.lazy import Lazy
+from carve_runtime.method.maps import Fusion, Rows, make_map, method_of
 from carve_runtime.method.placement import place
 from carve_runtime.method.regions import Candidate, select_among
 
@@ -41,8 +41,7 @@ class Located(NamedTuple):
 
 
 def locate(
-    question_attention: NDArray[np.float32],
-    general_attention: NDArray[np.float32],
+    rows: Rows,
     settings: Settings,
     *,
     grid: tuple[int, int],
@@ -51,16 +50,11 @@ def locate(
 ) -> Located:
     """Return saliency and mask of one image; see :func:`locate_among` and :class:`View`."""
     view = View(grid, image_size, window)
-    (located,) = locate_among(question_attention, general_attention, settings, [view])
+    (located,) = locate_among(rows, settings, [view])
     return located
 
 
-def locate_among(
-    question_attention: NDArray[np.float32],
-    general_attention: NDArray[np.float32],
-    settings: Settings,
-    views: Sequence[View],
-) -> list[Located]:
+def locate_among(rows: Rows, settings: Settings, views: Sequence[View]) -> list[Located]:
     """Return saliency and mask of each image: steps 3 to 6 of ``docs/method.md``.
 
     The contrast, the threshold and the ranking of regions are those of all images together: a mask
@@ -71,26 +65,18 @@ def locate_among(
     it would cost more than everything else here.
 
     Args:
-        question_attention: (T_Q, L, N) for the layers in ``settings.layers``, N being the tokens of
-            all images, one after the other.
-        general_attention: (T_G, L, N), the same for the general instruction.
+        rows: the attention in the layers ``settings.layers``, as much as the method reads, to the
+            tokens of all images, one after the other.
         settings: all of them but those of the final pass are used.
         views: of each image.
 
     Raises:
-        SettingsError: the contrast is not finite.
+        SettingsError: the map is not finite.
     """
     counts = [math.prod(view.grid) for view in views]
-    fused = fuse_tokens(
-        question_attention,
-        general_attention,
-        grid=(1, sum(counts)),
-        layers=range(len(settings.layers)),
-        steps=settings.steps,
-        contrast=settings.contrast,
-        regularizer=settings.regularizer,
-    )
-    parts = np.split(fused[0], np.cumsum(counts)[:-1])
+    fusion = Fusion(settings.steps, settings.regularizer)
+    fused = make_map(method_of(settings), rows, fusion)
+    parts = np.split(fused, np.cumsum(counts)[:-1])
     maps = [
         _Map(
             part.reshape(view.grid),

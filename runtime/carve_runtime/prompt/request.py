@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple, TypeAlias
 from carve_models.errors import PromptError, SettingsError
 from carve_models.manifest import Manifest
 from carve_models.settings import Settings, SettingsChanges, Variant, shown
+from carve_runtime.method.maps import method_of
+from carve_runtime.method.maps.agreement import other_instructions
 from carve_runtime.prompt.budget import ContextBudget, prompt_length, require_context
 from carve_runtime.prompt.text import PromptPart, Text, prompt_parts, question_text
 from carve_runtime.usage import Usage
@@ -55,6 +57,14 @@ class EncodedText:
 
 
 @dataclass(frozen=True)
+class Instruction:
+    """A general instruction, as it is written and encoded."""
+
+    text: str
+    prompt: EncodedText
+
+
+@dataclass(frozen=True)
 class Request:
     """A question on its way.
 
@@ -62,6 +72,7 @@ class Request:
         prompt: the question, encoded.
         settings: the settings in force.
         budget: the positions that it needs.
+        general: the general instructions whose attention the method reads, the bundle's own first.
         on_token: receives the text of all passes as it is generated.
         usage: what it has cost so far.
     """
@@ -69,6 +80,7 @@ class Request:
     prompt: EncodedText
     settings: Settings
     budget: ContextBudget
+    general: tuple[Instruction, ...] = ()
     on_token: OnToken | None = None
     usage: Usage = field(default_factory=Usage)
 
@@ -127,11 +139,11 @@ class RequestBuilder:
 
         Raises:
             SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
-            PromptError: the question is empty or too long.
+            PromptError: the question, or a general instruction, is empty or too long.
         """
         settings = self.settings(variant, changes)
-        pair = settings.final_prompt == "pair"
-        request = self._request(question, settings, on_token, images, refined=int(pair))
+        pair, general = settings.final_prompt == "pair", self._instructions(settings)
+        request = self._request(question, settings, on_token, images, int(pair), general)
         if settings.early_exit and not pair:  # nothing is generated behind the image
             return replace(request, budget=replace(request.budget, new_tokens=1))
         return request
@@ -159,6 +171,14 @@ class RequestBuilder:
         refined = int(settings.final_prompt == "pair")
         return ContextBudget(self._budget(self.general, settings, images, refined).reserve)
 
+    def _instructions(self, settings: Settings) -> tuple[Instruction, ...]:
+        needed, own = method_of(settings).general, self._manifest.prompts.general
+        if needed == "none":
+            return ()
+        others = other_instructions(settings, own) if needed == "several" else ()
+        encoded = (Instruction(text, self._encode(text)) for text in others)
+        return Instruction(own, self.general), *encoded
+
     def _request(
         self,
         question: str,
@@ -166,23 +186,30 @@ class RequestBuilder:
         on_token: OnToken | None,
         images: int,
         refined: int,
+        general: tuple[Instruction, ...] = (),
     ) -> Request:
         if on_token is not None and not callable(on_token):
             raise SettingsError(f"on_token is {shown(on_token)}", "give a function of one Token")
         prompt = self._encode(question)
-        budget = self._budget(prompt, settings, images, refined)
+        budget = self._budget(prompt, settings, images, refined, general[1:])
         require_context(
             self._length(self.prefix(images)) + budget.prompt,
             settings.max_new_tokens,
             self._manifest.decoder.context_length,
             images,
         )
-        return Request(prompt, settings, budget, on_token)
+        return Request(prompt, settings, budget, general, on_token)
 
     def _budget(
-        self, prompt: EncodedText, settings: Settings, images: int, refined: int
+        self,
+        prompt: EncodedText,
+        settings: Settings,
+        images: int,
+        refined: int,
+        others: Sequence[Instruction] = (),
     ) -> ContextBudget:
         asked = self._length(prompt.behind(images, refined))
+        asked = max([asked, *(self._length(other.prompt.behind(images)) for other in others)])
         longest = max(asked, self._length(self.general.behind(images)))
         steps = settings.max_new_tokens
         return ContextBudget(longest + steps - 1, asked, steps)

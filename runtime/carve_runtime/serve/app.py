@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from time import monotonic, time
@@ -184,7 +185,7 @@ class _Service:
             "object": "model",
             "created": self._started,
             "owned_by": "carve-vlm",
-            "carve": {"family": manifest.family, "settings": vars(manifest.defaults)},
+            "carve": {"family": manifest.family, "settings": asdict(manifest.defaults)},
         }
 
     def _require_model(self, name: str) -> None:

@@ -53,6 +53,7 @@ export interface Settings {
   steps: "first" | "all" | "last";
   strategy: "attention_sum" | "size" | "remove_small";
   rule: "released" | "paper";
+  method: "contrast" | "question" | "relative" | "rollout" | "sharpest_layer" | "sink_removal" | "agreement";
   contrast: "on" | "off" | "auto";
   geometry: "input" | "released";
   finalPrompt: "pair" | "refined";

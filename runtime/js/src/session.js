@@ -5,7 +5,7 @@ import { reasonToSkip } from "./method/adaptive.js";
 import { attentionEntropy, rowsOf } from "./method/attention.js";
 import { refine, unrefined } from "./method/refine.js";
 import { checkedAttending, checkedOptions } from "./options.js";
-import { changedSettings } from "./settings.js";
+import { changedSettings, contrastOf } from "./settings.js";
 import { TokenStream } from "./stream.js";
 
 /** Made by Carve.open. What depends on the image alone is computed once. */
@@ -170,7 +170,7 @@ export class ImageSession {
 
   /** The general instruction's attention, as many steps as are used; null if none is. */
   async #generalPass(question, { settings, signal, onToken }) {
-    if (settings.contrast === "off") return null;
+    if (contrastOf(settings) === "off") return null;
     const steps = settings.steps === "first" ? 1 : question.steps;
     const known = this.#general;
     const enough = known !== null && known.limit >= steps;

@@ -3,6 +3,9 @@ import { ensure } from "./errors.js";
 import { OPTIONS } from "./options.js";
 import { CHOICES, DEFAULTS, FLAGS, NUMBERS, VARIANTS } from "./settings_table.js";
 
+/** Those that this library has; Python has more. */
+const METHODS = ["contrast", "question"];
+
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 
 /** Return the defaults of a manifest. */
@@ -14,6 +17,9 @@ export function defaultSettings(manifest) {
   const settings = Object.fromEntries(names.map((name) => [name, given[name] ?? DEFAULTS[name]]));
   return checked(settings, manifest);
 }
+
+/** Return whether to contrast: the method "question" is the contrast's "off". */
+export const contrastOf = ({ method, contrast }) => (method === "question" ? "off" : contrast);
 
 /** Return settings with a variant applied, then some replaced; undefined keeps what was there. */
 export function changedSettings(settings, changed, manifest) {
@@ -82,6 +88,12 @@ function checkNumber(
 
 /** Refuse settings that do not go together, or not with this bundle. */
 function checkModes({ resizeRefined, earlyExit, adaptive, ...settings }, exitLayers) {
+  ensure(
+    METHODS.includes(settings.method),
+    "settings",
+    `method is ${settings.method}, and this library has ${METHODS.join(" and ")}. Choose one of ` +
+      "the two, or use the Python runtime.",
+  );
   ensure(
     resizeRefined !== "once",
     "settings",

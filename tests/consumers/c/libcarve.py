@@ -59,6 +59,7 @@ class AskOptions(c.Structure):
         ("adaptive", c.c_int32),
         ("on_token", TokenFunction),
         ("on_token_context", c.c_void_p),
+        ("method", c.c_int),
     ]
 
 

@@ -155,6 +155,7 @@ static void try_call(carve_model *model) {
     o.regularizer = numbers[below(8)];
     o.max_regions = sizes[below(8)];
     o.contrast = (carve_contrast)below(4);
+    if (!below(4)) o.method = (carve_method)below(9);
     o.max_refined_pixels = sizes[below(8)];
     o.max_new_tokens = below(4) ? 2 : sizes[below(8)];
     if (!below(4)) o.early_exit = sizes[below(4)], o.steps = CARVE_STEPS_FIRST;

@@ -209,6 +209,8 @@ def test_wrong_arguments(library: Library, model: c.c_void_p, view: c.c_void_p) 
         ({"max_regions": 0}, libcarve.SETTINGS, "max_regions is 0"),
         ({"max_new_tokens": -2}, libcarve.SETTINGS, "max_new_tokens is -2"),
         ({"max_new_tokens": 5000}, libcarve.PROMPT, "positions"),
+        ({"method": 2}, libcarve.SETTINGS, "method is relative, and this library has contrast and"),
+        ({"method": 7}, libcarve.SETTINGS, "method is 7"),
         ({"contrast": 3}, libcarve.SETTINGS, "contrast is 3"),
         ({"outlier_percent": libcarve.AUTO}, libcarve.SETTINGS, "outlier_percent is -1"),
         ({"max_refined_pixels": -1}, libcarve.SETTINGS, "max_refined_pixels is -1"),

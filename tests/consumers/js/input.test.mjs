@@ -279,6 +279,7 @@ const settings = [
   [{ maskTopP: NaN }, /maskTopP is NaN/],
   [{ regularizer: -1 }, /regularizer is -1/],
   [{ outlierPercent: "auto" }, /outlierPercent is auto/],
+  [{ method: "relative" }, /method is relative, and this library has contrast and question/],
   [{ contrast: "some" }, /contrast is some/],
   [{ maxRegions: 1.5 }, /maxRegions is 1.5/],
   [{ maxNewTokens: "3" }, /maxNewTokens is 3/],

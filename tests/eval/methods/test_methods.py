@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from carve_eval.benchmarks.benchmark import Question
-from carve_eval.methods import METHODS
+from carve_eval.methods import CROPS
 from carve_eval.methods.method import Picture
 from carve_runtime import Carve, load_image, refine_image
 from tests.support import SCENES
@@ -26,8 +26,8 @@ ASKED = Question(
 
 
 def test_a_relative_map_is_that_of_the_two_passes(pocket: Carve) -> None:
-    settings = replace(pocket.manifest.defaults, layers=(1,))
-    answer = METHODS["relative"].ask(Picture(pocket, SCENE), ASKED, settings)
+    settings = replace(pocket.manifest.defaults, layers=(1,), method="relative")
+    answer = CROPS["square"].ask(Picture(pocket, SCENE), ASKED, settings)
     result = pocket.ask(SCENE, ASKED.prompt, layers=(1,), contrast="on", regularizer=0.0)
     values = (result.question_attention[0, 0] / result.general_attention[0, 0]).astype(float)
     row, column = np.unravel_index(values.argmax(), result.grid)
@@ -44,7 +44,7 @@ def test_the_closer_look_is_the_crop_beside_the_image(pocket: Carve) -> None:
     alone = replace(pair, final_prompt="refined")
     for name in ("random", "centre"):
         picture = Picture(pocket, SCENE)
-        first, second = (METHODS[name].ask(picture, ASKED, each) for each in (pair, alone))
+        first, second = (CROPS[name].ask(picture, ASKED, each) for each in (pair, alone))
         x0, y0, x1, y1 = first.box
         mask = np.zeros((640, 640), bool)
         mask[y0:y1, x0:x1] = True
@@ -58,7 +58,7 @@ def test_the_closer_look_is_the_crop_beside_the_image(pocket: Carve) -> None:
 def test_chance_differs_from_question_to_question_and_not_from_run_to_run(pocket: Carve) -> None:
     picture, settings = Picture(pocket, SCENE), pocket.manifest.defaults
     boxes = [
-        METHODS["random"].ask(picture, replace(ASKED, id=name), settings).box
+        CROPS["random"].ask(picture, replace(ASKED, id=name), settings).box
         for name in ("a", "b", "a")
     ]
     assert boxes[0] == boxes[2] != boxes[1]
@@ -68,18 +68,18 @@ def test_bytes_of_the_picture_are_read_once(pocket: Carve, tmp_path: Path) -> No
     copy = tmp_path / "scene.jpg"
     copy.write_bytes(SCENE.read_bytes())
     picture = Picture(pocket, copy)
-    settings = replace(pocket.manifest.defaults, layers=(1,))
-    METHODS["relative"].ask(picture, ASKED, settings)
+    settings = replace(pocket.manifest.defaults, layers=(1,), method="relative")
+    CROPS["square"].ask(picture, ASKED, settings)
     copy.unlink()
-    METHODS["question"].ask(picture, ASKED, settings)
-    METHODS["carve"].ask(picture, ASKED, settings)
+    CROPS["square"].ask(picture, ASKED, replace(settings, method="question"))
+    CROPS["regions"].ask(picture, ASKED, settings)
 
 
 def test_a_picture_goes_with_its_last_reference(pocket: Carve) -> None:
     """Its session may hold gigabytes, which no collector of cycles should have to find."""
     picture = Picture(pocket, SCENE)
-    settings = replace(pocket.manifest.defaults, layers=(1,))
-    METHODS["relative"].ask(picture, ASKED, settings)
+    settings = replace(pocket.manifest.defaults, layers=(1,), method="relative")
+    CROPS["square"].ask(picture, ASKED, settings)
     gone = weakref.ref(picture)
     gc.disable()
     try:

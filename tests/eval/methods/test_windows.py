@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from carve_eval.methods.maps import question_alone, relative
 from carve_eval.methods.windows import RATIOS, sharpest_square, strongest_token
 from tests.comparing import assert_close
 
@@ -62,11 +61,3 @@ def test_places_are_those_of_what_the_model_saw(left: float) -> None:
     assert strongest_token(spot(2, 3, 1), window) == (left + 140, 100)
     box = sharpest_square(spot(4, 10, 8), window=window, image_size=(1200, 960), side=SIDE)
     assert box[0] == left + 560 - 168
-
-
-def test_maps() -> None:
-    question = np.array([0.2, 0.1, 0.1], np.float32)
-    general = np.array([0.4, 0.1, 0.0], np.float32)
-    assert question_alone(question, general) is question
-    assert_close(relative(question, general)[:2], [0.5, 1.0], rtol=1e-6)
-    assert np.isfinite(relative(question, general)).all()

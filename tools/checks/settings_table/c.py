@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 from carve_models.settings import VARIANTS
@@ -119,7 +120,9 @@ def _high(number: Number) -> str:
 
 def table(comment: str, macro: str, rows: Sequence[str]) -> str:
     """Return a macro that applies ``X`` to each row."""
-    lines = [f"#define {macro}(X)", *(f"    X({row})" for row in rows)]
+    lines = [f"#define {macro}(X)"]
+    for row in rows:
+        lines += textwrap.wrap(f"    X({row})", _WIDTH, subsequent_indent="      ")
     joined = [f"{line:<{_WIDTH}}\\" for line in lines[:-1]]
     return "\n".join([f"/* {comment} */", *joined, lines[-1]]) + "\n"
 

@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from carve_models.errors import SettingsError
 from carve_models.settings import AUTO, MOST_COUNT, MOST_PIXELS, Settings
 
-#: Settings that the libraries do not have in a table: a list of layers has code of its own. Every
-#: other setting is offered, or refused by name.
-NOT_IN_TABLES = frozenset({"layers"})
+#: Settings that the libraries do not have in a table: a list of layers has code of its own, and
+#: the method that reads general_instructions is refused. Every other setting is offered, or refused
+#: by name.
+NOT_IN_TABLES = frozenset({"layers", "general_instructions"})
 
 _LOWEST = (0, 1)
 _HIGHEST = (1, 100, MOST_PIXELS)

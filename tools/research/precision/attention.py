@@ -12,6 +12,7 @@ from carve_export.precision.agreement import mask_overlap
 from carve_runtime.bundle import Bundle
 from carve_runtime.decoder.model import Model
 from carve_runtime.method.locate import locate
+from carve_runtime.method.maps import Rows
 from tools.research.pocket_l.pointing.questions import SceneQuestions
 from tools.shared.models.bundles import fixed_grid, map_of_tokens
 from tools.shared.models.passes import first_attention
@@ -82,7 +83,7 @@ def attend(bundle: Bundle, scenes: Sequence[SceneQuestions]) -> SceneAttention:
             maps = question[:, read], rows[-1:, read]
             points.append(strongest(map_of_tokens(*maps, defaults, grid).reshape(-1), grid))
             _, mask = locate(
-                *maps,
+                Rows(maps[0], defaults.layers, maps[1:]),
                 defaults,
                 grid=grid,
                 image_size=scene.image.size,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -63,7 +64,7 @@ def main(
     for table in filter(None, measure(study)):
         table.show(console)
         tables.append(table)
-    report = Report(_COMMAND, tables, vars(study.defaults))
+    report = Report(_COMMAND, tables, asdict(study.defaults))
     write_json(folder / "figures.json", report)
     (folder / "tables.md").write_text(f"# Quality on the {part} part\n\n{report.markdown()}")
     plot(study, report, folder)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from carve_models.manifest import Manifest
 from carve_models.settings import Settings
 from carve_runtime.method.locate import locate
+from carve_runtime.method.maps import Rows
 from tools.research.pocket.world.cases import Case
 from tools.research.pocket.world.scenes import Item
 from tools.research.quality.observations import Observation
@@ -47,14 +48,17 @@ class Carved:
 
     def mask(self, observation: Observation, manifest: Manifest) -> Mask:
         """Return the kept pixels, (H, W)."""
-        rows = manifest.decoder.rows(self.settings.layers)
-        general, settings = observation.general[self.instruction][:, rows], self.settings
+        settings, rows = self.settings, manifest.decoder.rows(self.settings.layers)
+        first = self.instruction
+        general = tuple(
+            each[:, rows] for each in (*observation.general[first:], *observation.general[:first])
+        )
         if self.per_token is not None:
-            general = general + _per_token(observation, rows, self.per_token)
+            general = (general[0] + _per_token(observation, rows, self.per_token),)
             settings = settings.override(contrast="on", regularizer=0.0)
+        answer = observation.answer[:, rows]
         return locate(
-            observation.question[:, rows],
-            general,
+            Rows(observation.question[:, rows], settings.layers, general, answer),
             settings,
             grid=fixed_grid(manifest),
             image_size=observation.image.size,

@@ -30,6 +30,9 @@ from tools.shared.workers import in_order
 
 Flags = NDArray[np.bool_]
 
+#: Of what is kept of each question: files of another version are made again.
+_ARRAYS = 2
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -77,7 +80,7 @@ class CachedBundle:
 
     def observations(self, part: Part, group: Group, pictures: int) -> list[Observation]:
         """Return the observations of a group of questions."""
-        file = self._folder / f"{part}-{group}-{pictures}.npz"
+        file = self._folder / f"{part}-{group}-{pictures}-{_ARRAYS}.npz"
         asked = list(cases(part, group, pictures))
         return observe(self.model, asked, file, f"{part} {group}: attention")
 

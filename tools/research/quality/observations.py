@@ -17,17 +17,11 @@ from carve_runtime.decoder.encoded import EncodedImages
 from carve_runtime.decoder.generation import Pass
 from carve_runtime.decoder.model import Model
 from carve_runtime.method.geometry import Window
+from carve_runtime.method.maps.agreement import INSTRUCTIONS
+from carve_runtime.method.maps.rollout import AnswerRows
 from tools.research.pocket.world.cases import Case, by_picture
 from tools.shared.workers import in_order
 
-#: General instructions that the paper compares (table 4); the bundle's own comes first.
-INSTRUCTIONS = (
-    "Write a general description of the image.",
-    "Describe this image in detail.",
-    "Provide a comprehensive overview of the image.",
-    "What do you see in this image?",
-    "Explain what appears in the image.",
-)
 #: Arrays of a file that hold one value for each question.
 _PER_QUESTION = ("plain", "probability", "window")
 
@@ -42,6 +36,7 @@ class Observation:
         probability: of the plain answer, its end included.
         question: (T_Q, L, N) float32 of all tapped layers.
         general: the same for each general instruction.
+        answer: (T_Q, L, T_Q) float32, between the steps of the question's pass.
         window: the part of the picture that the token grid covers.
     """
 
@@ -50,6 +45,7 @@ class Observation:
     probability: float
     question: NDArray[np.float32]
     general: tuple[NDArray[np.float32], ...]
+    answer: NDArray[np.float32]
     window: Window
 
     @property
@@ -59,7 +55,7 @@ class Observation:
 
 
 def instructions(manifest: Manifest) -> tuple[str, ...]:
-    """Return the general instructions that are compared."""
+    """Return the general instructions that are compared: the bundle's own, and the paper's."""
     own = manifest.prompts.general
     return (own, *(text for text in INSTRUCTIONS if text != own))
 
@@ -80,7 +76,11 @@ class _Observer:
         """Run the passes about one picture."""
         image = encode_picture(self.model, cases[0])
         limit = self.model.manifest.defaults.max_new_tokens
-        asked = [self._answer(image, case.question, limit) for case in cases]
+        read = [AnswerRows() for _ in cases]
+        asked = [
+            self._answer(image, case.question, limit, rows)
+            for case, rows in zip(cases, read, strict=True)
+        ]
         steps = max(len(answer.attention) for answer in asked)
         texts = instructions(self.model.manifest)
         general = tuple(self._answer(image, text, steps).attention for text in texts)
@@ -91,14 +91,18 @@ class _Observer:
                 answer.probability,
                 answer.attention,
                 general,
+                rows.result(),
                 image.model_inputs[0].window,
             )
-            for case, answer in zip(cases, asked, strict=True)
+            for case, answer, rows in zip(cases, asked, read, strict=True)
         ]
 
-    def _answer(self, image: EncodedImages, text: str, limit: int) -> Pass:
+    def _answer(
+        self, image: EncodedImages, text: str, limit: int, on_step: AnswerRows | None = None
+    ) -> Pass:
         request = self.model.requests.plain(text, limit)
-        return self.model.answer(image, request.prompt.single, "question", request)
+        prompt = request.prompt.single
+        return self.model.answer(image, prompt, "question", request, on_step=on_step)
 
 
 def encode_picture(model: Model, case: Case) -> EncodedImages:
@@ -120,6 +124,7 @@ def _save(observations: Sequence[Observation], file: Path) -> None:
     }
     for index, observation in enumerate(observations):
         arrays[f"{index}/question"] = observation.question
+        arrays[f"{index}/answer"] = observation.answer
         for number, general in enumerate(observation.general):
             arrays[f"{index}/general/{number}"] = general
     with replacing(file) as aside:
@@ -136,6 +141,7 @@ def _load(cases: Sequence[Case], file: Path) -> list[Observation]:
                 float(probability),
                 stored[f"{index}/question"],
                 tuple(stored[f"{index}/general/{number}"] for number in range(instructed)),
+                stored[f"{index}/answer"],
                 tuple(window.tolist()),
             )
             for index, (case, plain, probability, window) in enumerate(

@@ -171,6 +171,12 @@ static carve_status check_exit(const manifest *m, const carve_ask_options *o) {
 }
 
 static carve_status check_modes(const manifest *m, const carve_ask_options *o) {
+    if (o->method != CARVE_METHOD_CONTRAST && o->method != CARVE_METHOD_QUESTION) {
+        return failure(CARVE_SETTINGS_ERROR,
+                       "method is %s, and this library has contrast and question. Give one of the "
+                       "two, or use the Python runtime.",
+                       method_values[o->method]);
+    }
     if (o->resize_refined == CARVE_RESIZE_ONCE) {
         return failure(CARVE_SETTINGS_ERROR,
                        "resize_refined is once, and this library always makes the refined image and "

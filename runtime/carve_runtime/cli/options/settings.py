@@ -15,6 +15,7 @@ from carve_models.settings import (
     Contrast,
     FinalPrompt,
     Geometry,
+    MapMethod,
     ResizeRefined,
     Rule,
     SettingsChanges,
@@ -43,6 +44,13 @@ def _number_or_auto(
     return value if value in (None, AUTO) else _FLOAT.convert(value, parameter, context)
 
 
+def _texts_or_none(
+    context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """Keep the bundle's where none is given."""
+    return value or None
+
+
 #: Options that take a number or "auto".
 _AUTO: dict[str, Any] = {"callback": _number_or_auto, "metavar": f"FLOAT|{AUTO}"}
 
@@ -62,6 +70,17 @@ _OPTIONS = (
     click.option("--rule", type=click.Choice(get_args(Rule)), help="How many regions are kept."),
     click.option(
         "--outlier-percent", type=float, help="Smallest region for remove_small, in percent."
+    ),
+    click.option(
+        "--method", type=click.Choice(get_args(MapMethod)), help="How the attention is read."
+    ),
+    click.option(
+        "--general-instruction",
+        "general_instructions",
+        multiple=True,
+        callback=_texts_or_none,
+        metavar="TEXT",
+        help="For the method agreement, besides the bundle's own; repeat.",
     ),
     click.option("--contrast", type=click.Choice(get_args(Contrast)), help="Whether to contrast."),
     click.option("--regularizer", **_AUTO, help="Lambda of the contrast."),

@@ -972,6 +972,30 @@ export const MANIFEST_SCHEMA = {
         "outlier_percent": {
           "type": "number"
         },
+        "method": {
+          "enum": [
+            "agreement",
+            "contrast",
+            "question",
+            "relative",
+            "rollout",
+            "sharpest_layer",
+            "sink_removal"
+          ]
+        },
+        "general_instructions": {
+          "anyOf": [
+            {
+              "type": "array",
+              "items": {
+                "type": "string"
+              }
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
         "contrast": {
           "enum": [
             "auto",

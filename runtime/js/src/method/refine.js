@@ -1,6 +1,7 @@
 /** Steps 3 to 7 of the method (docs/method.md), by carve_refine.onnx. */
 import * as format from "../bundle_format.js";
 import { ensure } from "../errors.js";
+import { contrastOf } from "../settings.js";
 import { CHOICES } from "../settings_table.js";
 import { rowsOf } from "./attention.js";
 import { automaticShare, divisorOf } from "./automatic.js";
@@ -74,7 +75,8 @@ function feedsOf(graphs, { image, grid, window, question, general }, settings) {
   const weights = stepWeights(settings.steps, Math.min(question.steps, general?.steps ?? Infinity));
   const asked = rowsOf(question, settings.layers);
   const { divisor, regularizer } = divisorOf(asked, general && rowsOf(general, settings.layers), {
-    ...settings,
+    contrast: contrastOf(settings),
+    regularizer: settings.regularizer,
     weights,
   });
   const attention = (pass) =>

@@ -16,8 +16,10 @@ from click.testing import CliRunner
 from carve_runtime import Carve
 from carve_runtime.bundle import open_bundle
 from carve_runtime.method.geometry import bounding_box
+from carve_runtime.method.maps import METHODS
 from tests.support import ROOT
 from tools.research.quality import __main__ as command
+from tools.research.quality import methods
 from tools.research.quality.attempts import Attempt, Carved, Cropped
 from tools.research.quality.cached_bundle import CachedBundle
 from tools.research.quality.study import AUTOMATIC, CATEGORIES, Size, Study
@@ -37,6 +39,8 @@ def test_it_answers_as_the_product_does(study: Study, pocket: Carve) -> None:
     changes: list[dict[str, Any]] = [
         {},
         {"contrast": "off"},
+        {"method": "rollout", "steps": "all", "layers": (0, 1, 2)},
+        {"method": "agreement"},
         {"final_prompt": "refined"},
         {"variant": "v4", "layers": (1, 2)},
         {"adaptive": True, "sure_probability": 0.5, "focused_entropy": 9.0},
@@ -104,6 +108,16 @@ def test_per_token_regularizers_are_variance_by_mean(study: Study) -> None:
     actual = Carved("", settings, per_token="layers").mask(observation, manifest)
     np.testing.assert_array_equal(actual, by_hand.mask(changed, manifest))
     assert Carved("", settings, per_token="instructions").mask(observation, manifest).any()
+
+
+def test_the_table_of_methods_has_them_all(study: Study) -> None:
+    table = methods.compare(study, "small")
+    rows = {str(row[0]): row[1:] for row in table.rows}
+    assert {name.split(",")[0] for name in rows} == set(METHODS)
+    assert rows["contrast"] == rows["sharpest_layer"]  # the bundle reads one layer
+    assert rows["contrast"][2] == "0 : 0"
+    assert rows["question"] == rows["rollout"]
+    assert "6 questions about 2 pictures" in table.note
 
 
 def test_categories_part_the_questions(study: Study) -> None:
