@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 HEADS, KV_HEADS, WIDTH = 4, 2, 16
+#: Of a head of the operator alone, of which a part may be rotated.
+WIDER = 32
 Arrays = dict[str, NDArray[Any]]
 Shapes = dict[str, list[str | int]]
 
@@ -42,14 +44,14 @@ def step(ids: Sequence[int], past: int, cache: Arrays | None, layers: int) -> Ar
 
 def write_group_query(path: Path, *, packed: bool = False, **attributes: Any) -> None:
     """Write a decoder of one ``GroupQueryAttention``, which returns its own attention too."""
-    queries = (HEADS + 2 * KV_HEADS if packed else HEADS) * WIDTH
+    queries = (HEADS + 2 * KV_HEADS if packed else HEADS) * WIDER
     shapes: Shapes = {"inputs_embeds": ["B", "S", queries]}
-    shapes |= {} if packed else {name: ["B", "S", KV_HEADS * WIDTH] for name in ("keys", "values")}
-    cache: list[str | int] = ["B", KV_HEADS, "P", WIDTH]
+    shapes |= {} if packed else {name: ["B", "S", KV_HEADS * WIDER] for name in ("keys", "values")}
+    cache: list[str | int] = ["B", KV_HEADS, "P", WIDER]
     shapes |= {f"past_key_values.0.{kind}": cache for kind in ("key", "value")}
     tables = []
     if attributes.get("do_rotary"):
-        half = attributes.pop("rotary_half", WIDTH // 2)
+        half = attributes.pop("rotary_half", WIDER // 2)
         angles = np.linspace(0, 40, 64 * half, dtype=np.float32).reshape(64, half)
         tables = [
             onnx.numpy_helper.from_array(function(angles), name)
@@ -74,9 +76,9 @@ def write_group_query(path: Path, *, packed: bool = False, **attributes: Any) ->
         qk_output=2,
         **attributes,
     )
-    present: list[str | int] = ["B", KV_HEADS, "T", WIDTH]
+    present: list[str | int] = ["B", KV_HEADS, "T", WIDER]
     outputs: Shapes = {
-        "logits": ["B", "S", HEADS * WIDTH],
+        "logits": ["B", "S", HEADS * WIDER],
         "present.0.key": present,
         "present.0.value": present,
         "own": ["B", HEADS, "S", "T"],

@@ -11,7 +11,7 @@ import pytest
 from carve_export.tap import TapOptions, tap_decoder
 from carve_models import names
 from tests.comparing import assert_close
-from tests.export.tap.decoders import HEADS, KV_HEADS, WIDTH, Arrays, run, write_group_query
+from tests.export.tap.decoders import HEADS, KV_HEADS, WIDER, Arrays, run, write_group_query
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "separate": {},
@@ -20,6 +20,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rotary": {"do_rotary": 1},
     "packed rotary": {"do_rotary": 1, "packed": True},
     "interleaved": {"do_rotary": 1, "rotary_interleaved": 1},
+    "part of each head rotary": {"do_rotary": 1, "rotary_half": 8},
     "softcap": {"softcap": 1.5},
     "window": {"local_window_size": 3},
     "all": {"do_rotary": 1, "packed": True, "softcap": 2.0, "local_window_size": 4, "scale": 0.5},
@@ -32,11 +33,11 @@ def inputs(batch: int, new: int, past: int, lengths: list[int], *, packed: bool)
     def normal(*shape: int) -> np.ndarray:
         return 2 * random.standard_normal(shape, np.float32)
 
-    states = (HEADS + 2 * KV_HEADS if packed else HEADS) * WIDTH
+    states = (HEADS + 2 * KV_HEADS if packed else HEADS) * WIDER
     made = {"inputs_embeds": normal(batch, new, states)}
-    made |= {name: normal(batch, new, KV_HEADS * WIDTH) for name in ("keys", "values")}
+    made |= {name: normal(batch, new, KV_HEADS * WIDER) for name in ("keys", "values")}
     for kind in ("key", "value"):
-        made[f"past_key_values.0.{kind}"] = normal(batch, KV_HEADS, past, WIDTH)
+        made[f"past_key_values.0.{kind}"] = normal(batch, KV_HEADS, past, WIDER)
     made["last"] = np.array(lengths, np.int32) - 1
     made["total"] = np.array(max(lengths), np.int32)
     return made

@@ -56,6 +56,19 @@ def test_rows(name: str, eager: LlamaForCausalLM, tmp_path: Path) -> None:
     assert rows.max() < 0.99  # attention that is all on one token would hide a wrong scale
 
 
+@pytest.mark.parametrize("name", ["genai-mha", "optimum"])
+def test_padding_in_front(name: str, eager: LlamaForCausalLM, tmp_path: Path) -> None:
+    out, padding = tmp_path / "model.onnx", 3
+    tap_decoder(GRAPHS / name / "model.onnx", out, TapOptions())
+    inputs = step(PROMPT, 0, None, LAYERS)
+    inputs["attention_mask"][:, :padding] = 0
+    rows = run(out, inputs)[names.LAST_ROW]
+    assert rows[:, :, :padding].max() < 1e-6
+    # Distances alone count in rotary embeddings: the same tokens without padding.
+    expected = expected_rows(eager, PROMPT[padding:])
+    assert_close(rows[:, :, padding:], expected, rtol=0, atol=1e-5)
+
+
 def test_four_bits(tmp_path: Path) -> None:
     report = tap_decoder(
         GRAPHS / "genai-int4" / "model.onnx", tmp_path / "model.onnx", TapOptions()
