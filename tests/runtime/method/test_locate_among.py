@@ -13,6 +13,7 @@ from carve_models import Settings
 from carve_runtime import fuse_contrast
 from carve_runtime.method.automatic import automatic_regularizer
 from carve_runtime.method.locate import View, locate, locate_among
+from carve_runtime.method.maps import Rows
 from tests.comparing import assert_close
 
 SETTINGS = Settings(layers=(0, 1), rule="paper", max_regions=3)
@@ -23,6 +24,10 @@ def attention(seed: int, tokens: int, steps: int = 2) -> Any:
     """Return (steps, 2, tokens) positive values."""
     random = np.random.default_rng(seed)
     return random.gamma(1.0, 1.0, (steps, 2, tokens)).astype(np.float32) / tokens
+
+
+def read(question: Any, general: Any) -> Rows:
+    return Rows(question, SETTINGS.layers, (general,))
 
 
 def view(grid: tuple[int, int], scale: float = 10.0) -> View:
@@ -39,7 +44,7 @@ def test_regions_of_all_images_compete(strategy: Any, rule: Any) -> None:
     views = [view(grid) for grid in GRIDS]
     counts = [rows * columns for rows, columns in GRIDS]
     question, general = (attention(seed, sum(counts)) for seed in (1, 2))
-    located = locate_among(question, general, settings, views)
+    located = locate_among(read(question, general), settings, views)
 
     ends = np.cumsum(counts)[:-1]
     maps = [
@@ -78,12 +83,12 @@ def test_pixels_of_a_larger_photograph_do_not_count_for_more() -> None:
     grid = (6, 6)
     question, general = (attention(seed, 72) for seed in (3, 4))
     settings = replace(SETTINGS, max_regions=1, mask_top_p=0.3)
-    same = locate_among(question, general, settings, [view(grid), view(grid)])
+    same = locate_among(read(question, general), settings, [view(grid), view(grid)])
     kept = [bool(mask.any()) for _, mask in same]
     assert kept == [True, False]
     for large in (0, 1):
         views = [view(grid, 60.0 if index == large else 10.0) for index in range(2)]
-        located = locate_among(question, general, settings, views)
+        located = locate_among(read(question, general), settings, views)
         assert [bool(mask.any()) for _, mask in located] == kept
         shares = [each.mask.mean() for each in located]
         assert_close(shares, [each.mask.mean() for each in same], atol=0.01)
@@ -97,7 +102,7 @@ def test_one_regularizer_for_all_images() -> None:
     general[..., 16:] *= 9  # the second image is noisier
     added = automatic_regularizer(question, general)
     expected = (question / (general + added)).sum(axis=(0, 1))
-    located = locate_among(question, general, replace(SETTINGS, regularizer="auto"), views)
+    located = locate_among(read(question, general), replace(SETTINGS, regularizer="auto"), views)
     for part, saliency in zip(np.split(expected, 2), located, strict=True):
         shown = fuse_contrast(
             part[None, None],
@@ -115,9 +120,10 @@ def test_one_image_among_none_is_alone() -> None:
     question, general = (attention(seed, 48) for seed in (7, 8))
     for strategy in ("attention_sum", "remove_small"):
         settings = replace(SETTINGS, strategy=strategy)
-        (located,) = locate_among(question, general, settings, [each])
+        (located,) = locate_among(read(question, general), settings, [each])
         alone = locate(
-            *(question, general, settings),
+            read(question, general),
+            settings,
             grid=each.grid,
             image_size=each.image_size,
             window=each.window,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carve_models.manifest import Segment
+from carve_models.prompts.segment import Segment
 from carve_runtime import Carve, ImageError, PromptError, SettingsError, Token
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle, open_bundle
