@@ -67,6 +67,8 @@ def load_language_model(source: Path) -> LanguageModel:
     folder, options = (source.parent, {"gguf_file": source.name}) if gguf else (source, {})
     tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **options)
+    if gguf:  # the weights are float32 now, and what is made of them is not quantised
+        del model.config.quantization_config
     return add_image_token(LanguageModel(model.eval(), tokenizer))
 
 

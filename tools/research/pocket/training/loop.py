@@ -118,6 +118,8 @@ def run_stage(
         seconds: after which no more steps are begun than those up to the next log line.
     """
     first = keeper.load(stage)
+    if first == stage.steps:
+        return first
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -149,8 +151,8 @@ def run_stage(
             keeper.save(stage, done)
             saved = now
         if over:
-            return done
-    return first
+            break
+    return done
 
 
 def _update(stage: Stage, loss: torch.Tensor) -> None:
