@@ -38,6 +38,7 @@ _PAGE, _FILE = ".html", ".npz"
 Examples:
   carve-run attend default photo.jpg "What letter is on the red square?" --layers -o map.png
   carve-run attend my-bundle photo.jpg "What is this?" --words --generate 16 -o page.html
+  carve-run attend my-bundle photo.jpg "What is this?" --heads -o heads.png
 """,
 )
 @BUNDLE_ARGUMENT
@@ -45,6 +46,11 @@ Examples:
 @click.argument("text")
 @click.option("--layers", is_flag=True, help="Draw each layer, not their mean.")
 @click.option("--words", is_flag=True, help="Draw each word of the answer, not the first alone.")
+@click.option(
+    "--heads",
+    is_flag=True,
+    help="Draw each head of each layer, of a bundle made with carve-export --attention heads.",
+)
 @click.option("--generate", type=int, default=8, show_default=True, help="Most words.")
 @click.option(
     "--output",
@@ -63,6 +69,7 @@ def attend(
     text: str,
     layers: bool,
     words: bool,
+    heads: bool,
     generate: int,
     output: Path,
     backend: BackendSettings,
@@ -73,7 +80,7 @@ def attend(
 
     IMAGE is a file, or "-" for standard input. TEXT stands where a question stands.
     """
-    write = _writer(output, layers=layers, words=words)
+    write = _writer(output, layers=layers, words=words, heads=heads)
     require_questions((text,))
     require_folder(output.parent)
     pixels = load_image(given_picture(image))
@@ -87,7 +94,9 @@ def attend(
     click.echo(f"saved   {output}")
 
 
-def _writer(output: Path, *, layers: bool, words: bool) -> Callable[[Attention, RGB], object]:
+def _writer(
+    output: Path, *, layers: bool, words: bool, heads: bool
+) -> Callable[[Attention, RGB], object]:
     """Return what writes the kind of file that the name ends in."""
     suffix = output.suffix.lower()
     if suffix == _PAGE:
@@ -101,7 +110,7 @@ def _writer(output: Path, *, layers: bool, words: bool) -> Callable[[Attention, 
         return lambda attention, _: attention.save(output)
     if suffix in PICTURE_FORMATS:
         return lambda attention, image: save_picture(
-            draw_attention(attention, image, layers=layers, words=words), output
+            draw_attention(attention, image, layers=layers, words=words, heads=heads), output
         )
     known = ", ".join((*PICTURE_FORMATS, _PAGE, _FILE))
     raise click.UsageError(f"{output} names no kind of file. End it in {known}.")

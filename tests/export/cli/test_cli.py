@@ -37,8 +37,10 @@ def test_an_export_shows_what_it_does_and_how_close_it_is(
     settings = tmp_path / "settings.json"
     settings.write_text('{"prompts": {"suffix": ""}, "defaults": {"steps": "first"}}')
     out = tmp_path / "bundle"
-    result = carve_export(checkpoint, out, "--layers", "0,2", "--settings", settings)
+    options = "--layers", "0,2", "--attention", "heads", "--settings", settings
+    result = carve_export(checkpoint, out, *options)
     assert result.exit_code == 0, result.output
+    assert "exposed: layers 0, 2, each of 4 heads" in result.stdout
     for stage in ("load the checkpoint", "compare with PyTorch", "write the bundle", "done"):
         assert stage in result.stdout
     table = re.findall(r"(logits|attention|features)\S*.*?(\d\.\d\de-\d\d)", result.stdout)
@@ -46,7 +48,9 @@ def test_an_export_shows_what_it_does_and_how_close_it_is(
     manifest = read_manifest(out)
     assert (manifest.prompts.suffix, manifest.defaults.steps) == ("", "first")
     assert manifest.defaults.layers == manifest.decoder.tapped_layers == (0, 2)
+    assert manifest.decoder.attention == "heads"
     Carve.load(out).ask(PHOTOS / "landscape.jpg", "What is this?", max_new_tokens=1)
+    assert carve_export("verify", out, checkpoint).exit_code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "settings.json"]
 
 

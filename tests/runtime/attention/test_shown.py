@@ -52,7 +52,7 @@ def test_the_picture_has_to_be_the_one_that_was_shown(asked: Attention) -> None:
 
 def test_too_many_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("carve_runtime.attention.pictures.MOST_MAPS", 3)
-    with pytest.raises(SettingsError, match="2 layers and 2 words make 4 maps"):
+    with pytest.raises(SettingsError, match="2 rows and 2 words make 4 maps"):
         draw_attention(Attention(**BY_HAND), GREY)
 
 
