@@ -137,7 +137,8 @@ class Decoder:
         mask = np.zeros((1, to.capacity or total), np.int64)
         mask[:, :total] = 1
         shared = {names.ATTENTION_MASK: mask, names.POSITION_IDS: chunk.positions}
-        taps, values = [], list(cache.values)
+        taps = [np.empty((0, *self._head_axes, total), np.float32)]
+        values = list(cache.values)
         states = self._parts[parts.start][1].value(chunk.embeds)
         for index in parts:
             part, graph = self._parts[index]
@@ -160,10 +161,9 @@ class Decoder:
             if to.lease is None:  # else the buffers stay, and keep their memory alive
                 values[index] = tuple(outputs[name] for name in present)
                 counts.bytes_copied += cache.length * self._bytes_per_position(part)
-        none = np.empty((0, *self._head_axes, total), np.float32)
         if to.lease is None:
             longer = replace(longer, values=tuple(values))
-        return Step(np.concatenate([none, *taps]), longer, states)
+        return Step(np.concatenate(taps), longer, states)
 
     @property
     def runs_side_by_side(self) -> bool:
