@@ -19,6 +19,7 @@ from time import process_time
 from unittest.mock import patch
 
 import click
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor
@@ -38,9 +39,10 @@ from carve_export.trace.attention import LayerInput
 from carve_export.trace.decoder import traceable_decoder
 from carve_export.trace.graph import trace_graph
 from carve_models.manifest import OPSETS, AttentionRows, DecoderSpec
-from carve_models.settings import ALL, All
+from carve_models.settings import ALL
 from tools.bench.lines.memory import LIBRARIES
 from tools.bench.raw_decoder import RawDecoder, run_once
+from tools.bench.untapped import keep_rows
 from tools.checks.figures import publish
 from tools.shared.machine import this_machine
 from tools.shared.memory import peak_of
@@ -111,37 +113,17 @@ class _Tap:
     """What a decoder returns of its attention.
 
     Attributes:
-        layers: as for ``carve-export --layers``.
+        name: as in the table.
         rows: as for ``carve-export --attention``.
         every_position: of a chunk; else of its last one.
     """
 
-    layers: All | None
+    name: str
     rows: AttentionRows = "mean"
     every_position: bool = False
 
-    @property
-    def name(self) -> str:
-        """As in the table."""
-        layers = "all layers" if self.layers else "the usual layers"
-        rows = "heads" if self.rows == "heads" else "mean"
-        return f"{layers}, {rows}" + (", every position" if self.every_position else "")
 
-    def values(self, spec: DecoderSpec, new: int, past: int) -> int:
-        """Return how many numbers a run of ``new`` positions behind ``past`` returns."""
-        heads = spec.attention_heads if self.rows == "heads" else 1
-        positions = new if self.every_position else 1
-        return len(spec.tapped_layers) * heads * positions * (past + new)
-
-
-_TAPS = (
-    _Tap(None),
-    _Tap(None, "heads"),
-    _Tap(ALL),
-    _Tap(ALL, "heads"),
-    _Tap(None, every_position=True),
-    _Tap(ALL, every_position=True),
-)
+_TAPS = (_Tap("mean"), _Tap("heads", "heads"), _Tap("mean, every position", every_position=True))
 _COLUMNS = (
     "attention returned",
     f"prefill of {_PREFILL}",
@@ -157,52 +139,64 @@ _CASES = ((_PREFILL, 0), (_QUESTION, _PREFILL), (1, _PREFILL))
 
 @dataclass(frozen=True)
 class _Decoder:
-    """A decoder graph."""
+    """A decoder graph that returns some of a tap, or nothing of it."""
 
     file: Path
     spec: DecoderSpec
+    tap: _Tap
 
-    def peak(self, rounds: int) -> int:
-        """Return the bytes that a process needs to load it and prefill, the least of some."""
-        work = partial(peak_of, run_once, self.file, self.spec, _PREFILL, imports=LIBRARIES)
-        return min(work()[0] for _ in range(rounds))
+    def cut(self, layers: Sequence[int]) -> _Decoder:
+        """Return the decoder with the rows of these layers alone; it shares the weights' file."""
+        file = self.file.with_name(f"{len(layers)}-layers.onnx")
+        model = onnx.load(self.file, load_external_data=False)
+        keep_rows(model.graph, layers)
+        onnx.save(model, file)
+        return replace(self, file=file, spec=replace(self.spec, tapped_layers=tuple(layers)))
+
+    def load(self) -> RawDecoder:
+        """Load it for one thread."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        return RawDecoder(self.file, self.spec, options)
+
+    def peak(self) -> int:
+        """Return the bytes that a process needs to load it and to prefill."""
+        return peak_of(run_once, self.file, self.spec, _PREFILL, imports=LIBRARIES)[0]
+
+    def returned(self, new: int, past: int) -> int:
+        """Return the bytes of attention that a run of ``new`` positions behind ``past`` returns."""
+        heads = self.spec.attention_heads if self.tap.rows == "heads" else 1
+        positions = new if self.tap.every_position else 1
+        return _FLOAT * len(self.spec.tapped_layers) * heads * positions * (past + new)
 
 
-def _traced(checkpoint: Path, folder: Path, tap: _Tap | None) -> _Decoder:
-    """Write a decoder with a tap, or without."""
+def _traced(checkpoint: Path, folder: Path, tap: _Tap) -> _Decoder:
+    """Write a decoder that returns the attention of all its layers."""
     loaded = load_checkpoint(str(checkpoint))
-    chosen = tap or _TAPS[0]
-    spec = replace(decoder_spec(loaded, chosen.layers), attention=chosen.rows)
-    whole = spec.whole if tap else replace(spec.whole, tapped=())
-    traceable = traceable_decoder(loaded, spec, "ort", [whole])
-    with patch.object(
-        attention, "last_row", every_row if chosen.every_position else attention.last_row
-    ):
+    spec = replace(decoder_spec(loaded, ALL), attention=tap.rows)
+    traceable = traceable_decoder(loaded, spec, "ort", [spec.whole])
+    tapping = every_row if tap.every_position else attention.last_row
+    with patch.object(attention, "last_row", tapping):
         graph = trace_graph(traceable, folder, opset=OPSETS[0])
-    return _Decoder(folder / graph.file, spec)
+    return _Decoder(folder / graph.file, spec, tap)
 
 
-def _row(tap: _Tap, decoder: _Decoder, without: _Decoder, memory: int, rounds: int) -> Row:
+def _row(name: str, decoder: _Decoder, without: _Decoder, memory: int, rounds: int) -> Row:
     """Compare a decoder that returns attention with one that returns none and takes ``memory``."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    runs = {
-        "with": RawDecoder(decoder.file, decoder.spec, options),
-        "without": RawDecoder(without.file, without.spec, options),
-    }
+    runs = {"with": decoder.load(), "without": without.load()}
     cells = []
     for new, past in _CASES:
-        ways = {name: partial(run.run, new, past) for name, run in runs.items()}
+        ways = {way: partial(run.run, new, past) for way, run in runs.items()}
         # A chunk of few positions takes so little time that more rounds cost nothing.
         seconds = interleave(ways, rounds if past == 0 else 4 * rounds, clock=process_time)
         times = ratio(seconds["with"], seconds["without"])
         cells += [
             f"{times.median:.2f} ({times.low:.2f} .. {times.high:.2f})",
-            _bytes(_FLOAT * tap.values(decoder.spec, new, past)),
+            _bytes(decoder.returned(new, past)),
         ]
     del runs
-    more = max(decoder.peak(rounds) - memory, 0)
-    return [tap.name, *cells[:2], _bytes(more), *cells[2:]]
+    more = max(decoder.peak() - memory, 0)
+    return [f"{name}, {decoder.tap.name}", *cells[:2], _bytes(more), *cells[2:]]
 
 
 def _bytes(number: int) -> str:
@@ -212,11 +206,15 @@ def _bytes(number: int) -> str:
 def _rows(work: Path, layers: int, taps: Sequence[_Tap], rounds: int) -> Iterator[Row]:
     """Measure one tap after the other; two decoders are in memory at a time."""
     checkpoint = write_checkpoint(_model(layers), work / "checkpoint")
-    without = _traced(checkpoint, work / "without", None)
-    memory = without.peak(rounds)
-    for tap in taps:
-        with TemporaryDirectory(dir=work) as folder:
-            yield _row(tap, _traced(checkpoint, Path(folder), tap), without, memory, rounds)
+    usual = decoder_spec(load_checkpoint(str(checkpoint)), layers=None).tapped_layers
+    without: _Decoder | None = None
+    for index, tap in enumerate(taps):
+        every = _traced(checkpoint, work / str(index), tap)
+        if without is None:
+            without = every.cut(())
+            memory = without.peak()
+        for name, decoder in (("usual layers", every.cut(usual)), ("all layers", every)):
+            yield _row(name, decoder, without, memory, rounds)
 
 
 @click.command(context_settings={"show_default": True})
@@ -230,7 +228,7 @@ def main(rounds: int, quick: bool, write: bool) -> None:
     layers, taps, rounds = (_QUICK_LAYERS, _TAPS[-1:], 1) if quick else (_LAYERS, _TAPS, rounds)
     console = open_console()
     with TemporaryDirectory() as work, progress_bars(console) as bars:
-        task = bars.add_task("decoders", total=len(taps))
+        task = bars.add_task("decoders", total=2 * len(taps))
         rows = []
         for row in _rows(Path(work), layers, taps, rounds):
             rows.append(row)

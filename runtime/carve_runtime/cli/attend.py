@@ -99,6 +99,11 @@ def _writer(
 ) -> Callable[[Attention, RGB], object]:
     """Return what writes the kind of file that the name ends in."""
     suffix = output.suffix.lower()
+    if heads and suffix in (_PAGE, _FILE):
+        raise click.UsageError(
+            f"--heads is for pictures: a page shows their mean, and {_FILE} holds what there is. "
+            f"End {output} in {', '.join(PICTURE_FORMATS)}, or leave --heads out."
+        )
     if suffix == _PAGE:
 
         def write_page(attention: Attention, image: RGB) -> None:

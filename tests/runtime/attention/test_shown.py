@@ -98,6 +98,7 @@ def test_the_command(name: str, tmp_path: Path) -> None:
     [
         ((IMAGE, QUESTION, "-o", "map.txt"), 2, r"names no kind of file.*\.html, \.npz"),
         ((IMAGE, QUESTION), 2, "Missing option"),
+        ((IMAGE, QUESTION, "--heads", "-o", "page.html"), 2, r"--heads is for pictures"),
         ((IMAGE, QUESTION, "-o", "/dev/null/map.png"), 2, "cannot be written"),
         (("nowhere.jpg", QUESTION, "-o", "map.png"), 1, "nowhere.jpg"),
         ((IMAGE, "", "-o", "map.png"), 1, "empty"),

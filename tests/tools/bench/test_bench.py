@@ -79,7 +79,7 @@ def test_attention_from_end_to_end() -> None:
     done = CliRunner().invoke(attention.main, ["--quick"], catch_exceptions=False)
     assert done.exit_code == 0
     # 2 layers, 4 bytes: 600 positions to 600, 20 to 620, 1 to 601.
-    (row,) = [line for line in done.stdout.splitlines() if "every position" in line]
+    (row,) = [line for line in done.stdout.splitlines() if "all layers" in line]
     prefill, _, question, token = re.findall(r"[\d.]+ [kM]B", row)
     assert (prefill, question, token) == ("2.9 MB", "99 kB", "5 kB")
     assert CliRunner().invoke(attention.main, ["--quick", "--write"]).exit_code == 2
