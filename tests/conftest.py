@@ -28,6 +28,7 @@ T = TypeVar("T")
 Once: TypeAlias = Callable[[str, Callable[[Path], T]], T]
 CheckpointOf: TypeAlias = Callable[[str], Path]
 ExportOf: TypeAlias = "Callable[[str, Profile], ExportReport]"
+HeadsOf: TypeAlias = Callable[[str, Profile], Path]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -99,6 +100,27 @@ def export_of(once: Once[ExportReport], checkpoint_of: CheckpointOf) -> ExportOf
 def half_of(once: Once[ExportReport], checkpoint_of: CheckpointOf) -> ExportOf:
     """Export a case in float16 in a profile, once."""
     return _exports(once, checkpoint_of, "float16")
+
+
+@pytest.fixture(scope="session")
+def heads_of(once: Once[Path], checkpoint_of: CheckpointOf, export_of: ExportOf) -> HeadsOf:
+    """Make a case's bundle with the attention of every head in a profile, once."""
+    from tests.heads import with_heads
+
+    @cache
+    def make(name: str, profile: Profile) -> Path:
+        source, checkpoint = export_of(name, profile).folder, checkpoint_of(name)
+        return once(f"heads/{name}-{profile}", partial(with_heads, source, checkpoint))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pocket_heads(once: Once[Path], one_thread: None) -> Path:
+    """Make pocket with the attention of every head, of both halves of its decoder, once."""
+    from tests.heads import with_heads
+
+    return once("heads/pocket", partial(with_heads, POCKET, POCKET / "checkpoint"))
 
 
 def _exports(once: Once[ExportReport], checkpoint_of: CheckpointOf, dtype: Dtype) -> ExportOf:

@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
@@ -141,7 +141,7 @@ def others_behind(module: str, seen: set[str]) -> set[str]:
     assert spec is not None
     assert spec.origin is not None
     packages: set[str] = set()
-    for node in ast.walk(ast.parse(Path(spec.origin).read_text())):
+    for node in statements(ast.parse(Path(spec.origin).read_text())):
         if isinstance(node, ast.Import):
             used = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -155,6 +155,14 @@ def others_behind(module: str, seen: set[str]) -> set[str]:
             if name not in seen:
                 packages |= others_behind(name, seen)
     return packages
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what runs: not what stands behind ``if TYPE_CHECKING``."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from statements(child)
 
 
 def is_module(name: str) -> bool:

@@ -32,6 +32,7 @@ from carve_models.graph_spec import Dtype
 from carve_models.interface import require_interface
 from carve_models.manifest import (
     OPSETS,
+    AttentionRows,
     DecoderSpec,
     Manifest,
     Profile,
@@ -77,6 +78,7 @@ class ExportOptions:
         weights: what matrices are stored as, where the dtype is float32.
         layers: decoder layers whose attention the graph returns; the family's rule if ``None``.
             With "all" that rule is the default setting.
+        attention: whether their rows are means over heads, or each head's.
         max_pixels: most pixels that the model sees of an image; the family's choice if ``None``.
         prompts: replaced texts of the family's prompt layout.
         defaults: default settings of the bundle that differ from the method's.
@@ -97,6 +99,7 @@ class ExportOptions:
     dtype: Dtype = "float32"
     weights: Weights = "float32"
     layers: tuple[int, ...] | All | None = None
+    attention: AttentionRows = "mean"
     max_pixels: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -226,7 +229,8 @@ def _describe(checkpoint: Checkpoint, folder: Path, options: ExportOptions) -> M
     layout = change_layout(family.prompts, dict(options.prompts))
     usual = family.layers.layers(spec.layers) if options.layers == ALL else spec.tapped_layers
     defaults = Settings(layers=usual).override(**options.defaults)
-    spec = replace(spec, exit_layers=_exit_layers(defaults.layers, spec))
+    exit_layers = _exit_layers(defaults.layers, spec)
+    spec = replace(spec, attention=options.attention, exit_layers=exit_layers)
     missing = sorted(set(defaults.layers) - set(spec.tapped_layers))
     if missing:
         raise SettingsError(

@@ -149,7 +149,8 @@ def decoder_interface(spec: DecoderSpec, part: DecoderPart, dtype: Dtype) -> Gra
     if spec.deepstack_layers and part.layers.start == 0:
         shape = (BATCH, spec.deepstack_layers, SEQUENCE, spec.hidden_size)
         deepstack.append(floating(dtype, names.DEEPSTACK_EMBEDS, *shape))
-    rows = [float32(names.LAST_ROW, BATCH, len(part.tapped), TOTAL)] if part.tapped else []
+    axes: tuple[int | str, ...] = (BATCH, len(part.tapped), *spec.head_axes, TOTAL)
+    rows = [float32(names.LAST_ROW, *axes)] if part.tapped else []
     return GraphSpec(
         file=names.graph_file(part.name),
         inputs=(

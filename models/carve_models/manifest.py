@@ -30,6 +30,9 @@ Profile = Literal["ort", "portable"]
 #: them. It saves memory on CPUs; for a GPU, choose the dtype.
 Weights = Literal["float32", "float16", "bfloat16"]
 
+#: What the decoder's attention rows are: the mean over heads, or each head's.
+AttentionRows = Literal["mean", "heads"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
@@ -95,6 +98,7 @@ class DecoderSpec:
         vocab_size: length of ``logits``.
         context_length: most positions that the model was made for.
         tapped_layers: layers whose last attention row the graph returns, in its order.
+        attention: whether such a row is the mean over heads, or there is one for each head.
         exit_layers: layers of the lower half where the decoder is split, see
             :attr:`parts`; ``None`` if it is not.
         image_token_id: the id that stands for an image token in Hugging Face prompts.
@@ -114,6 +118,7 @@ class DecoderSpec:
     tapped_layers: tuple[Index, ...]
     image_token_id: Index
     eos_token_ids: tuple[Index, ...]
+    attention: AttentionRows = "mean"
     exit_layers: Count | None = None
     positions: Positions = "sequential"
     deepstack_layers: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
@@ -145,6 +150,17 @@ class DecoderSpec:
     def position_axes(self) -> tuple[int, ...]:
         """Leading sizes of ``position_ids``, before batch and sequence."""
         return (MROPE_AXES,) if self.positions == "mrope" else ()
+
+    @property
+    def tap(self) -> str:
+        """What attention the graph returns, in words."""
+        kind = {"mean": "the mean over heads", "heads": f"each of {self.attention_heads} heads"}
+        return f"layers {', '.join(map(str, self.tapped_layers))}, {kind[self.attention]}"
+
+    @property
+    def head_axes(self) -> tuple[int, ...]:
+        """Sizes of the attention rows between layers and positions."""
+        return (self.attention_heads,) if self.attention == "heads" else ()
 
     def rows(self, layers: Sequence[int]) -> list[int]:
         """Return the rows of the tap that hold the given layers.

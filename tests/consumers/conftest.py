@@ -29,6 +29,7 @@ from tests.consumers.cases import (
     CROPPED_CHANGES,
     IMAGE,
     QUESTION,
+    Changes,
     Pair,
     answered,
     cropping_bundle,
@@ -79,6 +80,14 @@ def half_pairs(half_of: ExportOf) -> list[Pair]:
         for question in ("Is it red?", "Where is the cat?"):
             pairs.append(answered(vlm, bundle, IMAGE, question))
     return pairs
+
+
+@pytest.fixture(scope="session")
+def heads_pairs(pocket_heads: Path) -> list[Pair]:
+    """Questions for a bundle with the attention of every head."""
+    vlm = Carve.load(pocket_heads)
+    changes: list[Changes] = [{}, {"early_exit": True, "variant": "v3"}]
+    return [answered(vlm, pocket_heads, IMAGE, QUESTION, each) for each in changes]
 
 
 @pytest.fixture(scope="session")

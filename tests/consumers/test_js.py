@@ -72,9 +72,10 @@ def folder(
     changed_pairs: list[Pair],
     cropped_pairs: list[Pair],
     half_pairs: list[Pair],
+    heads_pairs: list[Pair],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    asked = [*pairs, *changed_pairs, *cropped_pairs, *half_pairs]
+    asked = [*pairs, *changed_pairs, *cropped_pairs, *half_pairs, *heads_pairs]
     return write_pairs(tmp_path_factory.mktemp("pairs"), asked, bundle=str(POCKET))
 
 

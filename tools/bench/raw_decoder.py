@@ -28,3 +28,8 @@ class RawDecoder:
         if (new, past) not in self._feeds:
             self._feeds[new, past] = graph_inputs(self._spec, random_embeds(self._spec, new), past)
         self._session.run(None, self._feeds[new, past])
+
+
+def run_once(file: Path, spec: DecoderSpec, new: int) -> None:
+    """Load a decoder and run ``new`` positions: what a process of its own is measured doing."""
+    RawDecoder(file, spec).run(new)

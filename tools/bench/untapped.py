@@ -1,7 +1,8 @@
-"""The decoder without its tap: the same graph, one output less."""
+"""The decoder without its tap, or with less of it: the same graph, but for what only that needs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -22,17 +23,30 @@ def untapped_file(subject: Subject, work: Path) -> Path:
     source = decoder_file(subject)
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
         model = onnx.load(source)
-        kept = [value for value in model.graph.output if value.name != names.LAST_ROW]
-        del model.graph.output[:]
-        model.graph.output.extend(kept)
-        # ONNX Runtime keeps nodes that lead to no output.
-        inputs = {value.name for value in model.graph.input}
-        nodes = nodes_between(model.graph, inputs, [value.name for value in kept])
-        del model.graph.node[:]
-        model.graph.node.extend(nodes)
-        used = {name for node in nodes for name in node.input}
-        weights = [tensor for tensor in model.graph.initializer if tensor.name in used]
-        del model.graph.initializer[:]
-        model.graph.initializer.extend(weights)
+        keep_rows(model.graph, ())
         onnx.save(model, target)
     return target
+
+
+def keep_rows(graph: onnx.GraphProto, rows: Sequence[int]) -> None:
+    """Leave some of the tap's rows, or none, and what they need.
+
+    Args:
+        graph: a whole decoder.
+        rows: which of its tapped layers, as numbers of the rows.
+    """
+    if rows:
+        stack = next(node for node in graph.node if names.LAST_ROW in node.output)
+        stack.input[:] = [stack.input[row] for row in rows]
+    kept = [value for value in graph.output if rows or value.name != names.LAST_ROW]
+    del graph.output[:]
+    graph.output.extend(kept)
+    # ONNX Runtime keeps nodes that lead to no output.
+    inputs = {value.name for value in graph.input}
+    nodes = nodes_between(graph, inputs, [value.name for value in kept])
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    weights = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)

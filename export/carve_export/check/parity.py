@@ -174,13 +174,13 @@ def _run_chunks(
         with watch.stage(names.DECODER):
             step = decoder.step(prompt.part(start, stop), cache, Counts())
         logits.append(step.logits)
-        attention.append(step.attention)
+        attention.append(step.rows)
         cache, start = step.cache, stop
     seconds = watch.timings()[names.DECODER]
     exact, rounded = expected.exact, expected.rounded
     last = [stop - 1 for stop in stops]
     same = np.argmax(logits, axis=1) == rounded.logits[last].argmax(axis=1)
-    rows, rounded_rows = exact.attention.swapaxes(0, 1), rounded.attention.swapaxes(0, 1)
+    rows, rounded_rows = (np.moveaxis(each.attention, -2, 0) for each in (exact, rounded))
     return [
         Comparison(
             names.DECODER,
@@ -195,7 +195,7 @@ def _run_chunks(
             names.DECODER,
             f"attention, {title}",
             _root_mean_square(
-                _errors(attention, [rows[stop - 1, :, :stop] for stop in stops]),
+                _errors(attention, [rows[stop - 1, ..., :stop] for stop in stops]),
             ),
             _own_rounding(_errors(rounded_rows, rows), last),
             margin,

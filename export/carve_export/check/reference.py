@@ -21,7 +21,7 @@ from carve_models import names
 from carve_models.errors import CheckpointError
 from carve_models.image_rules import ImageRule
 from carve_models.interface import FEATURE
-from carve_models.manifest import Manifest
+from carve_models.manifest import DecoderSpec, Manifest
 from carve_models.prompts.segment import Segment
 from carve_runtime.images.model_input import ModelInput
 from carve_runtime.images.preprocess import preprocess
@@ -48,7 +48,8 @@ class Outputs:
         features: (1, N, hidden) of each image.
         embeds: (1, S, hidden), the prompt with the features in place.
         logits: (S, V), of every position.
-        attention: (L, S, S), mean over heads, of the tapped layers.
+        attention: of the tapped layers as the bundle has it: (L, S, S), the mean over heads, or
+            (L, H, S, S).
     """
 
     features: list[Array]
@@ -126,7 +127,7 @@ def _reference(
     ids = prompt_ids(parts, model_inputs)
     prefix = prompt_parts(manifest.prompts.shared_prefix(), "", text.encode)
     length = len(prompt_ids(prefix, model_inputs))
-    run = partial(_run, checkpoint, ids, model_inputs, manifest.decoder.tapped_layers)
+    run = partial(_run, checkpoint, ids, model_inputs, manifest.decoder)
     rounded = run()
     with computing_in_float64():
         exact = run()
@@ -139,7 +140,7 @@ def _run(
     checkpoint: Checkpoint,
     ids: NDArray[np.int64],
     model_inputs: list[ModelInput],
-    layers: Sequence[int],
+    decoder: DecoderSpec,
 ) -> Outputs:
     captured: dict[str, Any] = {}
 
@@ -154,14 +155,15 @@ def _run(
             output = _forward(checkpoint, ids, model_inputs, output_attentions=True)
     finally:
         handle.remove()
-    tapped = [output.attentions[layer][0] for layer in layers]
+    tapped = [output.attentions[layer][0] for layer in decoder.tapped_layers]
     _require_causal(tapped)
     # ``float`` widens half precision; in a block of float64 it narrows nothing.
+    heads = torch.stack(tapped).float()
     return Outputs(
         features=features,
         embeds=captured["inputs_embeds"].float().numpy(),
         logits=output.logits[0].float().numpy(),
-        attention=torch.stack(tapped).float().mean(dim=1).numpy(),
+        attention=(heads if decoder.head_axes else heads.mean(dim=1)).numpy(),
     )
 
 

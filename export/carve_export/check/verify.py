@@ -84,5 +84,5 @@ def verify_bundle(
 
 def _facts(spec: DecoderSpec) -> dict[str, Any]:
     """Return what follows from the checkpoint alone."""
-    chosen = {"tapped_layers", "exit_layers"}
+    chosen = {"tapped_layers", "attention", "exit_layers"}
     return {name: value for name, value in vars(spec).items() if name not in chosen}

@@ -26,7 +26,7 @@ from carve_models.cli import HELP, DefaultCommand, parse_layers_or_all
 from carve_models.errors import SettingsError
 from carve_models.folder import MALFORMED, read_document
 from carve_models.graph_spec import Dtype
-from carve_models.manifest import OPSETS, Profile, Weights
+from carve_models.manifest import OPSETS, AttentionRows, Profile, Weights
 from carve_models.settings import All
 from carve_runtime.hub import HubName
 
@@ -84,6 +84,12 @@ The settings file replaces prompts and default settings:
     callback=parse_layers_or_all,
     help='Layers to expose, as "20-25", or "all"; by default those of the paper, or a like share.',
 )
+@choice_option(
+    "--attention",
+    AttentionRows,
+    "Rows of attention to expose for each layer: the mean over heads, or one for each head.",
+    default="mean",
+)
 @click.option(
     "--max-pixels",
     type=click.IntRange(min=1),
@@ -116,6 +122,7 @@ def export(
     dtype: Dtype,
     weights: Weights,
     layers: tuple[int, ...] | All | None,
+    attention: AttentionRows,
     max_pixels: int | None,
     settings: Path | None,
     family: str | None,
@@ -148,6 +155,7 @@ def export(
         dtype=dtype,
         weights=weights,
         layers=layers,
+        attention=attention,
         max_pixels=max_pixels,
         prompts=changes.prompts,
         defaults=changes.defaults,

@@ -54,9 +54,8 @@ def print_export(console: Console, report: ExportReport) -> None:
         console.print(quality_table(report.manifest.quality))
     size = sum(entry.size for entry in report.manifest.files.values()) / 1e6
     console.print(f"{report.folder}: {len(report.manifest.files)} files, {size:.1f} MB")
-    layers = ", ".join(map(str, report.manifest.decoder.tapped_layers))
     suffix = report.manifest.prompts.suffix or "none"
-    console.print(f"exposed layers: {layers}; suffix of every question: {suffix}")
+    console.print(f"exposed: {report.manifest.decoder.tap}; suffix of every question: {suffix}")
     console.print(f'next: carve-run ask {report.folder} IMAGE "QUESTION"', highlight=False)
 
 

@@ -117,7 +117,7 @@ def _facts(manifest: Manifest, licence: dict[str, str]) -> Iterable[tuple[str, s
         "precision": _spell_precision(manifest),
         "profile": f"{manifest.profile}, ONNX operator set {manifest.opset}",
         "image": f"{image.describe()}, {image.resample}",
-        "attention": f"layers {', '.join(map(str, decoder.tapped_layers))} of {decoder.layers}",
+        "attention": f"{decoder.tap}; {decoder.layers} layers in all",
         "size": f"{size:.1f} MB",
         "made with": ", ".join(f"{name} {v}" for name, v in manifest.versions.items()),
     }.items()

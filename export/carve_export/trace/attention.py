@@ -19,7 +19,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from carve_models.errors import CheckpointError
-from carve_models.manifest import Profile
+from carve_models.manifest import AttentionRows, Profile
 
 ATTENTION_NAME = "carve"
 
@@ -131,8 +131,15 @@ LOWERINGS: dict[Profile, Callable[[LayerInput], tuple[Tensor, KeyValue]]] = {
 }
 
 
-def last_row(layer: LayerInput, key: Tensor) -> Tensor:
-    """Return the last query's attention to all keys, mean over heads, (B, T) float32.
+#: What becomes of the rows of all heads, (B, Kv, T, Hq / Kv): (B, T), or (B, Hq, T).
+REDUCTIONS: dict[AttentionRows, Callable[[Tensor], Tensor]] = {
+    "mean": lambda rows: rows.mean(dim=(1, 3)),
+    "heads": lambda rows: rows.transpose(2, 3).flatten(1, 2),
+}
+
+
+def last_row(layer: LayerInput, key: Tensor, kind: AttentionRows) -> Tensor:
+    """Return the last query's attention to all keys, (B, T) or (B, Hq, T) float32.
 
     The product is taken as ``K q`` rather than ``q K^T``: the cache is then never transposed, and
     nothing larger than heads x T arises.
@@ -142,7 +149,7 @@ def last_row(layer: LayerInput, key: Tensor) -> Tensor:
     groups = layer.query[:, :, -1].reshape(batch, kv_heads, heads // kv_heads, width)
     scores = torch.matmul(key, groups.transpose(2, 3) * layer.scale).float()  # (B, Kv, T, G)
     scores = scores.masked_fill(~layer.mask.last_row[:, None, :, None], float("-inf"))
-    return scores.softmax(dim=2).mean(dim=(1, 3))
+    return REDUCTIONS[kind](scores.softmax(dim=2))
 
 
 @dataclass
@@ -150,6 +157,7 @@ class Recorder:
     """Collects what the layers produce during one traced call of the text model."""
 
     profile: Profile
+    kind: AttentionRows
     tapped: Sequence[int]
     past: Sequence[KeyValue]
     mask: KeyMask
@@ -161,7 +169,7 @@ class Recorder:
         layer = LayerInput(query, key, value, self.past[index], self.mask, scale)
         output, self.present[index] = LOWERINGS[self.profile](layer)
         if index in self.tapped:
-            self.rows[index] = last_row(layer, self.present[index][0])
+            self.rows[index] = last_row(layer, self.present[index][0], self.kind)
         return output
 
 

@@ -8,9 +8,10 @@
   ``decoder_attentions.last_row (B, tapped layers, T)``, ``present.i.{key,value} (B, Kv, T, D)`` |
 
 ``T = P + S``, and ``P`` may be 0. ``last_row`` is the softmax over all keys for the last query,
-mean over heads. Logits and rows are float32, all other numbers have the checkpoint's dtype.
-Under M-RoPE ``position_ids`` is (3, B, S); with DeepStack there is an
-input ``deepstack_embeds (B, K, S, hidden)``, added to the states behind the first K layers.
+mean over heads, or (B, tapped layers, Hq, T) with each head's. Logits and rows are float32, all
+other numbers have the checkpoint's dtype. Under M-RoPE ``position_ids`` is (3, B, S); with
+DeepStack there is an input ``deepstack_embeds (B, K, S, hidden)``, added to the states behind the
+first K layers.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from carve_export.trace.rewrite import FEWER_LAUNCHES
 from carve_export.trace.traceable import BATCH, EXAMPLE_BATCH, Traceable
 from carve_models import names
 from carve_models.decoder_parts import DecoderPart
-from carve_models.manifest import DecoderSpec, Profile
+from carve_models.manifest import AttentionRows, DecoderSpec, Profile
 
 _SEQUENCE = Dim(names.SEQUENCE)
 _PAST = Dim(names.PAST)
@@ -74,13 +75,18 @@ class TracedDecoder(nn.Module):
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, profile: Profile, parts: Sequence[DecoderPart]
+        self,
+        checkpoint: Checkpoint,
+        profile: Profile,
+        kind: AttentionRows,
+        parts: Sequence[DecoderPart],
     ) -> None:
         super().__init__()
         modules = checkpoint.family.modules
         self.text_model = checkpoint.module(modules.text_model)
         self.lm_head = checkpoint.module(modules.lm_head)
         self.profile: Profile = profile
+        self.kind: AttentionRows = kind
         # Found before the trace, in which no number can be looked at.
         self.fusion = Fusion(self.text_model) if fuses(checkpoint, profile) else nullcontext
         self.taps = [part.tapped for part in parts if part.tapped]
@@ -103,7 +109,8 @@ class TracedDecoder(nn.Module):
                 "deepstack_visual_embeds": deepstack_embeds.unbind(dim=1),
             }
         mask = KeyMask(attention_mask, inputs_embeds.shape[1])
-        recorder = Recorder(self.profile, sum(self.taps, ()), past_key_values, mask)
+        tapped: tuple[int, ...] = sum(self.taps, ())
+        recorder = Recorder(self.profile, self.kind, tapped, past_key_values, mask)
         with recording(recorder), self.fusion(), self._states_at_cuts() as states:
             hidden = self.text_model(
                 inputs_embeds=inputs_embeds,
@@ -184,7 +191,7 @@ def traceable_decoder(
     deepstack = random((EXAMPLE_BATCH, spec.deepstack_layers, _EXAMPLE_SEQUENCE, spec.hidden_size))
     return Traceable(
         name=names.DECODER,
-        module=TracedDecoder(checkpoint, profile, parts),
+        module=TracedDecoder(checkpoint, profile, spec.attention, parts),
         example=(
             random((EXAMPLE_BATCH, _EXAMPLE_SEQUENCE, spec.hidden_size)),
             torch.ones(EXAMPLE_BATCH, total, dtype=torch.int64),

@@ -200,7 +200,7 @@ carve_status embed_token(scope *owner, const carve_model *model, const int64_t *
 
 typedef struct step {
     const float *logits;           /* vocabulary; NULL without the last part */
-    const float *rows[MOST_PARTS]; /* tapped layers * row_length of each part, of the last position */
+    const float *rows[MOST_PARTS]; /* tapped layers * heads * row_length of each part */
     int64_t row_length;
     OrtValue *states; /* what the last part that ran returned */
 } step;

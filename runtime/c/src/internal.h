@@ -116,6 +116,7 @@ typedef struct manifest {
     int64_t layers, key_value_heads, head_dim, hidden_size, vocab_size, context_length;
     int64_t axes;      /* of position ids: 1, or MROPE_AXES */
     int64_t deepstack; /* layers that take features of the image, or 0 */
+    int64_t row_heads; /* that each layer's attention has a row of, or 0: it is their mean */
     const int32_t *tapped;
     size_t tapped_count;
     const int64_t *eos;

@@ -79,6 +79,19 @@ class Attention:
         """``H``; ``None`` where the bundle returns the mean alone."""
         return self.rows.shape[2] if self.rows.ndim == 4 else None
 
+    def require_heads(self) -> int:
+        """Return ``H``.
+
+        Raises:
+            SettingsError: the bundle returns the mean alone.
+        """
+        if self.heads is None:
+            raise SettingsError(
+                "this bundle returns the mean over heads",
+                "export the checkpoint with --attention heads",
+            )
+        return self.heads
+
     def row(
         self, step: int = 0, layer: int | None = None, head: int | None = None
     ) -> NDArray[np.float32]:
@@ -98,12 +111,7 @@ class Attention:
         rows = self.rows[self._index("step", step, self.steps)]
         rows = rows[self._layer_index(layer)][None] if layer is not None else rows
         if head is not None:
-            if self.heads is None:
-                raise SettingsError(
-                    "this bundle returns the mean over heads",
-                    "export the checkpoint with --attention heads",
-                )
-            rows = rows[:, self._index("head", head, self.heads)]
+            rows = rows[:, self._index("head", head, self.require_heads())]
         length = self._length(step)
         return np.asarray(rows.reshape(-1, rows.shape[-1])[:, :length].mean(axis=0))
 

@@ -55,8 +55,8 @@ def collect_maps(
     steps: list[NDArray[np.float32]] = []
     decided: list[int] = []
 
-    def keep(attention: NDArray[np.float32], token: int) -> None:
-        steps.append(attention)
+    def keep(rows: NDArray[np.float32], token: int) -> None:
+        steps.append(rows)
         decided.append(token)
 
     before, behind = prompt

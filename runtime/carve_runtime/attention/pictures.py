@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,12 @@ MOST_MAPS = 2048
 
 
 def draw_attention(
-    attention: Attention, image: RGB, *, layers: bool = True, words: bool = True
+    attention: Attention,
+    image: RGB,
+    *,
+    layers: bool = True,
+    words: bool = True,
+    heads: bool = False,
 ) -> Image.Image:
     """Return one picture: a row for each layer, a column for each word that is decided.
 
@@ -33,18 +39,19 @@ def draw_attention(
         image: (H, W, 3) uint8, what the model was shown.
         layers: draw each layer; else one row, their mean.
         words: draw each step; else one column, the first.
+        heads: a row for each head of each layer.
 
     Raises:
-        SettingsError: the image has another size than the attention speaks of, or there are more
-            than :data:`MOST_MAPS` maps.
+        SettingsError: the image has another size than the attention speaks of, the bundle has no
+            heads, or there are more than :data:`MOST_MAPS` maps.
     """
     require_same_size(attention, image)
-    rows: Sequence[int | None] = attention.layers if layers else [None]
+    rows = _rows(attention, layers=layers, heads=heads)
     steps = range(attention.steps) if words else range(1)
     if len(rows) * len(steps) > MOST_MAPS:
         raise SettingsError(
-            f"{len(rows)} layers and {len(steps)} words make {len(rows) * len(steps)} maps",
-            f"draw at most {MOST_MAPS}: fewer words, or the layers' mean",
+            f"{len(rows)} rows and {len(steps)} words make {len(rows) * len(steps)} maps",
+            f"draw at most {MOST_MAPS}: fewer words, or the mean over heads or layers",
         )
     scale = _SIDE / max(attention.image_size)
     width, height = (max(round(side * scale), 1) for side in attention.image_size)
@@ -58,13 +65,25 @@ def draw_attention(
         left = _LABEL + column * across
         title = fit_title(attention.words[step], width, font)
         draw.text((left, _MARGIN // 2), title, fill=_INK, font=font)
-        for line, layer in enumerate(rows):
+        for line, (label, layer, head) in enumerate(rows):
             top = _LINE + line * down
-            label = "mean" if layer is None else f"layer {layer}"
             draw.text((_MARGIN, top + height // 2), label, fill=_INK, font=font)
-            shown = _resized(attention.map(step, layer), (width, height))
+            shown = _resized(attention.map(step, layer, head), (width, height))
             canvas.paste(Image.fromarray(heat_over(small, shown)), (left, top))
     return canvas
+
+
+def _rows(
+    attention: Attention, *, layers: bool, heads: bool
+) -> Sequence[tuple[str, int | None, int | None]]:
+    """Return label, layer and head of each row; ``None`` is the mean."""
+    if heads:
+        numbers = range(attention.require_heads())
+        each = product(attention.layers, numbers)
+        return [(f"layer {layer}\nhead {head}", layer, head) for layer, head in each]
+    if layers:
+        return [(f"layer {layer}", layer, None) for layer in attention.layers]
+    return [("mean", None, None)]
 
 
 def require_same_size(attention: Attention, image: RGB) -> None:

@@ -118,6 +118,7 @@ def _require_consistent(fields: Mapping[str, Any]) -> None:
         and rows.shape[:2] == (len(fields["words"]), len(fields["layers"]))
         and ids.shape == (len(fields["tokens"]),) == rows.shape[-1:]
         and 0 < len(rows) <= len(ids)
+        and rows.size > 0
         and min(columns, lines) > 0
         and tokens.shape == (columns * lines,)
         and bool(((tokens >= 0) & (tokens < len(ids))).all())

@@ -39,6 +39,7 @@ _WORDS = 8  # most words, unless --generate says so
 Examples:
   carve-run attend default photo.jpg "What letter is on the red square?" --every-layer -o map.png
   carve-run attend my-bundle photo.jpg "What is this?" --generate 16 -o page.html
+  carve-run attend my-bundle photo.jpg "What is this?" --every-head -o heads.png
 """,
 )
 @BUNDLE_ARGUMENT
@@ -46,6 +47,11 @@ Examples:
 @click.argument("text")
 @click.option("--every-layer", is_flag=True, help="Draw each layer, not their mean.")
 @click.option("--every-word", is_flag=True, help="Draw each word of the answer, not the first.")
+@click.option(
+    "--every-head",
+    is_flag=True,
+    help="Draw each head of each layer, of a bundle made with carve-export --attention heads.",
+)
 @click.option(
     "--generate",
     type=int,
@@ -70,6 +76,7 @@ def attend(
     text: str,
     every_layer: bool,
     every_word: bool,
+    every_head: bool,
     generate: int,
     output: Path,
     backend: BackendSettings,
@@ -80,7 +87,7 @@ def attend(
 
     IMAGE is a file, or "-" for standard input. TEXT stands where a question stands.
     """
-    write = _writer(output, layers=every_layer, words=every_word)
+    write = _writer(output, layers=every_layer, words=every_word, heads=every_head)
     require_questions((text,))
     require_folder(output.parent)
     pixels = load_image(given_picture(image))
@@ -94,9 +101,16 @@ def attend(
     click.echo(f"saved   {output}")
 
 
-def _writer(output: Path, *, layers: bool, words: bool) -> Callable[[Attention, RGB], object]:
+def _writer(
+    output: Path, *, layers: bool, words: bool, heads: bool
+) -> Callable[[Attention, RGB], object]:
     """Return what writes the kind of file that the name ends in."""
     suffix = output.suffix.lower()
+    if heads and suffix in (_PAGE, _FILE):
+        raise click.UsageError(
+            f"--every-head is for pictures: a page shows their mean, and {_FILE} holds what there is. "
+            f"End {output} in {', '.join(PICTURE_FORMATS)}, or leave --every-head out."
+        )
     if suffix == _PAGE:
 
         def write_page(attention: Attention, image: RGB) -> None:
@@ -108,7 +122,7 @@ def _writer(output: Path, *, layers: bool, words: bool) -> Callable[[Attention, 
         return lambda attention, _: attention.save(output)
     if suffix in PICTURE_FORMATS:
         return lambda attention, image: save_picture(
-            draw_attention(attention, image, layers=layers, words=words), output
+            draw_attention(attention, image, layers=layers, words=words, heads=heads), output
         )
     known = ", ".join((*PICTURE_FORMATS, _PAGE, _FILE))
     raise click.UsageError(f"{output} names no kind of file. End it in {known}.")

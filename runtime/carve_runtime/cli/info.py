@@ -65,7 +65,7 @@ def describe(bundle: Bundle, *, as_json: bool = False) -> str:
             f"{decoder.key_value_heads} key/value heads of {decoder.head_dim}",
         ),
         ("context", f"{decoder.context_length} positions"),
-        ("tapped", f"layers {', '.join(map(str, decoder.tapped_layers))}"),
+        ("tapped", decoder.tap),
         ("prompt", _spell(manifest.prompts.single)),
         ("pair", _spell(manifest.prompts.pair)),
         ("suffix", manifest.prompts.suffix or "(none)"),

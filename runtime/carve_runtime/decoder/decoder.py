@@ -22,19 +22,27 @@ from carve_runtime.decoder.token_step import PartInPlace
 from carve_runtime.prompt.chunk import PromptChunk
 from carve_runtime.usage import Counts
 
+_MEAN = 2  # axes of rows without heads
+
 
 class Step(NamedTuple):
     """What one run of the decoder returns.
 
     Attributes:
-        attention: (L, T) float32, of the last position to all, for the tapped layers that ran.
+        rows: (L, T) float32, attention of the last position to all, for the tapped layers that
+            ran: the mean over heads, or (L, H, T) where the bundle has the heads.
         cache: the longer cache.
         states: logits (1, 1, V), or after the lower half alone hidden states (1, S, H).
     """
 
-    attention: NDArray[np.float32]
+    rows: NDArray[np.float32]
     cache: Cache
     states: Value
+
+    @property
+    def attention(self) -> NDArray[np.float32]:
+        """(L, T) float32, the mean over heads: what the method reads."""
+        return self.rows if self.rows.ndim == _MEAN else self.rows.mean(axis=1)
 
     @property
     def logits(self) -> NDArray[np.float32]:
@@ -66,6 +74,7 @@ class Decoder:
             for part in ((spec.whole,) if whole else spec.parts)
         ]
         self._heads = (1, spec.key_value_heads)
+        self._head_axes = spec.head_axes
         self._width = spec.head_dim
         self._dtype = np.dtype(bundle.manifest.dtype)
         in_place = [
@@ -124,11 +133,12 @@ class Decoder:
         whole = len(parts) == len(self._parts)
         if cache.lease is not None and to is cache and chunk.length == 1 and whole:
             logits, rows = cache.lease.buffers.token_step.run([chunk], [total])
-            return Step(rows[0, :, :total], longer, ArrayValue(logits[:, None]))
+            return Step(rows[0, ..., :total], longer, ArrayValue(logits[:, None]))
         mask = np.zeros((1, to.capacity or total), np.int64)
         mask[:, :total] = 1
         shared = {names.ATTENTION_MASK: mask, names.POSITION_IDS: chunk.positions}
-        taps, values = [], list(cache.values)
+        taps = [np.empty((0, *self._head_axes, total), np.float32)]
+        values = list(cache.values)
         states = self._parts[parts.start][1].value(chunk.embeds)
         for index in parts:
             part, graph = self._parts[index]
@@ -147,14 +157,13 @@ class Decoder:
             outputs = graph.run(feeds, into, keep)
             states = outputs[part.output_name]
             if part.tapped:
-                taps.append(outputs[names.LAST_ROW].numpy()[0, :, :total])
+                taps.append(outputs[names.LAST_ROW].numpy()[0, ..., :total])
             if to.lease is None:  # else the buffers stay, and keep their memory alive
                 values[index] = tuple(outputs[name] for name in present)
                 counts.bytes_copied += cache.length * self._bytes_per_position(part)
-        attention = np.concatenate(taps) if taps else np.empty((0, total), np.float32)
         if to.lease is None:
             longer = replace(longer, values=tuple(values))
-        return Step(attention, longer, states)
+        return Step(np.concatenate(taps), longer, states)
 
     @property
     def runs_side_by_side(self) -> bool:
@@ -202,7 +211,7 @@ class Decoder:
         logits, rows = lease.buffers.token_step.run(chunks, lengths)
         return [
             Step(
-                rows[index, :, :length],
+                rows[index, ..., :length],
                 replace(cache, length=length, next_position=chunk.next_position),
                 ArrayValue(logits[index][None, None]),
             )

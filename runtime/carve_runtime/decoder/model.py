@@ -158,8 +158,8 @@ class Model(Embedder):
             request: whose usage is added to, and whose listener is told.
             refined: the images that the prompt names behind those of the prefix.
             max_new_tokens: most forward steps; the request's if ``None``.
-            on_step: is told of each step's (L, T) attention, to all positions, and of the likeliest
-                token.
+            on_step: is told of each step's attention to all positions, (L, T) or (L, H, T) as the
+                bundle has it, and of the likeliest token.
 
         Raises:
             PromptError: prompt and answer may need more positions than the model has.
@@ -256,7 +256,7 @@ def _goes_on(
     """Give a pass its step, tell who listens, and return whether it goes on."""
     goes_on = answer.take(step.logits, step.attention)
     if on_step is not None:
-        on_step(step.attention, int(answer.last_id[0]))
+        on_step(step.rows, int(answer.last_id[0]))
     return goes_on
 
 

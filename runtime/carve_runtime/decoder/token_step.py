@@ -28,7 +28,7 @@ class PartInPlace(NamedTuple):
 
 
 class TokenResults(NamedTuple):
-    """(R, V) logits and (R, L, capacity) attention rows of R prompts, both float32."""
+    """(R, V) logits and (R, L, [H,] capacity) attention rows of R prompts, both float32."""
 
     logits: NDArray[np.float32]
     rows: NDArray[np.float32]
@@ -100,7 +100,7 @@ class TokenStep:
 
     def _execute(self, updates: Mapping[Buffer, Array], *, replay: bool) -> TokenResults:
         """Run all parts; the first one takes the new inputs."""
-        taps = [np.empty((self._rows, 0, self._capacity), np.float32)]
+        taps: list[Array] = []
         last = len(self._runs) - 1
         logits: list[Array] = []
         for index, (run, tap) in enumerate(zip(self._runs, self._taps, strict=True)):

@@ -36,11 +36,13 @@ QUESTIONS: list[tuple[str, Changes]] = [
 ]
 
 
-def test_half_precision(library: Library, half_pairs: list[Pair]) -> None:
-    for pair in half_pairs:
+def test_half_precision_and_heads(
+    library: Library, half_pairs: list[Pair], heads_pairs: list[Pair]
+) -> None:
+    for pair in [*half_pairs, *heads_pairs]:
         model = library.open(pair.bundle)
         view = library.look(model, load_image(pair.image))
-        compare(library, view, pair)
+        compare(library, view, pair, c_options(library, model, pair.changes))
         library.c.carve_view_free(view)
         library.c.carve_model_free(model)
 

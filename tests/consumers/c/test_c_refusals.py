@@ -80,6 +80,8 @@ def forget(output: str) -> Any:
         (lambda m: m.update(dtype="float16"), libcarve.BUNDLE, "other inputs"),
         (lambda m: m["decoder"].update(positions="mrope"), libcarve.BUNDLE, "other inputs"),
         (lambda m: m["decoder"].update(positions="free"), libcarve.UNSUPPORTED, "are 'free'"),
+        (lambda m: m["decoder"].update(attention="all"), libcarve.UNSUPPORTED, "is 'all'"),
+        (lambda m: m["decoder"].update(attention="heads"), libcarve.BUNDLE, "another type or"),
         (lambda m: m["decoder"].update(deepstack_layers=1), libcarve.BUNDLE, "other inputs"),
         (lambda m: m["decoder"].update(deepstack_layers=3), libcarve.BUNDLE, "cannot be split"),
         (lambda m: m["decoder"].update(exit_layers=4), libcarve.BUNDLE, "exit_layers"),

@@ -16,7 +16,7 @@ from carve_models.errors import ParityError
 from carve_models.graph_spec import Dtype
 from carve_runtime.bundle import Bundle, open_bundle
 from carve_runtime.prompt.text import Text
-from tests.conftest import CheckpointOf, ExportOf
+from tests.conftest import CheckpointOf, ExportOf, HeadsOf
 
 CASE = "llava-clip-gqa"
 Edit = Callable[[Outputs], Outputs]
@@ -109,6 +109,22 @@ def test_a_graph_that_computes_something_else_is_refused(
     assert wrong >= {row.name for row in rows if output in row.name}
     with pytest.raises(ParityError, match=r"times that is allowed\. Report the checkpoint's arch"):
         require_parity(rows)
+
+
+def test_heads_in_another_order_are_refused(heads_of: HeadsOf, checkpoint_of: CheckpointOf) -> None:
+    """Their mean would be the same."""
+    bundle = open_bundle(heads_of(CASE, "ort"))
+    checkpoint = load_checkpoint(str(checkpoint_of(CASE)))
+    text = Text(bundle.path(names.TOKENIZER_FILE), bundle.manifest.decoder.control_ids)
+    pair = Pair(bundle, references(checkpoint, bundle.manifest, text))
+    assert all(row.passed for row in pair.compare(nothing))
+
+    def another_head(outputs: Outputs) -> Outputs:
+        return replace(outputs, attention=outputs.attention[:, ::-1])
+
+    rows = [row for row in pair.compare(another_head) if "attention" in row.name]
+    assert rows
+    assert not any(row.passed for row in rows)
 
 
 def test_a_small_difference_is_seen_in_float32(pair: Pair) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from carve_models.errors import ParityError
 from carve_models.manifest import read_manifest
 from carve_runtime import Carve
 from tests.checkpoints import make_llava
+from tests.conftest import HeadsOf
 from tests.export.cli.commands import NAME, carve_export, failed
 from tests.support import CASES, PHOTOS
 
@@ -39,6 +41,7 @@ def test_an_export_shows_what_it_does_and_how_close_it_is(
     out = tmp_path / "bundle"
     result = carve_export(checkpoint, out, "--layers", "0,2", "--settings", settings)
     assert result.exit_code == 0, result.output
+    assert "exposed: layers 0, 2, the mean over heads" in result.stdout
     for stage in ("load the checkpoint", "compare with PyTorch", "write the bundle", "done"):
         assert stage in result.stdout
     table = re.findall(r"(logits|attention|features)\S*.*?(\d\.\d\de-\d\d)", result.stdout)
@@ -48,6 +51,20 @@ def test_an_export_shows_what_it_does_and_how_close_it_is(
     assert manifest.defaults.layers == manifest.decoder.tapped_layers == (0, 2)
     Carve.load(out).ask(PHOTOS / "landscape.jpg", "What is this?", max_new_tokens=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "settings.json"]
+
+
+def test_heads_instead_of_their_mean(
+    checkpoint: Path, trace_from: Callable[[Path], None], heads_of: HeadsOf, tmp_path: Path
+) -> None:
+    """Compared with PyTorch at once, and again."""
+    trace_from(heads_of(NAME, "ort"))
+    out = tmp_path / "bundle"
+    result = carve_export(checkpoint, out, "--layers", "0,2", "--attention", "heads")
+    assert result.exit_code == 0, result.output
+    assert "exposed: layers 0, 2, each of 4 heads" in result.stdout
+    assert read_manifest(out).decoder.attention == "heads"
+    result = carve_export("verify", out, checkpoint)
+    assert result.exit_code == 0, result.output
 
 
 DIFFER = ParityError("the logits differ by 1", "report it")

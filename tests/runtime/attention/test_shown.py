@@ -52,7 +52,7 @@ def test_the_picture_has_to_be_the_one_that_was_shown(asked: Attention) -> None:
 
 def test_too_many_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("carve_runtime.attention.pictures.MOST_MAPS", 3)
-    with pytest.raises(SettingsError, match="2 layers and 2 words make 4 maps"):
+    with pytest.raises(SettingsError, match="2 rows and 2 words make 4 maps"):
         draw_attention(Attention(**BY_HAND), GREY)
 
 
@@ -98,6 +98,7 @@ def test_the_command(name: str, tmp_path: Path) -> None:
     [
         ((IMAGE, QUESTION, "-o", "map.txt"), 2, r"names no kind of file.*\.html, \.npz"),
         ((IMAGE, QUESTION), 2, "Missing option"),
+        ((IMAGE, QUESTION, "--every-head", "-o", "page.html"), 2, r"--every-head is for pictures"),
         ((IMAGE, QUESTION, "-o", "/dev/null/map.png"), 2, "cannot be written"),
         (("nowhere.jpg", QUESTION, "-o", "map.png"), 1, "nowhere.jpg"),
         ((IMAGE, "", "-o", "map.png"), 1, "empty"),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 from click.testing import CliRunner
 
+from carve_export.trace.attention import KeyMask, LayerInput, last_row
 from carve_runtime import Carve
-from tools.bench import batch
+from tests.comparing import assert_close
+from tools.bench import attention, batch
 from tools.bench.__main__ import main
 from tools.bench.context import Context
 from tools.bench.lines import released
@@ -68,6 +73,38 @@ def test_a_batch_from_end_to_end() -> None:
     assert done.exit_code == 0
     assert done.stdout.count("pocket, 640 x 640") == 3
     assert CliRunner().invoke(batch.main, ["--quick", "--write"]).exit_code == 2
+
+
+def test_attention_from_end_to_end() -> None:
+    done = CliRunner().invoke(attention.main, ["--quick"], catch_exceptions=False)
+    assert done.exit_code == 0
+    # 2 layers, 4 bytes: 600 positions to 600, 20 to 620, 1 to 601.
+    (row,) = [line for line in done.stdout.splitlines() if "all layers" in line]
+    prefill, _, question, token = re.findall(r"[\d.]+ [kM]B", row)
+    assert (prefill, question, token) == ("2.9 MB", "99 kB", "5 kB")
+    assert CliRunner().invoke(attention.main, ["--quick", "--write"]).exit_code == 2
+
+
+def test_every_row_ends_with_the_last() -> None:
+    """What is measured is attention: grouped heads, causal, behind a past."""
+    random = torch.Generator().manual_seed(0)
+    states = partial(torch.randn, generator=random)
+    past, new, key = 3, 4, states(2, 2, 7, 8)
+    layer = LayerInput(
+        query=states(2, 6, new, 8),
+        key=key[:, :, past:],
+        value=key[:, :, past:],
+        past=(key[:, :, :past], key[:, :, :past]),
+        mask=KeyMask(torch.ones(2, past + new), new),
+        scale=0.5,
+    )
+    rows = attention.every_row(layer, key, "mean")
+    assert rows.shape == (2, new, past + new)
+    assert_close(rows[:, -1].numpy(), last_row(layer, key, "mean").numpy(), atol=1e-6)
+    assert_close(rows.triu(past + 1).numpy(), 0)
+    earlier = replace(layer, query=layer.query[:, :, :1], mask=KeyMask(torch.ones(2, past + 1), 1))
+    first = last_row(earlier, key[:, :, : past + 1], "mean")
+    assert_close(rows[:, 0, : past + 1].numpy(), first.numpy(), atol=1e-6)
 
 
 def test_the_released_code_runs_with_a_general_pass_of_both_lengths(tmp_path: Path) -> None:

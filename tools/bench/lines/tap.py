@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
-from carve_models.manifest import DecoderSpec
 from carve_runtime.bundle import open_bundle
 from tools.bench.context import Context
 from tools.bench.lines.memory import LIBRARIES
-from tools.bench.raw_decoder import RawDecoder
+from tools.bench.raw_decoder import RawDecoder, run_once
 from tools.bench.untapped import decoder_file, untapped_file
 from tools.shared.figures import Figure
 from tools.shared.memory import peak_of
@@ -37,13 +35,10 @@ def measure(context: Context) -> Iterator[Figure]:
         # The least of several: loading takes more or less, as the allocator happens to go.
         peaks = {
             name: min(
-                peak_of(_prefill, file, spec, imports=LIBRARIES)[0] for _ in range(context.rounds)
+                peak_of(run_once, file, spec, _PREFILL, imports=LIBRARIES)[0]
+                for _ in range(context.rounds)
             )
             for name, file in files.items()
         }
         memory = spread([peaks["with"] / peaks["without"]])
         yield Figure("tap: peak memory with / without", case, memory, reach=_MEMORY)
-
-
-def _prefill(file: Path, spec: DecoderSpec) -> None:
-    RawDecoder(file, spec).run(_PREFILL)

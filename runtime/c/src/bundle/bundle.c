@@ -48,6 +48,19 @@ static carve_status read_positions(const cJSON *decoder, manifest *m) {
                    positions);
 }
 
+/* Say what the rows of attention are. */
+static carve_status read_rows(const cJSON *decoder, manifest *m) {
+    const char *kind = "mean";
+    if (json_optional(decoder, "attention")) TRY(json_text(decoder, "attention", &kind));
+    if (strcmp(kind, "mean") == 0) return carve_ok;
+    if (strcmp(kind, "heads") == 0) {
+        return json_int(decoder, "attention_heads", 1, MOST_OF_ANYTHING, &m->row_heads);
+    }
+    return failure(CARVE_UNSUPPORTED, "The decoder's attention is '%.40s', this library knows "
+                                      "'mean' and 'heads'. Use a newer one.",
+                   kind);
+}
+
 static carve_status read_decoder(scope *owner, const cJSON *json, manifest *m) {
     const int64_t most = MOST_OF_ANYTHING;
     const cJSON *decoder;
@@ -68,6 +81,7 @@ static carve_status read_decoder(scope *owner, const cJSON *json, manifest *m) {
                                            "layers that are not distinct and in order. Export the "
                                            "checkpoint again.");
     }
+    TRY(read_rows(decoder, m));
     TRY(read_positions(decoder, m));
     return read_parts(decoder, m);
 }

@@ -1,6 +1,8 @@
 /* Runs of the decoder, whole or in halves, over key/value caches. */
 #include "handles.h"
 
+enum { MOST_ROW_AXES = 4 }; /* batch, layers, heads, positions */
+
 void cache_release(cache *used) {
     for (size_t i = 0; i < MOST_PARTS; i++) scope_release(&used->parts[i].memory);
     *used = (cache){.capacity = 0};
@@ -21,7 +23,10 @@ static carve_status run_part(carve_model *model, size_t index, const chunk *in, 
     const outputs expected = {part->output_names, count, last ? own : own - 1,
                               in_place ? past->values : NULL, in_place ? caches : 0};
     int64_t logits_shape[] = {1, 1, m->vocab_size};
-    int64_t row_shape[] = {1, (int64_t)part->spec->tapped, out->row_length};
+    int64_t row_shape[MOST_ROW_AXES] = {1, (int64_t)part->spec->tapped};
+    size_t row_axes = 2;
+    if (m->row_heads) row_shape[row_axes++] = m->row_heads;
+    row_shape[row_axes++] = out->row_length;
     const bool deep = index == 0 && in->deepstack;
     const size_t feed_count = 1 + shared_count + deep + caches;
     feed *feeds = scope_alloc(&after->memory, feed_count, sizeof *feeds), *next = feeds;
@@ -35,7 +40,7 @@ static carve_status run_part(carve_model *model, size_t index, const chunk *in, 
     TRY(session_run(&after->memory, ort, part->session, part->spec->name, feeds, feed_count,
                     &expected, values));
     if (part->spec->tapped) {
-        TRY(tensor_read(ort, values[0], NAME_LAST_ROW, F32, row_shape, 3, &data));
+        TRY(tensor_read(ort, values[0], NAME_LAST_ROW, F32, row_shape, row_axes, &data));
         out->rows[index] = data;
     }
     out->states = values[own - 1];

@@ -40,23 +40,34 @@ static carve_status make_step(scope *owner, size_t width, size_t *room, pass *ou
     return carve_ok;
 }
 
+/* Attention to one position, the mean over heads, whose rows lie one behind the other. */
+static float mean_of(const float *from, size_t heads, int64_t row_length) {
+    float sum = 0;
+    for (size_t head = 0; head < heads; head++) sum += from[(int64_t)head * row_length];
+    return sum / (float)heads;
+}
+
 /* Append a step's attention to the tokens of the first image's map. */
 static carve_status keep_attention(scope *owner, const carve_model *model, const step *current,
                                    int64_t image_start, const encoded_image *image, size_t *room,
                                    pass *out) {
     const size_t tokens = image->map_count;
+    const size_t heads = model->bundle.row_heads ? (size_t)model->bundle.row_heads : 1;
+    const int64_t length = current->row_length;
     TRY(make_step(owner, out->rows * tokens, room, out));
     float *to = out->attention + out->steps++ * out->rows * tokens;
     for (size_t part = 0; part < model->bundle.part_count; part++) {
         const float *from = current->rows[part];
         for (size_t row = 0; from && row < model->parts[part].spec->tapped; row++) {
-            for (size_t i = 0; i < tokens; i++) to[i] = from[image_start + image->map[i]];
+            for (size_t i = 0; i < tokens; i++) {
+                to[i] = mean_of(from + image_start + image->map[i], heads, length);
+            }
             for (size_t i = 0; i < tokens; i++) {
                 if (isfinite(to[i])) continue;
                 return failure(CARVE_RUN_ERROR, "The decoder's attention is not finite. Check the "
                                                 "bundle with carve-run info --verify.");
             }
-            from += current->row_length;
+            from += (int64_t)heads * length;
             to += tokens;
         }
     }

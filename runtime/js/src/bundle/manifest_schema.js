@@ -888,6 +888,12 @@ export const MANIFEST_SCHEMA = {
             "exclusiveMaximum": 4294967296
           }
         },
+        "attention": {
+          "enum": [
+            "heads",
+            "mean"
+          ]
+        },
         "exit_layers": {
           "anyOf": [
             {

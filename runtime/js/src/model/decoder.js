@@ -116,14 +116,26 @@ export class Decoder {
     return { [format.DEEPSTACK_EMBEDS]: this.#numbers(deepstack, dims) };
   }
 
+  /** The attention of a part's layers, the mean over heads: the method reads no other. */
   #row({ tapped }, outputs, length) {
     const { data } = outputs[format.LAST_ROW];
-    ensureLength(format.LAST_ROW, data, tapped.length * length);
-    return data;
+    const heads = this.#spec.attention === "heads" ? this.#spec.attention_heads : 1;
+    ensureLength(format.LAST_ROW, data, tapped.length * heads * length);
+    return heads === 1 ? data : meanOverHeads(data, heads, length);
   }
 }
 
 const cacheNames = (layers) => layers.flatMap((layer) => KINDS.map((kind) => `${layer}.${kind}`));
+
+/** Rows of layers, of rows of heads, one behind the other. */
+function meanOverHeads(data, heads, length) {
+  const mean = new Float32Array(data.length / heads);
+  for (let i = 0; i < data.length; i++) {
+    const layer = Math.floor(i / (heads * length));
+    mean[layer * length + (i % length)] += data[i] / heads;
+  }
+  return mean;
+}
 
 function joined(rows) {
   const all = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
