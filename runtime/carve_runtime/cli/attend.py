@@ -108,7 +108,7 @@ def _writer(
     suffix = output.suffix.lower()
     if heads and suffix in (_PAGE, _FILE):
         raise click.UsageError(
-            f"--every-head is for pictures: a page shows their mean, and {_FILE} holds what there is. "
+            f"--every-head is for pictures: a page shows their mean, {_FILE} holds what there is. "
             f"End {output} in {', '.join(PICTURE_FORMATS)}, or leave --every-head out."
         )
     if suffix == _PAGE:
