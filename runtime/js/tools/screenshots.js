@@ -10,7 +10,7 @@ const WINDOWS = {
   wide: { width: 1280, height: 1024 },
   narrow: { width: 390, height: 844, deviceScaleFactor: 1.5, isMobile: true, hasTouch: true },
 };
-const SMALL = { width: 1000, height: 560 };
+const SMALL = { width: 1000, height: 640 };
 const SETTLED = 1000; // ms, longer than any transition
 
 async function shoot(page, name, options) {

@@ -8,8 +8,9 @@ import { after, before, test } from "node:test";
 import { launch, open } from "../../../runtime/js/tools/browser.js";
 import { address, serve } from "../../../runtime/js/tools/serve.js";
 import { assemble } from "../../../runtime/js/tools/site.js";
-import { compareShown, nextResult } from "./page_results.mjs";
+import { compareShown } from "./page_results.mjs";
 import { pairs } from "./python_results.mjs";
+import { nextResult } from "./shared.mjs";
 
 let browser;
 before(async () => (browser = await launch()));

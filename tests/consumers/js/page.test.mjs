@@ -9,8 +9,9 @@ import { after, before, test } from "node:test";
 import { launch, open } from "../../../runtime/js/tools/browser.js";
 import { address, serve } from "../../../runtime/js/tools/serve.js";
 import { assemble } from "../../../runtime/js/tools/site.js";
-import { compareShown, nextResult } from "./page_results.mjs";
+import { compareShown } from "./page_results.mjs";
 import { bundle, pairs } from "./python_results.mjs";
+import { nextResult } from "./shared.mjs";
 
 const WIDE = { width: 1280, height: 900 };
 const NARROW = { width: 320, height: 640, hasTouch: true, isMobile: true };

@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 import { launch, open } from "../../../runtime/js/tools/browser.js";
 import { address, serve } from "../../../runtime/js/tools/serve.js";
 import { assemble } from "../../../runtime/js/tools/site.js";
-import { nextResult } from "./page_results.mjs";
+import { nextResult } from "./shared.mjs";
 
 const attended = process.env.CARVE_ATTENDED;
 const [{ bundle, image, text, fields, arrays }] = JSON.parse(
