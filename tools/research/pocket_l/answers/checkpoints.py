@@ -89,7 +89,7 @@ class Checkpoints:
         save_file(_cpu(self._learner.parts), folder / PARTS)
         state = _flat(stage.optimizers) | _random_state(self._learner.device)
         save_torch_state_dict(
-            _cpu(state),
+            dict(sorted(_cpu(state).items())),  # the same files, in whatever order it was restored
             folder,
             filename_pattern=_OPTIMIZER,
             max_shard_size=LARGEST - _HEADER,

@@ -146,7 +146,7 @@ def _accuracies(evaluated: dict[Group, Evaluated]) -> Table:
         "for. A : B counts the questions that only A, and only B, answers rightly; p is "
         "McNemar's, exact."
     )
-    return Table("answers", "Pocket-L with answers, test split", columns, rows, note)
+    return Table("answers", "Questions of the test split", columns, rows, note)
 
 
 def _percent(share: float | None) -> float | None:
