@@ -20,6 +20,8 @@ const AXE = createRequire(new URL("../../../runtime/js/package.json", import.met
   "axe-core",
 );
 
+const ALMOST = 0.9;
+
 const folder = mkdtempSync(join(tmpdir(), "carve-site-"));
 let server;
 let browser;
@@ -48,8 +50,8 @@ function expected(step, layer) {
   return map.indexOf(Math.max(...map));
 }
 
-/** Where the large picture is brightest against the picture itself. */
-const brightest = () =>
+/** How bright the large picture is against the picture itself, for each token of the map. */
+const heat = () =>
   page.evaluate(([count, across]) => {
     const [shown, picture] = ["#large", ".view canvas"].map((selector) => {
       const canvas = document.querySelector(selector);
@@ -57,13 +59,12 @@ const brightest = () =>
     });
     const { width, height } = shown;
     const light = ({ data }, at) => data[at] + data[at + 1] + data[at + 2];
-    const heat = Array.from({ length: count * across }, (_, index) => {
+    return Array.from({ length: count * across }, (_, index) => {
       const x = Math.floor(((index % across) + 0.5) * (width / across));
       const y = Math.floor((Math.floor(index / across) + 0.5) * (height / count));
       const at = 4 * (y * width + x);
       return light(shown, at) - 0.35 * light(picture, at);
     });
-    return heat.indexOf(Math.max(...heat));
   }, fields.grid);
 
 test("from the keyboard: each word and layer shows where it was looked for", async () => {
@@ -81,7 +82,8 @@ test("from the keyboard: each word and layer shows where it was looked for", asy
       assert.equal(await words().nth(step).getAttribute("aria-pressed"), "true");
       const label = `layer ${layer} looks to say “${fields.words[step]}”`;
       assert.ok((await page.getAttribute("#large", "aria-label")).endsWith(label));
-      assert.equal(await brightest(), expected(step, index), label);
+      const shown = await heat(); // the browser smooths: a peak may pass into another as bright
+      assert.ok(shown[expected(step, index)] > ALMOST * Math.max(...shown), label);
     }
   }
 });
