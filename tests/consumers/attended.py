@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from carve_runtime import Attention, Carve
@@ -49,6 +49,13 @@ def attended_cropped(bundle: Path) -> list[Attended]:
     vlm = Carve.load(bundle)
     photos = (PHOTOS / name for name in ("landscape.jpg", "portrait.jpg"))
     return [attended(vlm, bundle, photo, QUESTION, 2) for photo in photos]
+
+
+def attended_heads(bundle: Path) -> list[Attended]:
+    """Attend with a bundle that has every head's rows: C and JavaScript give their mean."""
+    case = attended(Carve.load(bundle), bundle, *ASKED[0])
+    rows = case.attention.rows.mean(axis=2)
+    return [replace(case, attention=replace(case.attention, rows=rows))]
 
 
 def attended_family(bundle: Path, images: list[Path]) -> list[Attended]:

@@ -19,6 +19,7 @@ from tests.conftest import ExportOf, Once
 from tests.consumers.attended import (
     Attended,
     attended_cropped,
+    attended_heads,
     attended_family,
     attended_pocket,
 )
@@ -106,12 +107,16 @@ def family_pairs_of(export_of: ExportOf, once: Once[Any]) -> FamilyPairsOf:
 
 @pytest.fixture(scope="session")
 def attended(
-    pocket: Carve, export_of: ExportOf, once: Once[Any], tmp_path_factory: pytest.TempPathFactory
+    pocket: Carve,
+    pocket_heads: Path,
+    export_of: ExportOf,
+    once: Once[Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> list[Attended]:
     """Texts for pocket, for a model that sees a part of the image, and for every family's."""
     images = once("family-pictures", pictures)
     cropping = cropping_bundle(tmp_path_factory.mktemp("attended") / "bundle")
-    cases = [*attended_pocket(pocket), *attended_cropped(cropping)]
+    cases = [*attended_pocket(pocket), *attended_cropped(cropping), *attended_heads(pocket_heads)]
     for name in FAMILIES:
         cases += attended_family(export_of(name, "ort").folder, images)
     return cases

@@ -224,6 +224,10 @@ void prefix_release(carve_model *model, prefix *used);
 
 /* ---- passes/generate.c ---- */
 
+/* Heads whose rows a bundle returns for each layer; 1 where it returns their mean. */
+size_t heads_of_rows(const carve_model *model);
+/* Attention to one position, the mean over heads, whose rows lie one behind the other. */
+float mean_over_heads(const float *from, size_t heads, int64_t row_length);
 /* Answer greedily after the prefix, or take one step of the lower half. */
 carve_status generate(scope *owner, carve_model *model, prefix *prefix, const request *r,
                       pass *out);

@@ -36,12 +36,19 @@ def asked(vlm: Carve) -> Attention:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"early_exit": True, "steps": "first"}, {"layers": (0, 3)}]
+    "changes",
+    [
+        {},
+        {"early_exit": True, "steps": "first"},
+        {"layers": (0, 3)},
+        {"method": "rollout", "layers": (0, 1, 2, 3), "steps": "all"},
+    ],
 )
 def test_the_method_reads_their_mean(changes: Any, vlm: Carve, pocket: Carve) -> None:
     actual, expected = (each.ask(IMAGE, QUESTION, **changes) for each in (vlm, pocket))
     assert actual.question_attention.shape == expected.question_attention.shape
     assert_close(actual.question_attention, expected.question_attention, atol=CLOSE)
+    assert_close(actual.saliency, expected.saliency, rtol=1e-3)
     assert (actual.answer, actual.bbox) == (expected.answer, expected.bbox)
     assert actual.counts == expected.counts
 

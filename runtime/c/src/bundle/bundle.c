@@ -49,7 +49,7 @@ static carve_status read_positions(const cJSON *decoder, manifest *m) {
 }
 
 /* Say what the rows of attention are. */
-static carve_status read_rows(const cJSON *decoder, manifest *m) {
+static carve_status read_row_heads(const cJSON *decoder, manifest *m) {
     const char *kind = "mean";
     if (json_optional(decoder, "attention")) TRY(json_text(decoder, "attention", &kind));
     if (strcmp(kind, "mean") == 0) return carve_ok;
@@ -81,7 +81,7 @@ static carve_status read_decoder(scope *owner, const cJSON *json, manifest *m) {
                                            "layers that are not distinct and in order. Export the "
                                            "checkpoint again.");
     }
-    TRY(read_rows(decoder, m));
+    TRY(read_row_heads(decoder, m));
     TRY(read_positions(decoder, m));
     return read_parts(decoder, m);
 }

@@ -19,7 +19,7 @@ static carve_status make_room(kept_rows *kept, size_t steps, size_t width) {
 
 carve_status keep_row(void *context, const carve_model *model, const step *now, int64_t length) {
     kept_rows *kept = context;
-    const size_t read = (size_t)length;
+    const size_t read = (size_t)length, heads = heads_of_rows(model);
     if (kept->steps == kept->room) {
         /* Each step reads a position more than the one before. */
         const size_t room = kept->room ? 2 * kept->room : 1;
@@ -29,8 +29,10 @@ carve_status keep_row(void *context, const carve_model *model, const step *now, 
     for (size_t part = 0; part < model->bundle.part_count; part++) {
         const float *from = now->rows[part];
         for (size_t row = 0; from && row < model->parts[part].spec->tapped; row++) {
-            memcpy(to, from, read * sizeof *to);
-            from += now->row_length;
+            for (size_t i = 0; i < read; i++) {
+                to[i] = mean_over_heads(from + i, heads, now->row_length);
+            }
+            from += (int64_t)heads * now->row_length;
             to += kept->width;
         }
     }

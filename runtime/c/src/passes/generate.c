@@ -40,8 +40,11 @@ static carve_status make_step(scope *owner, size_t width, size_t *room, pass *ou
     return carve_ok;
 }
 
-/* Attention to one position, the mean over heads, whose rows lie one behind the other. */
-static float mean_of(const float *from, size_t heads, int64_t row_length) {
+size_t heads_of_rows(const carve_model *model) {
+    return model->bundle.row_heads ? (size_t)model->bundle.row_heads : 1;
+}
+
+float mean_over_heads(const float *from, size_t heads, int64_t row_length) {
     float sum = 0;
     for (size_t head = 0; head < heads; head++) sum += from[(int64_t)head * row_length];
     return sum / (float)heads;
@@ -52,7 +55,7 @@ static carve_status keep_attention(scope *owner, const carve_model *model, const
                                    int64_t image_start, const encoded_image *image, size_t *room,
                                    pass *out) {
     const size_t tokens = image->map_count;
-    const size_t heads = model->bundle.row_heads ? (size_t)model->bundle.row_heads : 1;
+    const size_t heads = heads_of_rows(model);
     const int64_t length = current->row_length;
     TRY(make_step(owner, out->rows * tokens, room, out));
     float *to = out->attention + out->steps++ * out->rows * tokens;
@@ -60,7 +63,7 @@ static carve_status keep_attention(scope *owner, const carve_model *model, const
         const float *from = current->rows[part];
         for (size_t row = 0; from && row < model->parts[part].spec->tapped; row++) {
             for (size_t i = 0; i < tokens; i++) {
-                to[i] = mean_of(from + image_start + image->map[i], heads, length);
+                to[i] = mean_over_heads(from + image_start + image->map[i], heads, length);
             }
             for (size_t i = 0; i < tokens; i++) {
                 if (isfinite(to[i])) continue;

@@ -49,10 +49,11 @@ class AnswerRows:
         self._start = 0
 
     def __call__(self, attention: NDArray[np.float32], _: int) -> None:
-        """Take a step's (L, positions) attention, as ``Model.answer`` tells it."""
+        """Take a step's (L, positions) or (L, H, positions) attention, as of ``Model.answer``."""
         if not self._rows:
             self._start = attention.shape[-1] - 1
-        self._rows.append(attention[:, self._start :].copy())
+        behind = attention[..., self._start :]
+        self._rows.append(behind.reshape(len(behind), -1, behind.shape[-1]).mean(axis=1))
 
     def result(self) -> NDArray[np.float32]:
         """Return (T, L, T)."""
