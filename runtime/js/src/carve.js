@@ -5,7 +5,13 @@ import { ensure } from "./errors.js";
 import { decoded } from "./images/decode.js";
 import { Graphs } from "./model/graphs.js";
 import { Model } from "./model/model.js";
-import { checkedAttending, checkedOptions, checkedSignal, unlessAborted } from "./options.js";
+import {
+  checkedAttending,
+  checkedOptions,
+  checkedSignal,
+  requireObject,
+  unlessAborted,
+} from "./options.js";
 import { ImageSession } from "./session.js";
 import { changedSettings, defaultSettings } from "./settings.js";
 import { TokenStream } from "./stream.js";
@@ -58,7 +64,9 @@ export class Carve {
   }
 
   /** Look at an image once, to ask several questions about it. */
-  async open(image, { scoutPixels, signal } = {}) {
+  async open(image, options = {}) {
+    requireObject(options);
+    const { scoutPixels, signal } = options;
     checkedSignal(signal);
     const settings = changedSettings(this.settings, { scoutPixels }, this.manifest);
     return this.#open(image, settings.scoutPixels, { signal });
@@ -81,6 +89,7 @@ export class Carve {
 
   /** Answer a question with one pass over the whole image, or about the pair with `refined`. */
   async plain(image, question, changes = {}, options = {}) {
+    requireObject(options);
     const { refined, ...given } = options;
     const { signal } = checkedOptions(given);
     const session = await this.#open(image, null, { signal });

@@ -10,6 +10,16 @@ export class CarveError extends Error {
   }
 }
 
+/** Return any value as a message shows it. */
+export function shown(value) {
+  const whole = (_, part) => (typeof part === "bigint" ? `${part}n` : part);
+  try {
+    return typeof value === "string" ? value : (JSON.stringify(value, whole) ?? typeof value);
+  } catch {
+    return typeof value; // it holds itself
+  }
+}
+
 /** Throw a CarveError unless a condition holds. */
 export function ensure(condition, code, message) {
   if (!condition) throw new CarveError(code, message);

@@ -1,5 +1,5 @@
 /** What a call may be given beside its settings. */
-import { ensure } from "./errors.js";
+import { ensure, shown } from "./errors.js";
 
 /** Their names; `refined` is of a plain answer alone. */
 export const OPTIONS = ["signal", "onToken", "onPart", "refined"];
@@ -23,13 +23,14 @@ export function checkedAttending(options) {
   requireObject(options);
   const { generate = 1, ...others } = options;
   const isCount = Number.isSafeInteger(generate) && generate >= 1;
-  ensure(isCount, "settings", `generate is ${generate}. Give a whole number of at least 1.`);
+  ensure(isCount, "settings", `generate is ${shown(generate)}. Give a whole number of at least 1.`);
   return { generate, ...checkedOptions(others) };
 }
 
-function requireObject(options) {
+/** Refuse options that are no object. */
+export function requireObject(options) {
   const isObject = typeof options === "object" && options !== null;
-  ensure(isObject, "settings", `The options are ${options}. Give an object, or nothing.`);
+  ensure(isObject, "settings", `The options are ${shown(options)}. Give an object, or nothing.`);
 }
 
 /** Return a signal, or undefined; refuse anything else. */

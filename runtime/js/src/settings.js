@@ -1,5 +1,5 @@
 /** Settings of a question, as in docs/method.md, under their names in JavaScript's spelling. */
-import { ensure } from "./errors.js";
+import { ensure, shown } from "./errors.js";
 import { OPTIONS } from "./options.js";
 import { CHOICES, DEFAULTS, FLAGS, NUMBERS, VARIANTS } from "./settings_table.js";
 
@@ -26,13 +26,13 @@ export function changedSettings(settings, changed, manifest) {
   ensure(
     typeof changed === "object" && changed !== null,
     "settings",
-    `The changes are ${changed}. Give an object of settings, or nothing.`,
+    `The changes are ${shown(changed)}. Give an object of settings, or nothing.`,
   );
   const { variant, ...changes } = changed;
   ensure(
     variant === undefined || Object.hasOwn(VARIANTS, variant),
     "settings",
-    `variant is ${variant}. Choose one of ${Object.keys(VARIANTS).join(", ")}.`,
+    `variant is ${shown(variant)}. Choose one of ${Object.keys(VARIANTS).join(", ")}.`,
   );
   const given = Object.entries(changes).filter(([, value]) => value !== undefined);
   for (const [name] of given) {
@@ -50,13 +50,13 @@ function checked(settings, { decoder }) {
     ensure(
       values.includes(settings[name]),
       "settings",
-      `${name} is ${settings[name]}. Choose one of ${values.join(", ")}.`,
+      `${name} is ${shown(settings[name])}. Choose one of ${values.join(", ")}.`,
     );
   }
   for (const [name, limits] of Object.entries(NUMBERS)) checkNumber(name, settings[name], limits);
   for (const name of FLAGS) {
     const isFlag = typeof settings[name] === "boolean";
-    ensure(isFlag, "settings", `${name} is ${settings[name]}. Give true or false.`);
+    ensure(isFlag, "settings", `${name} is ${shown(settings[name])}. Give true or false.`);
   }
   checkModes(settings, decoder.exit_layers ?? null);
   return { ...settings, layers: [...settings.layers] }; // whoever is given them may write to them
@@ -67,7 +67,7 @@ function checkLayers(layers, tapped) {
   ensure(
     distinct && layers.length > 0 && layers.every((layer) => tapped.includes(layer)),
     "settings",
-    `layers is ${JSON.stringify(layers)}. Name layers once each, of ${tapped.join(", ")}.`,
+    `layers is ${shown(layers)}. Name layers once each, of ${tapped.join(", ")}.`,
   );
 }
 
@@ -82,7 +82,7 @@ function checkNumber(
   ensure(
     inRange || (auto && value === "auto") || (optional && value === null),
     "settings",
-    `${name} is ${value}. Give ${accepted}${otherwise}.`,
+    `${name} is ${shown(value)}. Give ${accepted}${otherwise}.`,
   );
 }
 
@@ -108,7 +108,7 @@ function checkModes({ resizeRefined, earlyExit, adaptive, ...settings }, exitLay
   ensure(
     settings.steps === "first",
     "settings",
-    `earlyExit sees the first step only, and steps is ${settings.steps}. Ask with steps "first", ` +
+    `earlyExit sees the first step only, and steps is ${shown(settings.steps)}. Ask with steps "first", ` +
       "or without earlyExit.",
   );
   ensure(

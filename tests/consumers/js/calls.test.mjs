@@ -118,15 +118,28 @@ const options = [
   [{ onPart: "x" }, /onPart is not a function/],
   [{ signal: {} }, /signal is not an AbortSignal/],
   [{ onpart: () => {} }, /no option onpart/],
+  [null, /options are null/],
 ];
 
 for (const [given, message] of options) {
-  test(`options ${Object.keys(given)}`, async () => {
+  test(`options ${Object.keys(given ?? {})}`, async () => {
     await assert.rejects(vlm.ask(PICTURE, QUESTION, {}, given), refused("settings", message));
     await assert.rejects(vlm.stream(PICTURE, QUESTION, {}, given).result, refused("settings", message));
     await assert.rejects(vlm.plain(PICTURE, QUESTION, {}, given), refused("settings", message));
   });
 }
+
+test("values that cannot be written", async () => {
+  const itself = [];
+  itself.push(itself);
+  for (const value of [[3n], itself, Symbol("x"), () => {}]) {
+    for (const name of ["layers", "steps", "maskTopP", "adaptive"]) {
+      const wrong = refused("settings", new RegExp(`${name} is `));
+      await assert.rejects(vlm.ask(PICTURE, QUESTION, { [name]: value }), wrong);
+    }
+  }
+  await assert.rejects(vlm.open(PICTURE, null), refused("settings", /options are null/));
+});
 
 test("a signal that is none, wherever one is taken", async () => {
   const wrong = refused("settings", /signal is not an AbortSignal/);

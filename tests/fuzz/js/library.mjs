@@ -29,7 +29,8 @@ const uses = {
     const picture = image && { ...image, data: pixels(image) };
     const few = method === "attend" ? {} : FEW;
     const settings = changes && typeof changes === "object" ? { ...few, ...changes } : changes;
-    await usual[method](picture, question, settings);
+    const given = method === "open" ? [settings] : [question, settings];
+    await usual[method](picture, ...given);
   },
 };
 
