@@ -24,6 +24,8 @@ from carve_models.settings import shown
 from carve_runtime.batch.record import ERROR, READ_FROM, Record
 
 _SUFFIX = ".settings.json"
+#: Names of tables, which these lines would not be.
+_TABLES = (".csv", ".tsv")
 _KEY_BYTES = 8
 _ANOTHER = "name another file, or remove this one to answer all anew"
 
@@ -129,11 +131,14 @@ def open_answers(path: Path, made_with: Mapping[str, Any]) -> Iterator[AnswersFi
         made_with: plain data that says how the answers are made; another time it has to be equal.
 
     Raises:
-        RecordError: another process writes to it, or it holds something else.
+        RecordError: another process writes to it, it holds something else, or its name is that of
+            a table.
         OSError: it cannot be written.
     """
     if path.exists() and not path.is_file():
         raise RecordError(f"{path} is no file", "name a file for the answers")
+    if path.suffix.lower() in _TABLES:
+        raise RecordError(f"answers are JSON Lines, {path.name} names a table", "end it in .jsonl")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+", buffering=0) as stream:
         if not take_lock(stream):

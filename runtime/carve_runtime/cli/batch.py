@@ -129,6 +129,10 @@ def batch(
     if plain:
         require_unused(save_dir=save_dir, **settings | {"max_new_tokens": None})
     require_writable(None, save_dir)
+    if str(output) == STANDARD_INPUT:
+        raise click.BadParameter(
+            "answers go to a file, so that the same command can go on.", param_hint="-o"
+        )
     variant = settings.pop("variant")
     options = AnswerOptions(plain=plain, variant=variant, settings=cast(SettingsChanges, settings))
     records = Inputs(map(_opened, inputs), questions)

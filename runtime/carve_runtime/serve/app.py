@@ -231,6 +231,10 @@ def _reply(request: Request, error: CarveError) -> Response:
 
 async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    kind = request.headers.get("content-type", "none")
+    if "json" not in kind:  # FastAPI takes such a body for text
+        cause = f"the Content-Type is {shown(kind)}"
+        return _reply(request, RequestError(cause, "send Content-Type: application/json"))
     return _reply(request, refused_request(error.errors()))
 
 

@@ -198,6 +198,8 @@ def test_what_is_refused_writes_nothing(
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     ask = ("batch", "default", SCENE, "-q", QUESTION, "--plain", "-o")
     failed(carve_run(*ask, tmp_path), 1, r"is no file\. Name a file for the answers")
+    failed(carve_run(*ask, tmp_path / "a.CSV"), 1, r"a\.CSV names a table\. End it in \.jsonl")
+    failed(carve_run(*ask, "-"), 2, "answers go to a file")
     (tmp_path / "file").write_text("keep")
     failed(carve_run(*ask, tmp_path / "file" / "a.jsonl"), 1, r"cannot be used: .*Check the path")
     failed(carve_run(*ask, tmp_path / "file"), 1, r"how it was made is not known.*\. Name another")

@@ -190,6 +190,13 @@ def test_bodies(name: str, server: Server) -> None:
     answers(server)
 
 
+def test_a_body_that_is_not_called_json(server: Server) -> None:
+    """As curl sends it without a header."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    done = server.post(json.dumps(chat()).encode(), headers=headers)
+    refused(done, 400, "invalid_request", "Content-Type is .*Send Content-Type: application/json")
+
+
 @pytest.mark.parametrize("escaped", [False, True])
 @pytest.mark.parametrize("behind", [False, True])
 def test_a_large_picture(escaped: bool, behind: bool, server: Server) -> None:
