@@ -75,12 +75,12 @@ class CachedBundle:
         """Load the bundle; attention and answers lie under ``cache``, by the bundle's weights."""
         self.model = Model(bundle)
         self.manifest = bundle.manifest
-        self._folder = cache / fingerprint(bundle.manifest)
-        self._answers = Answers(self._folder / "answers.sqlite")
+        self.folder = cache / fingerprint(bundle.manifest)
+        self._answers = Answers(self.folder / "answers.sqlite")
 
     def observations(self, part: Part, group: Group, pictures: int) -> list[Observation]:
         """Return the observations of a group of questions."""
-        file = self._folder / f"{part}-{group}-{pictures}-{_ARRAYS}.npz"
+        file = self.folder / f"{part}-{group}-{pictures}-{_ARRAYS}.npz"
         asked = list(cases(part, group, pictures))
         return observe(self.model, asked, file, f"{part} {group}: attention")
 

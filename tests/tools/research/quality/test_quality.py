@@ -67,7 +67,7 @@ def test_what_was_answered_is_not_asked_again(
 ) -> None:
     attempts: list[Attempt] = [study.default, *study.crops()]
     first = study.outcomes("small", attempts)
-    cache = study.bundle._folder.parent  # the same folder in a later run
+    cache = study.bundle.folder.parent  # the same folder in a later run
     again = Study(CachedBundle(open_bundle(), cache), "dev", study.size)
     for method in ("answer", "encode_images", "encode_refined"):
         monkeypatch.delattr(type(again.bundle.model), method)

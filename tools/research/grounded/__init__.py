@@ -1,0 +1,1 @@
+"""Is an answer grounded? Whether attention tells wrong answers from right ones."""
