@@ -127,6 +127,7 @@ class OpenedImages:
         return PlainResult(
             answer=model.text.decode(answer.ids),
             token_ids=answer.ids,
+            probability=answer.probability,
             timings=usage.clock.finish(),
             counts=usage.counts,
         )

@@ -31,12 +31,14 @@ class PlainResult:
     Attributes:
         answer: text.
         token_ids: its ids, without the end-of-sequence id.
+        probability: the model's own of the answer, its end included.
         timings: seconds by stage, "total" included.
         counts: graph runs and decoder tokens.
     """
 
     answer: str
     token_ids: tuple[int, ...]
+    probability: float
     timings: dict[str, float]
     counts: Counts
 
@@ -44,6 +46,7 @@ class PlainResult:
         """Return plain data for JSON, named as in :meth:`CarveResult.to_dict`."""
         return {
             "plain_answer": self.answer,
+            "plain_probability": self.probability,
             "timings": self.timings,
             "counts": vars(self.counts),
         }
@@ -58,7 +61,8 @@ class CarveResult:
         plain_answer: text of the question pass; ``None`` after an early exit.
         token_ids: ids of ``answer``, without the end-of-sequence id.
         plain_token_ids: ids of ``plain_answer``.
-        plain_probability: the model's own probability of ``plain_answer``, its end included.
+        probability: the model's own of ``answer``, its end included: the product over its steps.
+        plain_probability: the same of ``plain_answer``.
         skipped: why ``adaptive`` kept the plain answer; ``None`` if it did not. There is then no
             saliency (NaN), nothing is cut away, and the general pass has no steps.
         image: (H, W, 3) uint8, the decoded input that masks and boxes refer to; read-only.
@@ -80,6 +84,7 @@ class CarveResult:
     plain_answer: str | None
     token_ids: tuple[int, ...]
     plain_token_ids: tuple[int, ...] | None
+    probability: float
     plain_probability: float | None
     skipped: str | None
     image: RGB
@@ -161,6 +166,7 @@ class CarveResult:
         return {
             "answer": self.answer,
             "plain_answer": self.plain_answer,
+            "probability": self.probability,
             "plain_probability": self.plain_probability,
             "skipped": self.skipped,
             "bbox": self.bbox,

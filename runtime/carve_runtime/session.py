@@ -61,6 +61,7 @@ class ImageSession(OpenedImages):
             plain_answer=decode(plain.ids) if plain else None,
             token_ids=outcome.final.ids,
             plain_token_ids=plain.ids if plain else None,
+            probability=outcome.final.probability,
             plain_probability=plain.probability if plain else None,
             skipped=outcome.skipped,
             image=picture,

@@ -46,6 +46,7 @@ def written(folder: Path, index: int, pair: Pair) -> dict[str, Any]:
         "plain_answer": result.plain_answer,
         "ids": result.token_ids,
         "plain_ids": result.plain_token_ids,
+        "probability": result.probability,
         "plain_probability": result.plain_probability,
         "entropy": result.entropy,
         "skipped": result.skipped,

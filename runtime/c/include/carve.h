@@ -245,6 +245,7 @@ typedef struct carve_reading {
     int64_t vision_runs;    /* images encoded for this answer, carve_look's by the first one */
     int64_t decoder_tokens; /* positions that went through the decoder's first layer */
     int64_t layer_tokens;   /* positions times layers that they went through */
+    double probability;     /* the model's own, of the answer with its end */
 } carve_reading;
 
 /* How to attend. Zero and NULL choose the default. */

@@ -24,6 +24,7 @@ IMAGE, QUESTION = "image", "question"
 CARVE_FIELDS = (
     "answer",
     "plain_answer",
+    "probability",
     "plain_probability",
     "skipped",
     "bbox",
@@ -36,7 +37,7 @@ CARVE_FIELDS = (
     "counts",
 )
 #: What it takes of :meth:`PlainResult.to_dict`.
-PLAIN_FIELDS = ("plain_answer", "timings", "counts")
+PLAIN_FIELDS = ("plain_answer", "plain_probability", "timings", "counts")
 #: Beside them: the picture's file, where pictures are written, and why a record has no answer.
 READ_FROM, SAVED, ERROR = "read_from", "saved", "error"
 #: What a record has besides its own columns, and the names that those cannot have.

@@ -67,6 +67,7 @@ def _types() -> dict[str, Any]:
         IMAGE: pa.string(),
         "answer": pa.string(),
         "plain_answer": pa.string(),
+        "probability": pa.float64(),
         "plain_probability": pa.float64(),
         "skipped": pa.string(),
         "bbox": whole,

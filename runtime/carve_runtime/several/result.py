@@ -92,7 +92,8 @@ class SeveralResult:
         plain_answer: text of the question pass; ``None`` after an early exit.
         token_ids: ids of ``answer``, without the end-of-sequence id.
         plain_token_ids: ids of ``plain_answer``.
-        plain_probability: the model's own probability of ``plain_answer``, its end included.
+        probability: the model's own of ``answer``, its end included: the product over its steps.
+        plain_probability: the same of ``plain_answer``.
         skipped: why ``adaptive`` kept the plain answer; ``None`` if it did not. There is then no
             saliency (NaN), nothing is cut away, and the general pass has no steps.
         images: what was found in each, in the order in which they were given.
@@ -106,6 +107,7 @@ class SeveralResult:
     plain_answer: str | None
     token_ids: tuple[int, ...]
     plain_token_ids: tuple[int, ...] | None
+    probability: float
     plain_probability: float | None
     skipped: str | None
     images: tuple[ImagePart, ...]
@@ -152,6 +154,7 @@ class SeveralResult:
         return {
             "answer": self.answer,
             "plain_answer": self.plain_answer,
+            "probability": self.probability,
             "plain_probability": self.plain_probability,
             "skipped": self.skipped,
             "images": [part.to_dict() for part in self.images],

@@ -77,6 +77,7 @@ class VideoSession:
             return PlainResult(
                 answer=model.text.decode(answer.ids),
                 token_ids=answer.ids,
+                probability=answer.probability,
                 timings=usage.clock.finish(),
                 counts=usage.counts,
             )

@@ -119,6 +119,8 @@ export interface PlainResult {
   answer: string;
   /** Token ids of the answer. */
   ids: number[];
+  /** The model's own probability of the answer, its end included: the product over its steps. */
+  probability: number;
 }
 
 /** A pass's attention to the tokens of the map: steps * layers * tokens numbers. */
@@ -215,7 +217,7 @@ export interface CarveResult extends PlainResult, Refinement {
   /** null after an early exit, like the next two. */
   plainAnswer: string | null;
   plainIds: number[] | null;
-  /** The model's own probability of the plain answer, its end included. */
+  /** The same of the plain answer. */
   plainProbability: number | null;
   questionAttention: PassAttention;
   /** Attention entropy of the question pass's last step, in nats. */

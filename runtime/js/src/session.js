@@ -4,7 +4,7 @@ import { ensure } from "./errors.js";
 import { reasonToSkip } from "./method/adaptive.js";
 import { attentionEntropy, rowsOf } from "./method/attention.js";
 import { refine, unrefined } from "./method/refine.js";
-import { checkedAttending, checkedOptions } from "./options.js";
+import { checkedAttending, checkedOptions, requireObject } from "./options.js";
 import { changedSettings, contrastOf } from "./settings.js";
 import { TokenStream } from "./stream.js";
 
@@ -43,6 +43,7 @@ export class ImageSession {
 
   /** Answer as Carve.plain does. */
   async plain(question, changes = {}, options = {}) {
+    requireObject(options);
     const { refined, ...given } = options;
     const { signal, onToken } = checkedOptions(given);
     const { manifest, settings, text } = this.#model;
@@ -55,8 +56,8 @@ export class ImageSession {
       if (second) images.push(await this.#encodeSecond(second, parts, { maxNewTokens }, signal));
       const listener = this.#listener(second ? "final" : "question", onToken);
       const given = { maxNewTokens, listener, signal };
-      const { ids } = await this.#model.generate(opened, parts, images, given);
-      return { answer: text.decode(ids), ids };
+      const { ids, probability } = await this.#model.generate(opened, parts, images, given);
+      return { answer: text.decode(ids), ids, probability };
     }, signal);
   }
 
@@ -146,14 +147,15 @@ export class ImageSession {
     const skipped = answered ? reasonToSkip(entropy, question.pass.probability, settings) : null;
     add({ skipped });
     if (skipped !== null) {
-      const { plainAnswer: answer, plainIds: ids } = result;
-      return { ...result, ...unrefined(this.#pixels), generalAttention: null, answer, ids };
+      const { plainAnswer: answer, plainIds: ids, plainProbability: probability } = result;
+      const kept = { answer, ids, probability };
+      return { ...result, ...unrefined(this.#pixels), generalAttention: null, ...kept };
     }
     const general = await this.#generalPass(question.pass, request);
     add({ generalAttention: structuredClone(general) }); // the session keeps its own
     add(await this.#refine(question.pass, general, settings));
-    const { ids } = await this.#finalPass(result.refinedImage, request);
-    return { ...result, answer: text.decode(ids), ids };
+    const { ids, probability } = await this.#finalPass(result.refinedImage, request);
+    return { ...result, answer: text.decode(ids), ids, probability };
   }
 
   /** Return the question's `pass`, and whether it has answered: after an early exit it has not. */

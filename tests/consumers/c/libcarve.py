@@ -142,6 +142,7 @@ class Reading(c.Structure):
         ("vision_runs", c.c_int64),
         ("decoder_tokens", c.c_int64),
         ("layer_tokens", c.c_int64),
+        ("probability", c.c_double),
     ]
 
 

@@ -46,6 +46,7 @@ export function compare(result, expected) {
   assert.deepEqual(result.grid, expected.grid);
   assert.equal(result.skipped, expected.skipped);
   const relative = expected.exact ? 1e-3 : 1e-2;
+  compareNumbers(result.probability, expected.probability, relative);
   compareNumbers(result.plainProbability, expected.plain_probability, relative);
   compareNumbers(result.entropy, expected.entropy, relative);
   compareRefinement(result, expected);

@@ -161,6 +161,7 @@ carve_status method_ask(carve_view *view, scope *temporary, const char *question
         r->answer = r->plain_answer;
         r->ids = r->plain_ids;
         r->id_count = r->plain_id_count;
+        r->probability = r->plain_probability;
         return refine_nothing(view, result);
     }
     if (o->contrast != CARVE_CONTRAST_OFF) {
@@ -171,6 +172,7 @@ carve_status method_ask(carve_view *view, scope *temporary, const char *question
     TRY(final_pass(temporary, view, text, o, result, &final));
     r->ids = final.ids;
     r->id_count = final.id_count;
+    r->probability = final.probability;
     return tokenizer_decode(&result->memory, model->text, final.ids, final.id_count, &r->answer);
 }
 
@@ -210,5 +212,6 @@ carve_status method_plain(carve_view *view, scope *temporary, const char *questi
     }
     r->ids = plain.ids;
     r->id_count = plain.id_count;
+    r->probability = plain.probability;
     return tokenizer_decode(&result->memory, model->text, plain.ids, plain.id_count, &r->answer);
 }
