@@ -38,7 +38,8 @@ def read_graph(path: Path) -> ir.Model:
 
 
 def _require_beside(path: Path, name: str) -> None:
-    if not stays_inside(name):
+    folder = path.parent.resolve()
+    if not (stays_inside(name) and (folder / name).resolve().is_relative_to(folder)):
         raise ExportError(
             f"{path.name} has weights in {name!r}, outside its folder",
             "do not use this file; export or download it again",
@@ -77,8 +78,12 @@ def require_free(source: Path, out: Path, data: list[str], *, overwrite: bool) -
     Files of weights are never replaced: other graphs may refer to them.
 
     Raises:
-        ExportError: something is at ``out``, or other weights are beside it.
+        ExportError: something is at ``out``, it is the place of weights, or other weights are
+            beside it.
     """
+    weights = [(folder / name).resolve() for folder in (source.parent, out.parent) for name in data]
+    if out.resolve() in weights:
+        raise ExportError(f"{out} is where the weights are", "choose another name")
     if out.is_dir() or (out.exists() and not overwrite):
         remedy = "name a file" if out.is_dir() else "give --overwrite, or choose another name"
         raise ExportError(f"{out} is already there", remedy)

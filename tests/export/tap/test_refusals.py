@@ -21,6 +21,27 @@ from tests.export.tap.decoders import Shapes, save, write_group_query
 from tests.export.tap.make_graphs import GRAPHS
 
 
+def test_weights_behind_a_link(tmp_path: Path) -> None:
+    """Without a run, too."""
+    path = genai(tmp_path / "in")
+    weights = path.with_name("model.onnx.data")
+    weights.rename(tmp_path / "elsewhere")
+    weights.symlink_to(tmp_path / "elsewhere")
+    for unchecked in (False, True):
+        with pytest.raises(ExportError, match="outside its folder"):
+            tap_decoder(path, tmp_path / "out" / "model.onnx", TapOptions(unchecked=unchecked))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_place_of_the_weights(tmp_path: Path) -> None:
+    path = genai(tmp_path)
+    weights = path.with_name("model.onnx.data")
+    before = weights.read_bytes()
+    with pytest.raises(ExportError, match=r"is where the weights are\. Choose another name"):
+        tap_decoder(path, weights, TapOptions(overwrite=True))
+    assert weights.read_bytes() == before
+
+
 def genai(folder: Path) -> Path:
     shutil.copytree(GRAPHS / "genai-gqa", folder, dirs_exist_ok=True)
     return folder / "model.onnx"
