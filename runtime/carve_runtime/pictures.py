@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,8 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from carve_models.errors import SettingsError
 from carve_models.replacing import replacing
 from carve_runtime.method.geometry import RGB, Box
+
+#: Most pixels of a side, by the end of a file's name; PNG has room for what fits into memory.
+_LONGEST_SIDES = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
 
 _PANEL_HEIGHT = 360
 _MARGIN = 12
@@ -258,7 +263,18 @@ def save_steps(result: Refinement, folder: Path) -> list[Path]:
 
 
 def save_picture(picture: Image.Image, path: Path) -> Path:
-    """Write a picture, complete or not at all."""
+    """Write a picture, complete or not at all.
+
+    Raises:
+        SettingsError: it has more pixels than a file of that name can hold.
+    """
+    longest = _LONGEST_SIDES.get(path.suffix.lower(), math.inf)
+    if max(picture.size) > longest:
+        raise SettingsError(
+            f"the picture of {picture.width} x {picture.height} pixels does not fit into "
+            f"{path.name}: a side of that format has at most {longest}",
+            "end the name in .png",
+        )
     with replacing(path) as aside:
         picture.save(aside)
     return path

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from carve_models.replacing import replacing
-from carve_runtime import Carve, CarveResult, draw_result
+from carve_runtime import Carve, CarveResult, SettingsError, draw_result
 from carve_runtime.method.lazy import known
 from carve_runtime.method.refine import Refined
-from carve_runtime.pictures import heat_map, pictures
+from carve_runtime.pictures import heat_map, pictures, save_picture
 from tests.support import SCENES
 
 BRIGHT, DARK, BOX = (252, 255, 164), (0, 0, 4), (255, 48, 48)
@@ -140,3 +140,12 @@ def test_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
         second.write_text("second")
     assert (tmp_path / "a.txt").read_text() == "first"  # which ended last
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(("name", "side"), [("a.webp", 16384), ("a.JPG", 65501)])
+def test_a_picture_too_large_for_its_format(name: str, side: int, tmp_path: Path) -> None:
+    picture = Image.new("L", (side, 1))
+    with pytest.raises(SettingsError, match=r"does not fit into .*\. End the name in \.png"):
+        save_picture(picture, tmp_path / name)
+    assert not any(tmp_path.iterdir())
+    assert save_picture(picture, tmp_path / "a.png").exists()

@@ -147,6 +147,8 @@ class SeveralResult:
         paths = [save_picture(self.draw(question), folder / "carve.png"), document]
         for number, part in enumerate(self.images, start=1):
             paths.extend(save_steps(part, folder / f"image-{number}"))
+        for stale in set(folder.glob("image-*/*.png")).difference(paths):
+            stale.unlink()  # of a result that was saved here before
         return paths
 
     def to_dict(self) -> dict[str, Any]:

@@ -175,6 +175,8 @@ def test_files_and_json(pocket: Carve, tmp_path: Path) -> None:
     assert document["images"][0]["bbox"] is None
     assert document["images"][1]["bbox"] == list(result.images[1].bbox or ())
     assert document["answer"] == ANSWER
+    again = pocket.ask([FIRST], QUESTION).save(tmp_path)
+    assert {*tmp_path.rglob("*.png")} == {path for path in again if path.suffix == ".png"}
     assert ANSWER in repr(result)
     assert "CARVE: <b>U</b>" in result._repr_html_()
 
@@ -198,7 +200,7 @@ def test_the_command(tmp_path: Path) -> None:
     fields = json.loads(carve_run(*asked, "--json", "-q", "What is there?").stdout)
     assert [len(each["images"]) for each in fields] == [2, 2]
     plain = json.loads(carve_run(*asked, "--plain", "--json").stdout)
-    assert set(plain) == {"plain_answer", "timings", "counts", "saved"}
+    assert set(plain) == {"plain_answer", "plain_probability", "timings", "counts", "saved"}
     one = json.loads(carve_run("ask", "default", FIRST, "-q", QUESTION, "--json").stdout)
     assert one["bbox"] == json.loads(
         carve_run("ask", "default", FIRST, QUESTION, "--json").stdout
