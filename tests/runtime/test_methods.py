@@ -78,6 +78,17 @@ def test_the_adaptive_mode_reads_no_general_instruction(pocket: Carve, method: A
     assert len(result.general_attention) == 0
 
 
+def test_a_session_keeps_a_bounded_number_of_instructions(pocket: Carve) -> None:
+    with pocket.open(SCENE) as session:
+        sizes = []
+        for number in range(20):
+            instructions = [f"Instruction {number}."]
+            session.ask(QUESTION, method="agreement", general_instructions=instructions)
+            sizes.append(session.nbytes)
+    assert sizes[1] > sizes[0]
+    assert sizes[-1] == sizes[-2]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from carve_models.settings import MOST_INSTRUCTIONS
 from carve_runtime.decoder.encoded import EncodedImages
 from carve_runtime.decoder.generation import Pass
 from carve_runtime.decoder.model import Model
@@ -79,7 +80,7 @@ class AttentionPasses:
             general_prompt = own.prompt.behind(images.count)
             plain, general = model.answer_both(images, prompt, general_prompt, request)
             every_layer = plain.attention
-            self._general[own.text] = _GeneralPass(general.attention, len(every_layer))
+            self._keep(own, _GeneralPass(general.attention, len(every_layer)))
         else:
             on_step = read if reads_answer else None
             plain = model.answer(images, prompt, "question", request, on_step=on_step)
@@ -107,8 +108,15 @@ class AttentionPasses:
                 attention = model.answer(
                     images, prompt, "general", request, max_new_tokens=steps
                 ).attention
-            self._general[instruction.text] = known = _GeneralPass(attention, steps)
+            known = _GeneralPass(attention, steps)
+            self._keep(instruction, known)
         return known.attention[:steps, rows]
+
+    def _keep(self, instruction: Instruction, passed: _GeneralPass) -> None:
+        """Keep a pass; of more than one question can name, the oldest goes."""
+        self._general[instruction.text] = passed
+        for text in list(self._general)[: -(MOST_INSTRUCTIONS + 1)]:
+            self._general.pop(text, None)  # another thread may have dropped it
 
     def _go_together(self, request: Request) -> bool:
         """Whether a general pass is sure to be needed, and its tokens cost nothing then."""
