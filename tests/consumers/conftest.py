@@ -19,8 +19,8 @@ from tests.conftest import ExportOf, Once
 from tests.consumers.attended import (
     Attended,
     attended_cropped,
-    attended_heads,
     attended_family,
+    attended_heads,
     attended_pocket,
 )
 from tests.consumers.building import SOURCE, run

@@ -35,6 +35,7 @@ export class Words {
   forget() {
     this.#attention = undefined;
     this.#elements.answer.replaceChildren();
+    this.#elements.slider.oninput = null;
     this.#root.hidden = true;
     this.#views.point(null);
   }
