@@ -40,8 +40,8 @@ INTERNVL_TEMPLATE = """\
 {%- for message in messages -%}
 <|im_start|>{{ message['role'] }}\n
 {%- for part in message['content'] -%}
-{%- if part['type'] == 'image' -%}<IMG_CONTEXT>\n
-{%- elif part['type'] == 'video' -%}<video>\n{% else -%}{{ part['text'] }}{%- endif -%}
+{%- if part['type'] == 'image' -%}<IMG_CONTEXT>\n{% elif part['type'] == 'video' -%}
+<video>\n{% else -%}{{ part['text'] }}{%- endif -%}
 {%- endfor -%}<|im_end|>\n{% endfor -%}
 {%- if add_generation_prompt -%}<|im_start|>assistant\n{% endif -%}
 """

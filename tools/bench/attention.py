@@ -139,19 +139,20 @@ _CASES = ((_PREFILL, 0), (_QUESTION, _PREFILL), (1, _PREFILL))
 
 @dataclass(frozen=True)
 class _Decoder:
-    """A decoder graph that returns some of a tap, or nothing of it."""
+    """A decoder graph, what it computes, and the layers whose attention it returns."""
 
     file: Path
     spec: DecoderSpec
     tap: _Tap
+    layers: tuple[int, ...]
 
-    def cut(self, layers: Sequence[int]) -> _Decoder:
+    def cut(self, layers: tuple[int, ...]) -> _Decoder:
         """Return the decoder with the rows of these layers alone; it shares the weights' file."""
         file = self.file.with_name(f"{len(layers)}-layers.onnx")
         model = onnx.load(self.file, load_external_data=False)
         keep_rows(model.graph, layers)
         onnx.save(model, file)
-        return replace(self, file=file, spec=replace(self.spec, tapped_layers=tuple(layers)))
+        return replace(self, file=file, layers=layers)
 
     def load(self) -> RawDecoder:
         """Load it for one thread."""
@@ -167,7 +168,7 @@ class _Decoder:
         """Return the bytes of attention that a run of ``new`` positions behind ``past`` returns."""
         heads = self.spec.attention_heads if self.tap.rows == "heads" else 1
         positions = new if self.tap.every_position else 1
-        return _FLOAT * len(self.spec.tapped_layers) * heads * positions * (past + new)
+        return _FLOAT * len(self.layers) * heads * positions * (past + new)
 
 
 def _traced(checkpoint: Path, folder: Path, tap: _Tap) -> _Decoder:
@@ -178,7 +179,7 @@ def _traced(checkpoint: Path, folder: Path, tap: _Tap) -> _Decoder:
     tapping = every_row if tap.every_position else attention.last_row
     with patch.object(attention, "last_row", tapping):
         graph = trace_graph(traceable, folder, opset=OPSETS[0])
-    return _Decoder(folder / graph.file, spec, tap)
+    return _Decoder(folder / graph.file, spec, tap, spec.tapped_layers)
 
 
 def _row(name: str, decoder: _Decoder, without: _Decoder, memory: int, rounds: int) -> Row:

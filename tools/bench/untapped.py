@@ -11,6 +11,8 @@ from carve_export.trace.split import nodes_between
 from carve_models import names
 from tools.bench.subjects import Subject
 
+_LAYERS = 1  # axis of the tap's rows
+
 
 def decoder_file(subject: Subject) -> Path:
     """Return the file of a bundle's whole decoder."""
@@ -38,6 +40,8 @@ def keep_rows(graph: onnx.GraphProto, rows: Sequence[int]) -> None:
     if rows:
         stack = next(node for node in graph.node if names.LAST_ROW in node.output)
         stack.input[:] = [stack.input[row] for row in rows]
+        (tap,) = (value for value in graph.output if value.name == names.LAST_ROW)
+        tap.type.tensor_type.shape.dim[_LAYERS].dim_value = len(rows)
     kept = [value for value in graph.output if rows or value.name != names.LAST_ROW]
     del graph.output[:]
     graph.output.extend(kept)

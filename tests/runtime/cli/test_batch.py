@@ -208,7 +208,7 @@ def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     same = carve_run("batch", "default", records, "-o", records)
     failed(same, 1, r"list\.jsonl is both an input and the output\. Name")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "list.jsonl"]
-    with limited(resource.RLIMIT_FSIZE, 700):  # room for the settings and no answer
+    with limited(resource.RLIMIT_FSIZE, 750):  # room for the settings and no answer
         full = carve_run("batch", "default", SCENE, "-q", QUESTION, "-o", tmp_path / "a.jsonl")
     failed(full, 1, r"a\.jsonl cannot be used: .*Check the path and the free space")
     assert (tmp_path / "a.jsonl").read_bytes() == b""
