@@ -144,21 +144,28 @@ class VideoFile:
         return float((self._container.duration or 0) / self._av.time_base)
 
     def _index(self, max_seconds: float) -> None:
-        """Note the time of every frame, and where decoding can begin."""
+        """Note the time of every frame, and where decoding can begin.
+
+        Frames before the first key frame, in the file or in time, cannot be decoded: a recording
+        may begin anywhere.
+        """
         pts, keys, tail, base = array("q"), [], 0, self._stream.time_base
         latest = -math.inf
         with self._refusing("is damaged"):
             for packet in self._container.demux(self._stream):
-                if not packet.size or packet.is_discard:
+                if not packet.size or not (keys or packet.is_keyframe):
                     continue
                 if packet.pts is None:
                     raise VideoError(
                         f"{self._name} does not say when its frames are shown",
                         "put the video into a container with timestamps, MP4 for instance",
                     )
-                pts.append(packet.pts)
                 if packet.is_keyframe:
                     keys.append(packet.pts)
+                # What is not shown itself may be what others are made from.
+                if packet.is_discard or packet.pts < keys[0]:
+                    continue
+                pts.append(packet.pts)
                 if packet.pts >= latest:
                     latest, tail = packet.pts, packet.duration or 0
                     require_seconds(self._name, float((latest - pts[0]) * base), max_seconds)

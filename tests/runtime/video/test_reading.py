@@ -15,7 +15,7 @@ from PIL import Image
 from carve_models.errors import CarveError, ImageError, SettingsError, VideoError
 from carve_runtime.video.file import VideoFile
 from carve_runtime.video.video import Video
-from tests.runtime.video.clips import decode_all, moving_square, write_clip, write_sound
+from tests.runtime.video.clips import cut, decode_all, moving_square, write_clip, write_sound
 
 CONTAINERS = [
     ("mp4", "libx264"),
@@ -98,6 +98,41 @@ def test_a_clip_is_shown_upright(tmp_path: Path) -> None:
         assert frames.size == (64, 96)
         first = next(iter(frames.read([0])))
     np.testing.assert_array_equal(first, np.rot90(decode_all(path)[0][1]))
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+@pytest.mark.parametrize("before", [0.25, 1.5])
+def test_a_clip_trimmed_behind_its_key_frame(before: float, codec: str, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "clip.mp4", moving_square(40), gop=40, codec=codec)
+    path = cut(source, tmp_path / "trimmed.mp4", before=before)
+    expected = [pixels for _, pixels in decode_all(path)]
+    assert 0 < len(expected) < 40
+    with Video(path).open() as frames:
+        assert frames.count == len(expected)
+        np.testing.assert_array_equal(list(frames.read(range(frames.count))), expected)
+        np.testing.assert_array_equal(next(iter(frames.read([0]))), expected[0])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("ts", "libx264"), ("mkv", "libx264"), ("mp4", "mpeg4")]
+)
+def test_a_clip_that_begins_between_key_frames(suffix: str, codec: str, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "clip.mp4", moving_square(40), codec=codec)
+    path = cut(source, tmp_path / f"rest.{suffix}", skip=3)
+    whole = [pixels for _, pixels in decode_all(source)]
+    with Video(path).open() as frames:
+        assert 0 < frames.count < 40
+        indices = [0, 1, frames.count - 1]
+        for index, frame in zip(indices, frames.read(indices), strict=True):
+            np.testing.assert_array_equal(frame, whole[index - frames.count])
+
+
+def test_pictures_that_lead_to_a_key_frame_are_left_out(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.ts", moving_square(40), codec="mpeg2video", b_frames=2)
+    open_gop = cut(path, tmp_path / "rest.ts", skip=3)
+    whole = [pixels for _, pixels in decode_all(path)]
+    with Video(open_gop).open() as frames:
+        np.testing.assert_array_equal(next(iter(frames.read([0]))), whole[-frames.count])
 
 
 def stills(tmp_path: Path) -> list[Any]:
