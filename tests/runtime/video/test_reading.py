@@ -153,6 +153,20 @@ def test_pictures_are_frames(kind: int, tmp_path: Path) -> None:
             np.testing.assert_array_equal(frame, expected)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec", "b_frames"),
+    [("avi", "mpeg4", 2), ("avi", "libx264", 0), ("asf", "mpeg4", 2), ("flv", "libx264", 2)],
+)
+def test_frames_that_are_decoded_in_another_order(
+    suffix: str, codec: str, b_frames: int, tmp_path: Path
+) -> None:
+    path = tmp_path / f"clip.{suffix}"
+    write_clip(path, moving_square(30), codec=codec, b_frames=b_frames)
+    expected = [pixels for _, pixels in decode_all(path)]
+    with Video(path).open() as frames:
+        np.testing.assert_array_equal(list(frames.read(range(frames.count))), expected)
+
+
 def broken(path: Path) -> Path:
     path.write_bytes(b"\x00\x00\x00\x20ftypisom" + bytes(range(256)) * 8)
     return path
@@ -193,6 +207,11 @@ def playlist(path: Path) -> Path:
     return path
 
 
+def untimed(path: Path) -> Path:
+    """Write B-frames of H.264, for which FFmpeg takes the order of decoding as that of showing."""
+    return write_clip(path, moving_square(30), b_frames=2)
+
+
 def empty_folder(path: Path) -> Path:
     path.mkdir()
     return path
@@ -212,6 +231,8 @@ REFUSED: list[tuple[str, Callable[[Path], object], type[CarveError], str]] = [
     ("clip.mp4", lambda path: path, VideoError, "does not exist"),
     ("clip.m4a", write_sound, VideoError, "no video, only audio"),
     ("clip.mkv", ten_hours, VideoError, "lasts 36000 seconds, and clips of at most 7200"),
+    ("clip.avi", untimed, VideoError, "does not say when"),
+    ("clip.asf", untimed, VideoError, "does not say when"),
     ("clip.m3u8", playlist, VideoError, "not a video"),
     ("frames", empty_folder, VideoError, "no pictures"),
     ("x", lambda _: [], VideoError, "no frames"),
