@@ -27,6 +27,8 @@ from carve_runtime.video.frames import require_same_size, require_seconds
 
 #: Containers of one file. Playlists and scripts, which name other files or addresses, are left out.
 CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif"
+#: Those that note when frames are decoded: FFmpeg guesses from it when they are shown.
+_DECODING_TIMES = {"avi", "asf"}
 _AGAIN = "check the file, or convert it again"
 #: Quarter turns are told in degrees.
 _QUARTER = 90
@@ -144,21 +146,26 @@ class VideoFile:
         return float((self._container.duration or 0) / self._av.time_base)
 
     def _index(self, max_seconds: float) -> None:
-        """Note the time of every frame, and where decoding can begin."""
+        """Note the time of every frame, and where decoding can begin.
+
+        Frames before the first key frame, in the file or in time, cannot be decoded: a recording
+        may begin anywhere.
+        """
         pts, keys, tail, base = array("q"), [], 0, self._stream.time_base
-        latest = -math.inf
+        latest, reordered = -math.inf, False
         with self._refusing("is damaged"):
             for packet in self._container.demux(self._stream):
-                if not packet.size or packet.is_discard:
+                if not packet.size or not (keys or packet.is_keyframe):
                     continue
                 if packet.pts is None:
-                    raise VideoError(
-                        f"{self._name} does not say when its frames are shown",
-                        "put the video into a container with timestamps, MP4 for instance",
-                    )
-                pts.append(packet.pts)
+                    raise self._timeless()
                 if packet.is_keyframe:
                     keys.append(packet.pts)
+                # What is not shown itself may be what others are made from.
+                if packet.is_discard or packet.pts < keys[0]:
+                    continue
+                pts.append(packet.pts)
+                reordered = reordered or packet.pts < latest
                 if packet.pts >= latest:
                     latest, tail = packet.pts, packet.duration or 0
                     require_seconds(self._name, float((latest - pts[0]) * base), max_seconds)
@@ -166,7 +173,14 @@ class VideoFile:
             raise VideoError(f"the video of {self._name} has no frames", "check the file")
         self._pts: NDArray[np.int64] = np.unique(np.asarray(pts, np.int64))
         self._keys = sorted(set(keys))
+        self._guessed = not reordered and self._container.format.name in _DECODING_TIMES
         self._measure(tail)
+
+    def _timeless(self) -> VideoError:
+        return VideoError(
+            f"{self._name} does not say when its frames are shown",
+            "convert it to a container with timestamps, MP4 for instance",
+        )
 
     def _measure(self, tail: int) -> None:
         """Set rate and count; ``tail`` is how long the last frame is shown, in ticks, or 0."""
@@ -226,9 +240,15 @@ class VideoFile:
             return frames
 
     def _next(self, decoder: Iterator[Any]) -> Any:
-        """Return the next frame that has a timestamp, ``None`` at the end."""
+        """Return the next frame that has a timestamp, ``None`` at the end.
+
+        Frames that the decoder reorders, though their timestamps say otherwise, are an error.
+        """
         with self._refusing("is damaged"):
-            return next((frame for frame in decoder if frame.pts is not None), None)
+            frame = next((frame for frame in decoder if frame.pts is not None), None)
+        if self._guessed and self._stream.codec_context.has_b_frames:
+            raise self._timeless()
+        return frame
 
     def _turned_size(self) -> tuple[int, int]:
         frame = next(self._decode([int(self._pts[0])]))[1]

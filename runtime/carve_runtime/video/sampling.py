@@ -35,7 +35,9 @@ def _stepped(count: int, fps: float, rule: SteppedSampling) -> list[int]:
     most = min(rule.max_frames, count) // rule.multiple * rule.multiple
     wanted = min(max(count / fps * rule.fps, rule.min_frames), most)
     chosen = math.floor(wanted / rule.multiple) * rule.multiple
-    return _steps(0.0, count, count / chosen) if chosen else list(range(min(count, rule.multiple)))
+    if not chosen:  # too few for a multiple: the last one stands for those that are missing
+        return list(range(min(count, rule.multiple, rule.max_frames)))
+    return _steps(0.0, count, count / chosen)
 
 
 def _spread(count: int, fps: float, rule: SpreadSampling) -> list[int]:

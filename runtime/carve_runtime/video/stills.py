@@ -7,12 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.errors import VideoError
 from carve_runtime.images.load import ImageInput, is_picture, load_image
 from carve_runtime.method.geometry import RGB
 from carve_runtime.video.frames import require_same_size, require_seconds
+
+#: Of an array of frames: its dimensions, and what the last one holds.
+_NDIM, _COLORS = 4, 3
 
 
 class Stills:
@@ -34,9 +38,13 @@ class Stills:
             max_pixels: most pixels of a frame.
 
         Raises:
-            VideoError: there is no frame, or the clip is too long.
+            VideoError: there is no frame, the clip is too long, or an array is no clip.
             ImageError: the first frame cannot be read.
         """
+        if isinstance(frames, np.ndarray) and (frames.ndim != _NDIM or frames.shape[3] != _COLORS):
+            raise VideoError(
+                f"the array has shape {frames.shape}", "give a (frames, H, W, 3) uint8 array"
+            )
         if len(frames) == 0:
             raise VideoError("the clip has no frames", "give at least one")
         require_seconds("the clip", len(frames) / fps, max_seconds)

@@ -36,6 +36,7 @@ def write_clip(
     seconds: Sequence[float] | None = None,
     gop: int = 12,
     turn: int = 0,
+    b_frames: int | None = None,
 ) -> Path:
     """Write frames, at times of their own if ``seconds`` are given, and return the path."""
     with av.open(str(path), "w") as container:
@@ -46,6 +47,8 @@ def write_clip(
                 stream = container.add_stream(codec, rate=fps)
                 stream.width, stream.height = frame.width, frame.height
                 stream.pix_fmt, stream.gop_size = "yuv420p", gop
+                if b_frames is not None:
+                    stream.codec_context.max_b_frames = b_frames
                 if turn:
                     stream.set_display_rotation(turn)
                 if seconds is not None:
@@ -55,6 +58,28 @@ def write_clip(
                 frame.time_base = Fraction(1, _TICKS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    return path
+
+
+def cut(source: Path, path: Path, *, skip: int = 0, before: float = 0) -> Path:
+    """Copy a clip without encoding it again, and return the path.
+
+    Args:
+        source: the clip.
+        path: the copy.
+        skip: packets at the start that are left out.
+        before: seconds by which the rest begins before 0, which an MP4 then does not show.
+    """
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        assert stream.time_base is not None
+        ticks = round(before / stream.time_base)
+        for packet in [packet for packet in old.demux(stream) if packet.size][skip:]:
+            assert packet.pts is not None
+            assert packet.dts is not None
+            packet.pts, packet.dts, packet.stream = packet.pts - ticks, packet.dts - ticks, copy
+            new.mux(packet)
     return path
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from carve_models.errors import CarveError, ImageError, SettingsError, VideoError
 from carve_runtime.video.file import VideoFile
 from carve_runtime.video.video import Video
-from tests.runtime.video.clips import decode_all, moving_square, write_clip, write_sound
+from tests.runtime.video.clips import cut, decode_all, moving_square, write_clip, write_sound
 
 CONTAINERS = [
     ("mp4", "libx264"),
@@ -100,6 +100,41 @@ def test_a_clip_is_shown_upright(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first, np.rot90(decode_all(path)[0][1]))
 
 
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+@pytest.mark.parametrize("before", [0.25, 1.5])
+def test_a_clip_trimmed_behind_its_key_frame(before: float, codec: str, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "clip.mp4", moving_square(40), gop=40, codec=codec)
+    path = cut(source, tmp_path / "trimmed.mp4", before=before)
+    expected = [pixels for _, pixels in decode_all(path)]
+    assert 0 < len(expected) < 40
+    with Video(path).open() as frames:
+        assert frames.count == len(expected)
+        np.testing.assert_array_equal(list(frames.read(range(frames.count))), expected)
+        np.testing.assert_array_equal(next(iter(frames.read([0]))), expected[0])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("ts", "libx264"), ("mkv", "libx264"), ("mp4", "mpeg4")]
+)
+def test_a_clip_that_begins_between_key_frames(suffix: str, codec: str, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "clip.mp4", moving_square(40), codec=codec)
+    path = cut(source, tmp_path / f"rest.{suffix}", skip=3)
+    whole = [pixels for _, pixels in decode_all(source)]
+    with Video(path).open() as frames:
+        assert 0 < frames.count < 40
+        indices = [0, 1, frames.count - 1]
+        for index, frame in zip(indices, frames.read(indices), strict=True):
+            np.testing.assert_array_equal(frame, whole[index - frames.count])
+
+
+def test_pictures_that_lead_to_a_key_frame_are_left_out(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.ts", moving_square(40), codec="mpeg2video", b_frames=2)
+    open_gop = cut(path, tmp_path / "rest.ts", skip=3)
+    whole = [pixels for _, pixels in decode_all(path)]
+    with Video(open_gop).open() as frames:
+        np.testing.assert_array_equal(next(iter(frames.read([0]))), whole[-frames.count])
+
+
 def stills(tmp_path: Path) -> list[Any]:
     """Return the same three frames as pictures in a folder, in lists and in one array."""
     arrays = list(moving_square(3))
@@ -116,6 +151,20 @@ def test_pictures_are_frames(kind: int, tmp_path: Path) -> None:
         assert (frames.count, frames.fps, frames.size) == (3, 2.0, (96, 64))
         for expected, frame in zip(moving_square(3), frames.read(range(3)), strict=True):
             np.testing.assert_array_equal(frame, expected)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "b_frames"),
+    [("avi", "mpeg4", 2), ("avi", "libx264", 0), ("asf", "mpeg4", 2), ("flv", "libx264", 2)],
+)
+def test_frames_that_are_decoded_in_another_order(
+    suffix: str, codec: str, b_frames: int, tmp_path: Path
+) -> None:
+    path = tmp_path / f"clip.{suffix}"
+    write_clip(path, moving_square(30), codec=codec, b_frames=b_frames)
+    expected = [pixels for _, pixels in decode_all(path)]
+    with Video(path).open() as frames:
+        np.testing.assert_array_equal(list(frames.read(range(frames.count))), expected)
 
 
 def broken(path: Path) -> Path:
@@ -158,6 +207,11 @@ def playlist(path: Path) -> Path:
     return path
 
 
+def untimed(path: Path) -> Path:
+    """Write B-frames of H.264, for which FFmpeg takes the order of decoding as that of showing."""
+    return write_clip(path, moving_square(30), b_frames=2)
+
+
 def empty_folder(path: Path) -> Path:
     path.mkdir()
     return path
@@ -177,10 +231,16 @@ REFUSED: list[tuple[str, Callable[[Path], object], type[CarveError], str]] = [
     ("clip.mp4", lambda path: path, VideoError, "does not exist"),
     ("clip.m4a", write_sound, VideoError, "no video, only audio"),
     ("clip.mkv", ten_hours, VideoError, "lasts 36000 seconds, and clips of at most 7200"),
+    ("clip.avi", untimed, VideoError, "does not say when"),
+    ("clip.asf", untimed, VideoError, "does not say when"),
     ("clip.m3u8", playlist, VideoError, "not a video"),
     ("frames", empty_folder, VideoError, "no pictures"),
     ("x", lambda _: [], VideoError, "no frames"),
     ("x", lambda _: 7, VideoError, "'int'"),
+    ("x", lambda _: np.array(5), VideoError, r"shape \(\)"),
+    ("x", lambda _: np.zeros((8, 8, 3), np.uint8), VideoError, r"shape \(8, 8, 3\)"),
+    ("x", lambda _: np.zeros((2, 8, 8, 4), np.uint8), VideoError, r"shape \(2, 8, 8, 4\)"),
+    ("x", lambda _: np.zeros((0, 8, 8, 3), np.uint8), VideoError, "no frames"),
     ("x", lambda _: b"bytes", VideoError, "'bytes'"),
     ("x", lambda _: [np.zeros((8, 8), np.uint8)], ImageError, "shape"),
     ("x", lambda _: [np.zeros((s, 8, 3), np.uint8) for s in (8, 9)], VideoError, "one size"),

@@ -13,6 +13,7 @@ from carve_models.errors import CarveError, PromptError, SettingsError, VideoErr
 from carve_models.families.registry import FAMILIES
 from carve_runtime import Carve, Video
 from carve_runtime.video.markup import in_words
+from tests.comparing import assert_close
 from tests.conftest import ExportOf
 from tests.runtime.video.cases import CLIPS, QUESTION
 from tests.runtime.video.clips import decode_all, moving_square, write_clip
@@ -57,9 +58,17 @@ def test_what_a_question_costs(vlm: Carve) -> None:
     assert list(attention.seconds) == pytest.approx([1.1, 5.5, 10.1, 14.5])
 
 
-def test_fewer_frames_on_demand(vlm: Carve) -> None:
-    video = Video(list(LONG.frames()), LONG.fps, max_frames=4)
-    assert len(vlm.open_video(video).seen.frames) == 4
+@pytest.mark.parametrize(("most", "seen"), [(4, 4), (3, 2), (1, 1)])
+def test_fewer_frames_on_demand(most: int, seen: int, vlm: Carve) -> None:
+    video = Video(list(LONG.frames()), LONG.fps, max_frames=most)
+    assert len(vlm.open_video(video).seen.frames) == seen
+
+
+def test_one_frame_of_many_is_seen_like_a_clip_of_it(vlm: Carve) -> None:
+    frames = list(LONG.frames())
+    one = vlm.open_video(Video(frames, LONG.fps, max_frames=1)).attend(QUESTION)
+    alone = vlm.open_video(Video(frames[:1], LONG.fps)).attend(QUESTION)
+    assert_close(one.moments[0].rows, alone.moments[0].rows, rtol=0, atol=1e-6)
 
 
 def test_memory_is_that_of_what_is_seen(vlm: Carve, tmp_path: Path) -> None:
