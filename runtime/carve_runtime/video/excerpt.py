@@ -29,12 +29,14 @@ class Excerpt:
         fps: how many of them are shown in a second.
         box: what is seen of each, half-open (x0, y0, x1, y1) in pixels of the clip's frames; all of
             it if ``None``.
+        max_image_pixels: most pixels of a frame of the clip.
     """
 
     video: Video
     indices: tuple[int, ...]
     fps: float
     box: Box | None = None
+    max_image_pixels: int = MAX_IMAGE_PIXELS
 
     @property
     def sample(self) -> bool:
@@ -47,14 +49,18 @@ class Excerpt:
         return None
 
     @contextmanager
-    def open(self, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Iterator[Frames]:
+    def open(self, max_image_pixels: int) -> Iterator[Frames]:
         """Open the clip behind it; arguments and errors as for :meth:`Video.open`."""
         with self.video.open(max_image_pixels) as frames:
             yield _Cut(frames, self)
 
-    def pictures(self, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Iterator[RGB]:
-        """Yield the frames as the model's own steps receive them, (h, w, 3) uint8."""
-        with self.open(max_image_pixels) as frames:
+    def pictures(self) -> Iterator[RGB]:
+        """Yield the frames as the model's own steps receive them, (h, w, 3) uint8.
+
+        Raises:
+            VideoError: the clip cannot be read any more.
+        """
+        with self.open(self.max_image_pixels) as frames:
             yield from frames.read(range(frames.count))
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from carve_models.errors import SettingsError
 from carve_runtime.video.excerpt import frames_between, require_box
-from carve_runtime.video.interval import (
+from carve_runtime.video.moments import moments_of
+from carve_runtime.video.over_time.interval import (
     ClipSettings,
     choose_interval,
     edges_between,
     mass_over_time,
     spread,
 )
-from carve_runtime.video.moments import moments_of
 from tests.comparing import assert_close
 
 #: Mass over time, settings, and the moments of the interval; each lasts a second.
