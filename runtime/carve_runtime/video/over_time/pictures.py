@@ -20,7 +20,7 @@ from carve_runtime.video.excerpt import Excerpt
 from carve_runtime.video.over_time.interval import Interval, edges_between
 
 #: Most moments above, and most frames of the refined clip below.
-_MOST, _MOST_REFINED = 8, 6
+_MOST, _MOST_REFINED = 6, 4
 #: Width and height of the bars, and the height of what is written under them, in pixels.
 _WIDTH, _HEIGHT, _LABELS = 720, 360, 32
 _FONT_SIZE, _LINE = 22, 3
