@@ -37,6 +37,8 @@ from carve_runtime.session import ImageSession
 from carve_runtime.several.result import ImagePart, SeveralResult
 from carve_runtime.several.session import SeveralSession
 from carve_runtime.video.attention import ClipAttention
+from carve_runtime.video.over_time.interval import ClipSettings
+from carve_runtime.video.over_time.result import VideoResult
 from carve_runtime.video.session import VideoSession
 from carve_runtime.video.video import Video
 
@@ -47,6 +49,7 @@ __all__ = [
     "CarveError",
     "CarveResult",
     "ClipAttention",
+    "ClipSettings",
     "DependencyError",
     "EngineError",
     "FamilyError",
@@ -67,6 +70,7 @@ __all__ = [
     "Token",
     "Video",
     "VideoError",
+    "VideoResult",
     "VideoSession",
     "attention_entropy",
     "draw_result",

@@ -52,6 +52,10 @@ def report(fields: dict[str, Any]) -> None:
     """Print what follows the answers."""
     if fields.get("skipped"):
         click.echo(f"CARVE  skipped: {fields['skipped']}")
+    elif "interval" in fields:
+        start, stop = fields["interval"]["seconds"]
+        frames = len(fields["refined_frames"])
+        click.echo(f"when   {start:.2f} - {stop:.2f} s, {frames} frames, box {fields['bbox']}")
     elif "bbox" in fields:
         click.echo(f"box    {_box(fields)}")
     for number, part in enumerate(fields.get("images", []), start=1):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,10 @@ from carve_runtime.cli.options.settings import (
     require_unused,
     settings_options,
 )
+from carve_runtime.cli.options.video import given_clip, video_options
+from carve_runtime.result import PlainResult
+from carve_runtime.video.over_time.interval import ClipSettings
+from carve_runtime.video.video import Video
 
 #: A photograph cannot be told from the scenes by its pixels, so it is said of every picture.
 _DEFAULT_KNOWS = (
@@ -46,6 +52,7 @@ Examples:
   carve-run ask my-bundle photo.jpg "Is there a dog?" "Is there a cat?"
   carve-run ask my-bundle photo.jpg "Is there a dog?" --variant v1 --mask-top-p 0.4 --json
   carve-run ask my-bundle a.jpg b.jpg --question "Which one shows a dog?" --picture rows.png
+  carve-run ask my-bundle clip.mp4 "What does the sign say?" --video --picture strip.png
 """,
 )
 @BUNDLE_ARGUMENT
@@ -61,6 +68,7 @@ Examples:
     "May be repeated.",
 )
 @settings_options
+@video_options
 @REVISION_OPTION
 @backend_options
 @MAX_IMAGE_PIXELS_OPTION
@@ -75,6 +83,7 @@ def ask(
     rest: tuple[str, ...],
     asked: tuple[str, ...],
     settings: dict[str, Any],
+    clip: dict[str, Any] | None,
     revision: str | None,
     backend: BackendSettings,
     max_image_pixels: int,
@@ -91,21 +100,23 @@ def ask(
     input. What depends on the image alone is computed once for all questions. Settings that are
     not given come from the bundle.
 
-    With --question there may be several: BUNDLE IMAGE IMAGE... --question TEXT.
+    With --question there may be several: BUNDLE IMAGE IMAGE... --question TEXT. With --video, IMAGE
+    is a clip.
     """
     images, questions = pictures_and_questions(image, rest, asked)
     if plain:
         require_unused(picture=picture, save_dir=save_dir, **settings | {"max_new_tokens": None})
     _require_one(questions, picture=picture, save_dir=save_dir)
     require_writable(picture, save_dir)
-    sources = [given_picture(each) for each in images]
-    source: Any = sources if len(sources) > 1 else sources[0]
+    video = None if clip is None else given_clip(images, clip)
+    sources = [] if video else [given_picture(each) for each in images]
     folder = bundle_folder(bundle, revision)
     vlm = load_bundle(
         folder,
         lambda opened: Carve(opened, backend, max_image_pixels=max_image_pixels),
         verify=verify,
     )
+    asking, answering = _asked_about(vlm, sources, video)
     reports = []
     for question in questions:
         if len(questions) > 1 and not as_json:
@@ -113,10 +124,10 @@ def ask(
         with AnswerPrinter(quiet=as_json) as show:
             if plain:
                 limit = settings["max_new_tokens"]
-                answer = vlm.plain(source, question, max_new_tokens=limit, on_token=show)
+                answer = answering(question, max_new_tokens=limit, on_token=show)
                 fields = answer.to_dict() | {"saved": []}
             else:
-                result = vlm.ask(source, question, on_token=show, **settings)
+                result = asking(question, on_token=show, **settings)
                 fields = result.to_dict()
                 fields["saved"] = save(result, question, picture, save_dir)
         if not as_json:
@@ -126,6 +137,18 @@ def ask(
         click.echo(_DEFAULT_KNOWS, err=True)
     if as_json:
         click.echo(json.dumps(reports if len(questions) > 1 else reports[0], indent=2))
+
+
+def _asked_about(
+    vlm: Carve, sources: list[Any], video: tuple[Video, ClipSettings] | None
+) -> tuple[Callable[..., Any], Callable[..., PlainResult]]:
+    """Return what asks through CARVE, and plainly, about pictures or a clip."""
+    if video is None:
+        source = sources if len(sources) > 1 else sources[0]
+        return partial(vlm.ask, source), partial(vlm.plain, source)
+    clip, settings = video
+    session = vlm.open_video(clip)
+    return partial(session.ask, clip_settings=settings), session.plain
 
 
 def _require_one(questions: tuple[str, ...], **options: Any) -> None:

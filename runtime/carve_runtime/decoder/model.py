@@ -183,7 +183,8 @@ class Model(Embedder):
 
         One after the other the general pass ends where the question's has, and may need less room.
         """
-        prompt = images.prefix.length + prompt_length(self.requests.general.behind(images.count), 0)
+        general = request.general[0].prompt.behind(images.count)
+        prompt = images.prefix.length + prompt_length(general, 0)
         limit, positions = request.settings.max_new_tokens, self.manifest.decoder.context_length
         return self.decoder.runs_side_by_side and fits_context(prompt, limit, positions)
 

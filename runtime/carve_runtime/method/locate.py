@@ -32,6 +32,11 @@ class View:
     image_size: tuple[int, int]
     window: Window
 
+    def shrunk(self, scale: float) -> View:
+        """Return the view of an image whose sides are so many times as long."""
+        size, window = _shrunk(self.image_size, self.window, scale)
+        return View(self.grid, size, window)
+
 
 class Located(NamedTuple):
     """Saliency, made again when somebody reads it, and mask, both (H, W)."""
@@ -73,9 +78,20 @@ def locate_among(rows: Rows, settings: Settings, views: Sequence[View]) -> list[
     Raises:
         SettingsError: the map is not finite.
     """
-    counts = [math.prod(view.grid) for view in views]
+    return locate_in(fuse(rows, settings), settings, views)
+
+
+def fuse(rows: Rows, settings: Settings) -> NDArray[np.float64]:
+    """Return the map of all tokens, (N,): steps 3 and 4; arguments as for :func:`locate_among`."""
     fusion = Fusion(settings.steps, settings.regularizer)
-    fused = make_map(method_of(settings), rows, fusion)
+    return make_map(method_of(settings), rows, fusion)
+
+
+def locate_in(
+    fused: NDArray[np.float64], settings: Settings, views: Sequence[View]
+) -> list[Located]:
+    """Do steps 5 and 6 with a map of all tokens, (N,); see :func:`locate_among`."""
+    counts = [math.prod(view.grid) for view in views]
     parts = np.split(fused, np.cumsum(counts)[:-1])
     maps = [
         _Map(
@@ -122,13 +138,18 @@ class _Map:
 
     def shrunk(self, scale: float) -> NDArray[np.float32]:
         """Return what :meth:`pixels` would of an image whose sides are so many times as long."""
-        width, height = (max(round(side * scale), 1) for side in self.image_size)
-        per_x, per_y = width / self.image_size[0], height / self.image_size[1]
-        window = self.window
-        if window is not None:
-            x0, y0, x1, y1 = window
-            window = x0 * per_x, y0 * per_y, x1 * per_x, y1 * per_y
-        return place(self.fused, (width, height), window)
+        size, window = _shrunk(self.image_size, self.window or (0, 0, *self.image_size), scale)
+        return place(self.fused, size, window)
+
+
+def _shrunk(
+    image_size: tuple[int, int], window: Window, scale: float
+) -> tuple[tuple[int, int], Window]:
+    """Return size and window of an image whose sides are so many times as long."""
+    (width, height), (x0, y0, x1, y1) = image_size, window
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    per_x, per_y = size[0] / width, size[1] / height
+    return size, (x0 * per_x, y0 * per_y, x1 * per_x, y1 * per_y)
 
 
 def _candidates(maps: Sequence[_Map]) -> list[Candidate]:

@@ -19,11 +19,10 @@ from carve_runtime.prompt.budget import fits_context
 from carve_runtime.prompt.chunk import ImageFeatures, image_starts
 from carve_runtime.prompt.text import PromptPart
 from carve_runtime.usage import Usage
-from carve_runtime.video.frames import Frames
+from carve_runtime.video.frames import ClipSource, Frames
 from carve_runtime.video.markup import clip_parts
 from carve_runtime.video.moments import Moment, moments_of, preprocess_moment
 from carve_runtime.video.sampling import sampled
-from carve_runtime.video.video import Video
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,11 @@ class Seen:
     seconds: float
     size: tuple[int, int]
     times: tuple[int, ...] | None
+
+    @property
+    def count(self) -> int:
+        """How many frames the clip has."""
+        return round(self.seconds * self.fps)
 
     @property
     def frames(self) -> list[int]:
@@ -68,7 +72,7 @@ class EncodedClip:
 class ClipEncoder:
     """Turns clips into prompts and prefixes, by the rule of one bundle."""
 
-    def __init__(self, model: Model, video: Video) -> None:
+    def __init__(self, model: Model, video: ClipSource) -> None:
         """Take the bundle's rule, and the limits of the clip.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from carve_models.errors import VideoError
@@ -33,6 +34,21 @@ class Frames(Protocol):
 
     def close(self) -> None:
         """Close what was opened."""
+
+
+class ClipSource(Protocol):
+    """A clip that can be opened again and again, and what of it is to be seen."""
+
+    @property
+    def sample(self) -> bool:
+        """Whether the model's rule chooses frames; all are seen without it."""
+
+    @property
+    def max_frames(self) -> int | None:
+        """Most frames that the model sees; its own limit if ``None``."""
+
+    def open(self, max_image_pixels: int) -> AbstractContextManager[Frames]:
+        """Return the open clip, whose frames have at most so many pixels."""
 
 
 def require_seconds(name: object, seconds: float, most: float) -> None:

@@ -9,6 +9,7 @@ from carve_models.errors import SettingsError
 from carve_runtime.pictures import save_picture
 from carve_runtime.result import CarveResult
 from carve_runtime.several.result import SeveralResult
+from carve_runtime.video.over_time.result import VideoResult
 
 PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -36,7 +37,10 @@ def require_folder(folder: Path) -> None:
 
 
 def save(
-    result: CarveResult | SeveralResult, question: str, picture: Path | None, save_dir: Path | None
+    result: CarveResult | SeveralResult | VideoResult,
+    question: str,
+    picture: Path | None,
+    save_dir: Path | None,
 ) -> list[str]:
     """Write the pictures that were asked for and return their paths."""
     saved = []
