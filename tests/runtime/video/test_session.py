@@ -144,7 +144,10 @@ def test_declared_fields_are_those_of_the_class(family: Any) -> None:
     from importlib import import_module
 
     module, name = CLASSES[family.name].rsplit(".", 1)
-    kind = getattr(import_module(f"transformers.models.{module}"), name)
+    try:
+        kind = getattr(import_module(f"transformers.models.{module}"), name)
+    except ModuleNotFoundError as error:  # some of these modules import it where they begin
+        pytest.skip(f"{name} cannot be imported without {error.name}")
     for field, value in family.video.fields.items():
         assert getattr(kind, field) == value, field
     if hasattr(kind, "max_frames"):
