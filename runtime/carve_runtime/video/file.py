@@ -151,7 +151,8 @@ class VideoFile:
         Frames before the first key frame, in the file or in time, cannot be decoded: a recording
         may begin anywhere.
         """
-        pts, keys, tail, base = array("q"), [], 0, self._stream.time_base
+        pts, tail, base = array("q"), 0, self._stream.time_base
+        keys: list[int] = []
         latest, reordered = -math.inf, False
         with self._refusing("is damaged"):
             for packet in self._container.demux(self._stream):

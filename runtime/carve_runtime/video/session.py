@@ -137,6 +137,7 @@ class VideoSession:
             return PlainResult(
                 answer=model.text.decode(answer.ids),
                 token_ids=answer.ids,
+                probability=answer.probability,
                 timings=request.usage.clock.finish(),
                 counts=request.usage.counts,
             )
@@ -190,6 +191,7 @@ class VideoSession:
             plain_answer=decode(asked.plain.ids),
             token_ids=final.ids,
             plain_token_ids=asked.plain.ids,
+            probability=final.probability,
             plain_probability=asked.plain.probability,
             interval=focus.interval,
             box=box,

@@ -32,7 +32,8 @@ class VideoResult:
         plain_answer: text of the question pass, about the whole clip.
         token_ids: ids of ``answer``, without the end-of-sequence id.
         plain_token_ids: ids of ``plain_answer``.
-        plain_probability: the model's own probability of ``plain_answer``, its end included.
+        probability: the model's own of ``answer``, its end included: the product over its steps.
+        plain_probability: the same of ``plain_answer``.
         interval: when in the clip the question points to.
         box: where in the frames of the interval, half-open (x0, y0, x1, y1) in pixels; ``None``
             if they are not cropped.
@@ -53,6 +54,7 @@ class VideoResult:
     plain_answer: str
     token_ids: tuple[int, ...]
     plain_token_ids: tuple[int, ...]
+    probability: float
     plain_probability: float
     interval: Interval
     box: Box | None
@@ -110,6 +112,7 @@ class VideoResult:
         return {
             "answer": self.answer,
             "plain_answer": self.plain_answer,
+            "probability": self.probability,
             "plain_probability": self.plain_probability,
             "interval": vars(self.interval),
             "bbox": self.box,
