@@ -183,6 +183,7 @@ REFUSED: list[tuple[dict[str, Any], type[CarveError], str]] = [
     ({"adaptive": True}, SettingsError, "adaptive"),
     ({"scout_pixels": 4000}, SettingsError, "scout_pixels"),
     ({"max_refined_pixels": 4000}, SettingsError, "max_refined_pixels"),
+    ({"focused_entropy": 3.0}, SettingsError, "focused_entropy"),
     ({"mask_top_p": 2.0}, SettingsError, "mask_top_p"),
     ({"no_such": 1}, SettingsError, "no setting named 'no_such'"),
     ({"question": " "}, PromptError, "empty"),

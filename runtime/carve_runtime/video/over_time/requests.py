@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from carve_models.errors import SettingsError
-from carve_models.settings import SettingsChanges, Variant
+from carve_models.settings import SettingsChanges, Variant, shown
 from carve_runtime.prompt.request import EncodedText, OnToken, Request, RequestBuilder
 from carve_runtime.prompt.text import PromptPart
 
 #: What only single images have, and what it is for clips.
 _FIXED: SettingsChanges = {"final_prompt": "refined", "early_exit": False, "adaptive": False}
-#: What limits the pixels of single images: a clip's are limited by the bundle's rule.
-_UNUSED = ("max_refined_pixels", "scout_pixels", "final_pixels", "resize_refined")
+#: What nothing reads then. The pixels of clips are limited by the bundle's rule.
+_UNUSED = (
+    *("max_refined_pixels", "scout_pixels", "final_pixels", "resize_refined"),
+    *("sure_probability", "focused_entropy"),
+)
 
 
 class ClipText(EncodedText):
@@ -55,7 +58,7 @@ def clip_request(
         value = changes.get(name)
         if value is not None and value != _FIXED.get(name):
             raise SettingsError(
-                f"{name} is {value!r}, and clips do not have this setting", "leave it out"
+                f"{name} is {shown(value)}, and clips do not have this setting", "leave it out"
             )
     fixed: SettingsChanges = {**changes, **_FIXED}
     request = requests.ask(question, variant, fixed, on_token)
