@@ -156,8 +156,9 @@ class Carve:
             settings = self.manifest.defaults.override(scout_pixels=scout_pixels)
             budget = self._model.requests.general_budget(settings, count_images(image))
             pixels = settings.scout_pixels
-            with self._sessions.about(image, budget, Usage(), scout_pixels=pixels) as session:
-                return session
+            key, session = self._sessions.about(image, budget, Usage(), scout_pixels=pixels)
+            self._sessions.keep(key, session)
+            return session
 
     def open_video(self, video: Video | VideoInput) -> VideoSession:
         """Encode a clip once, to ask several questions about it.
@@ -205,8 +206,10 @@ class Carve:
             request = self._model.requests.plain(
                 question, max_new_tokens, on_token, images=count_images(image), refined=more
             )
-            with self._sessions.about(image, request.budget, request.usage) as session:
-                return session.answer_plainly(request, refined)
+            key, session = self._sessions.about(image, request.budget, request.usage)
+            result = session.answer_plainly(request, refined)
+            self._sessions.keep(key, session)
+            return result
 
     @overload
     def ask(
@@ -258,14 +261,16 @@ class Carve:
         with refusing_memory_errors():
             images = count_images(image)
             request = self._model.requests.ask(question, variant, changes, on_token, images=images)
-            with self._sessions.about(
+            key, session = self._sessions.about(
                 image,
                 request.budget,
                 request.usage,
                 lower=request.settings.early_exit,
                 scout_pixels=request.settings.scout_pixels,
-            ) as session:
-                return session.answer(request)
+            )
+            result = session.answer(request)
+            self._sessions.keep(key, session)
+            return result
 
     def attend(self, image: ImageInput, text: str, *, generate: int = 1) -> Attention:
         """Return where the model looks while it reads a text about an image, and answers it.
@@ -285,6 +290,8 @@ class Carve:
             require_count("generate", generate)
             require_one(image, "attend")
             request = self._model.requests.plain(text, generate)
-            with self._sessions.about(image, request.budget, request.usage) as session:
-                assert isinstance(session, ImageSession)  # as no list was given
-                return session.watch(request)
+            key, session = self._sessions.about(image, request.budget, request.usage)
+            assert isinstance(session, ImageSession)  # as no list was given
+            attention = session.watch(request)
+            self._sessions.keep(key, session)
+            return attention

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,11 @@ class Outcome:
     skipped: str | None
 
 
-class OpenedImages:
+#: What the method's answer is told as.
+R = TypeVar("R")
+
+
+class OpenedImages(ABC, Generic[R]):
     """What sessions about one image and about several have in common.
 
     What depends on the images alone is computed once: their features, the cache of the prompt up to
@@ -153,7 +158,7 @@ class OpenedImages:
             )
         return request
 
-    def _carve(self, request: Request) -> Outcome:
+    def answer(self, request: Request) -> R:
         """Run the whole method."""
         question = self._passes.question(request)
         skipped = question.reason_to_skip(request)
@@ -161,14 +166,28 @@ class OpenedImages:
             assert question.plain is not None
             located, refined = self._unchanged()
             nothing = question.attention[:0]
-            return Outcome(question, nothing, located, refined, question.plain, skipped)
-        general = self._passes.general(len(question.attention), request)
+            unchanged = Outcome(question, nothing, located, refined, question.plain, skipped)
+            return self._result(request, unchanged)
+        steps = len(question.attention)
+        general = []
+        for instruction in request.general:
+            general.append(self._passes.general(instruction, steps, request))
         with request.usage.clock.stage("refine"):
-            rows = Rows(question.attention, request.settings.layers, general, question.answer)
+            rows = Rows(
+                question.attention, request.settings.layers, tuple(general), question.answer
+            )
             located, refined = self._refine(rows, request)
-        final = self._final_pass(refined, request)
+            seen = self._to_show(refined, request)
+        if request.settings.final_prompt == "pair":
+            final = self._answer_with(seen, request, request.settings.final_pixels)
+        else:
+            final = self._answer_about(seen, request)
         own = general[0] if general else question.attention[:0]
-        return Outcome(question, own, located, refined, final, None)
+        return self._result(request, Outcome(question, own, located, refined, final, None))
+
+    @abstractmethod
+    def _result(self, request: Request, outcome: Outcome) -> R:
+        """Return what the method has led to as those who asked see it."""
 
     def _refine(self, rows: Rows, request: Request) -> tuple[list[Located], list[Refined]]:
         settings, pictures = request.settings, self._pictures
@@ -196,17 +215,17 @@ class OpenedImages:
         ]
         return located, refined
 
-    def _final_pass(self, refined: Sequence[Refined], request: Request) -> Pass:
-        """Ask again, with the refined images behind the originals or about them alone.
+    def _to_show(self, refined: Sequence[Refined], request: Request) -> list[RGB | Picture]:
+        """Return the refined images that the final pass is shown.
 
-        An image of which nothing is kept has no refined one, unless nothing is kept at all.
+        An image of which nothing is kept has none, unless nothing is kept at all.
         """
-        model, settings = self._model, request.settings
         kept = [each for each in refined if each.mask.any()] or refined
-        with request.usage.clock.stage("refine"):
-            seen = [seen_of(each, settings.resize_refined) for each in kept]
-        if settings.final_prompt == "pair":
-            return self._answer_with(seen, request, settings.final_pixels)
+        return [seen_of(each, request.settings.resize_refined) for each in kept]
+
+    def _answer_about(self, seen: Sequence[RGB | Picture], request: Request) -> Pass:
+        """Ask again about the refined images alone."""
+        model, settings = self._model, request.settings
         budget = replace(request.budget, new_tokens=settings.max_new_tokens)
         images = model.encode_images(seen, budget, request.usage, max_pixels=settings.final_pixels)
         return model.answer(images, request.prompt.behind(images.count), "final", request)

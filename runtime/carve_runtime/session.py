@@ -8,7 +8,7 @@ from carve_models.out_of_memory import refusing_memory_errors
 from carve_models.settings import SettingsChanges, Variant, require_count
 from carve_runtime.attention.attention import Attention
 from carve_runtime.attention.collect import collect
-from carve_runtime.opened import OpenedImages
+from carve_runtime.opened import OpenedImages, Outcome
 from carve_runtime.prompt.request import OnToken, Request
 from carve_runtime.result import CarveResult
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class ImageSession(OpenedImages):
+class ImageSession(OpenedImages[CarveResult]):
     """An image that the model has encoded; :meth:`carve_runtime.Carve.open` makes one.
 
     What depends on the image alone is computed once: its features, the cache of the prompt up to
@@ -50,9 +50,7 @@ class ImageSession(OpenedImages):
         height, width = self._pictures[0].shape[:2]
         return collect(self._model, self._images, (width, height), request)
 
-    def answer(self, request: Request) -> CarveResult:
-        """Run the whole method."""
-        outcome = self._carve(request)
+    def _result(self, request: Request, outcome: Outcome) -> CarveResult:
         decode, plain = self._model.text.decode, outcome.question.plain
         (located,), (refined,), (picture,) = outcome.located, outcome.refined, self._pictures
         (model_input,) = self._images.model_inputs

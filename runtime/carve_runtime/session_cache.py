@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from threading import Lock
 from typing import TypeAlias
 
@@ -58,7 +57,6 @@ class Sessions:
         """Bytes of the sessions kept."""
         return self._cache.nbytes
 
-    @contextmanager
     def about(
         self,
         given: ImageInput | Images,
@@ -67,10 +65,11 @@ class Sessions:
         *,
         lower: bool = False,
         scout_pixels: int | None = None,
-    ) -> Iterator[ImageSession | SeveralSession]:
-        """Yield the session of an image or of a list of them, a new one if none is kept.
+    ) -> tuple[SessionKey, ImageSession | SeveralSession]:
+        """Return the session of an image or of a list of them, a new one if none is kept.
 
-        Sessions grow while they are used, and one that failed is not kept.
+        Sessions grow while they are used, and one that failed is not kept: :meth:`keep` it
+        afterwards.
         """
         kind: type[ImageSession | SeveralSession] = ImageSession
         if are_several(given):
@@ -80,7 +79,10 @@ class Sessions:
         session = self._cache.get(key, pictures) or kind(
             self._model, pictures, budget, usage, lower=lower, scout_pixels=scout_pixels
         )
-        yield session
+        return key, session
+
+    def keep(self, key: SessionKey, session: ImageSession | SeveralSession) -> None:
+        """Keep a session that was just used."""
         self._cache.put(key, session)
 
 

@@ -89,15 +89,11 @@ class AttentionPasses:
         answer = read.result()[:, rows] if reads_answer else None
         return QuestionPass(plain, attention, answer, attention_entropy(attention[-1]))
 
-    def general(self, question_steps: int, request: Request) -> tuple[NDArray[np.float32], ...]:
-        """Return (T_G, L, N) attention for each general instruction that the method reads."""
-        steps = needed_general_steps(request.settings, question_steps)
-        return tuple(self._general_pass(each, steps, request) for each in request.general)
-
-    def _general_pass(
-        self, instruction: Instruction, steps: int, request: Request
+    def general(
+        self, instruction: Instruction, question_steps: int, request: Request
     ) -> NDArray[np.float32]:
-        """Return (T_G, L, N) attention; that of every layer is kept."""
+        """Return (T_G, L, N) attention to a general instruction; that of every layer is kept."""
+        steps = needed_general_steps(request.settings, question_steps)
         rows, known = self._rows(request), self._general.get(instruction.text)
         if known is None or known.limit < steps or known.attention.shape[1] <= max(rows):
             model, images = self._model, self.images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ class Model(Embedder):
         require_images_fit(length, limit, count)
         require_context(length + budget.prompt, budget.new_tokens, limit, count)
         with usage.clock.stage("vision"):
-            features = [self.image_features(each, usage.counts) for each in model_inputs]
+            features = list(map(self.image_features, model_inputs, repeat(usage.counts)))
         with usage.clock.stage("prefix"):
             beginning = self.embed(parts, features)
             cache = self.decoder.empty(beginning.length + budget.reserve)
@@ -118,7 +119,7 @@ class Model(Embedder):
             images.count,
         )
         with request.usage.clock.stage("vision"):
-            return [self.image_features(each, request.usage.counts) for each in model_inputs]
+            return list(map(self.image_features, model_inputs, repeat(request.usage.counts)))
 
     def attend(
         self, images: EncodedImages, prompt: Sequence[PromptPart], stage: Stage, request: Request

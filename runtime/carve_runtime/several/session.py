@@ -8,7 +8,7 @@ import numpy as np
 
 from carve_models.out_of_memory import refusing_memory_errors
 from carve_models.settings import SettingsChanges, Variant
-from carve_runtime.opened import OpenedImages
+from carve_runtime.opened import OpenedImages, Outcome
 from carve_runtime.prompt.request import OnToken, Request
 from carve_runtime.several.result import ImagePart, SeveralResult
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class SeveralSession(OpenedImages):
+class SeveralSession(OpenedImages[SeveralResult]):
     """Images that the model has encoded; :meth:`carve_runtime.Carve.open` makes one of a list.
 
     What depends on the images alone is computed once, as in a :class:`carve_runtime.ImageSession`.
@@ -38,9 +38,7 @@ class SeveralSession(OpenedImages):
         with refusing_memory_errors():
             return self.answer(self._request(question, variant, on_token, **changes))
 
-    def answer(self, request: Request) -> SeveralResult:
-        """Run the whole method."""
-        outcome = self._carve(request)
+    def _result(self, request: Request, outcome: Outcome) -> SeveralResult:
         decode, plain = self._model.text.decode, outcome.question.plain
         seen = self._images.model_inputs
         ends = np.cumsum([len(each.map_tokens) for each in seen])[:-1]

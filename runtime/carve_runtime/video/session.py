@@ -176,7 +176,8 @@ class VideoSession:
     def _ask(self, question: str, request: Request, clip_settings: ClipSettings) -> VideoResult:
         asked = self._passes.question(request)
         assert asked.plain is not None  # as there is no early exit
-        general = self._passes.general(len(asked.attention), request)
+        steps = len(asked.attention)
+        general = tuple(self._passes.general(each, steps, request) for each in request.general)
         settings, usage, decode = request.settings, request.usage, self._model.text.decode
         model_input = self._clip.images.model_inputs[0]
         with usage.clock.stage("refine"):

@@ -14,7 +14,8 @@ export class CarveError extends Error {
 export function shown(value) {
   const whole = (_, part) => (typeof part === "bigint" ? `${part}n` : part);
   try {
-    return typeof value === "string" ? value : (JSON.stringify(value, whole) ?? typeof value);
+    if (typeof value === "string" || typeof value === "number") return String(value);
+    return JSON.stringify(value, whole) ?? typeof value;
   } catch {
     return typeof value; // it holds itself
   }

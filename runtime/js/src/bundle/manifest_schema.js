@@ -132,6 +132,16 @@ export const MANIFEST_SCHEMA = {
             }
           ]
         },
+        "video": {
+          "anyOf": [
+            {
+              "$ref": "#/$defs/VideoRule"
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
         "schema_version": {
           "type": "integer"
         }
@@ -1182,6 +1192,336 @@ export const MANIFEST_SCHEMA = {
         "mask_overlap",
         "least_mask_overlap",
         "size"
+      ]
+    },
+    "VideoRule": {
+      "type": "object",
+      "properties": {
+        "sampling": {
+          "type": "object",
+          "required": [
+            "kind"
+          ],
+          "properties": {
+            "kind": {
+              "enum": [
+                "stepped",
+                "spread",
+                "trimmed",
+                "centred"
+              ]
+            }
+          },
+          "allOf": [
+            {
+              "if": {
+                "properties": {
+                  "kind": {
+                    "const": "stepped"
+                  }
+                }
+              },
+              "then": {
+                "$ref": "#/$defs/SteppedSampling"
+              }
+            },
+            {
+              "if": {
+                "properties": {
+                  "kind": {
+                    "const": "spread"
+                  }
+                }
+              },
+              "then": {
+                "$ref": "#/$defs/SpreadSampling"
+              }
+            },
+            {
+              "if": {
+                "properties": {
+                  "kind": {
+                    "const": "trimmed"
+                  }
+                }
+              },
+              "then": {
+                "$ref": "#/$defs/TrimmedSampling"
+              }
+            },
+            {
+              "if": {
+                "properties": {
+                  "kind": {
+                    "const": "centred"
+                  }
+                }
+              },
+              "then": {
+                "$ref": "#/$defs/CentredSampling"
+              }
+            }
+          ]
+        },
+        "frames": {
+          "type": "object",
+          "required": [
+            "kind"
+          ],
+          "properties": {
+            "kind": {
+              "enum": [
+                "fixed",
+                "native",
+                "tiled"
+              ]
+            }
+          },
+          "allOf": [
+            {
+              "if": {
+                "properties": {
+                  "kind": {
+                    "const": "fixed"
+                  }
+                }
+              },
+              "then": {
+                "$ref": "#/$defs/FixedImage"
+              }
+            },
+            {
+              "if": {
+                "properties": {
+                  "kind": {
+                    "const": "native"
+                  }
+                }
+              },
+              "then": {
+                "$ref": "#/$defs/NativeImage"
+              }
+            },
+            {
+              "if": {
+                "properties": {
+                  "kind": {
+                    "const": "tiled"
+                  }
+                }
+              },
+              "then": {
+                "$ref": "#/$defs/TiledImage"
+              }
+            }
+          ]
+        },
+        "prompt": {
+          "type": "array",
+          "items": {
+            "$ref": "#/$defs/Segment"
+          }
+        },
+        "markup": {
+          "$ref": "#/$defs/ClipMarkup"
+        },
+        "clip_pixels": {
+          "anyOf": [
+            {
+              "$ref": "#/$defs/ClipPixels"
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
+        "positions_per_second": {
+          "anyOf": [
+            {
+              "type": "number",
+              "exclusiveMinimum": 0,
+              "maximum": 1000000.0
+            },
+            {
+              "type": "null"
+            }
+          ]
+        }
+      },
+      "required": [
+        "sampling",
+        "frames",
+        "prompt",
+        "markup"
+      ]
+    },
+    "SteppedSampling": {
+      "type": "object",
+      "properties": {
+        "kind": {
+          "enum": [
+            "stepped"
+          ]
+        },
+        "max_frames": {
+          "type": "integer",
+          "minimum": 1,
+          "maximum": 16777216
+        },
+        "fps": {
+          "type": "number",
+          "exclusiveMinimum": 0,
+          "maximum": 1000000.0
+        },
+        "min_frames": {
+          "type": "integer",
+          "minimum": 1,
+          "maximum": 16777216
+        },
+        "multiple": {
+          "type": "integer",
+          "minimum": 1,
+          "maximum": 16777216
+        }
+      },
+      "required": [
+        "kind",
+        "max_frames",
+        "fps",
+        "min_frames",
+        "multiple"
+      ]
+    },
+    "SpreadSampling": {
+      "type": "object",
+      "properties": {
+        "kind": {
+          "enum": [
+            "spread"
+          ]
+        },
+        "max_frames": {
+          "type": "integer",
+          "minimum": 1,
+          "maximum": 16777216
+        },
+        "fps": {
+          "type": "number",
+          "exclusiveMinimum": 0,
+          "maximum": 1000000.0
+        },
+        "min_frames": {
+          "type": "integer",
+          "minimum": 1,
+          "maximum": 16777216
+        }
+      },
+      "required": [
+        "kind",
+        "max_frames",
+        "fps",
+        "min_frames"
+      ]
+    },
+    "TrimmedSampling": {
+      "type": "object",
+      "properties": {
+        "kind": {
+          "enum": [
+            "trimmed"
+          ]
+        },
+        "max_frames": {
+          "type": "integer",
+          "minimum": 1,
+          "maximum": 16777216
+        },
+        "fps": {
+          "type": "number",
+          "exclusiveMinimum": 0,
+          "maximum": 1000000.0
+        },
+        "skip_seconds": {
+          "type": "number",
+          "minimum": 0,
+          "maximum": 1000000.0
+        }
+      },
+      "required": [
+        "kind",
+        "max_frames",
+        "fps",
+        "skip_seconds"
+      ]
+    },
+    "CentredSampling": {
+      "type": "object",
+      "properties": {
+        "kind": {
+          "enum": [
+            "centred"
+          ]
+        },
+        "max_frames": {
+          "type": "integer",
+          "minimum": 1,
+          "maximum": 16777216
+        }
+      },
+      "required": [
+        "kind",
+        "max_frames"
+      ]
+    },
+    "ClipMarkup": {
+      "type": "object",
+      "properties": {
+        "moment": {
+          "type": "array",
+          "items": {
+            "$ref": "#/$defs/Segment"
+          }
+        },
+        "begin": {
+          "type": "array",
+          "items": {
+            "$ref": "#/$defs/Segment"
+          }
+        },
+        "between": {
+          "type": "array",
+          "items": {
+            "$ref": "#/$defs/Segment"
+          }
+        },
+        "end": {
+          "type": "array",
+          "items": {
+            "$ref": "#/$defs/Segment"
+          }
+        }
+      },
+      "required": [
+        "moment"
+      ]
+    },
+    "ClipPixels": {
+      "type": "object",
+      "properties": {
+        "fewest": {
+          "type": "integer",
+          "minimum": 1,
+          "maximum": 268435456
+        },
+        "most": {
+          "type": "integer",
+          "minimum": 1,
+          "maximum": 268435456
+        }
+      },
+      "required": [
+        "fewest",
+        "most"
       ]
     }
   }
