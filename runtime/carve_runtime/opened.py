@@ -121,6 +121,22 @@ class OpenedImages(ABC, Generic[R]):
             )
             return self.answer_plainly(request, refined)
 
+    def ask(
+        self,
+        question: str,
+        *,
+        variant: Variant | None = None,
+        on_token: OnToken | None = None,
+        **changes: Unpack[SettingsChanges],
+    ) -> R:
+        """Answer as :meth:`carve_runtime.Carve.ask` does.
+
+        Raises:
+            SettingsError: also if ``scout_pixels`` is not what the session was opened with.
+        """
+        with refusing_memory_errors():
+            return self.answer(self._request(question, variant, on_token, **changes))
+
     def answer_plainly(self, request: Request, refined: ImageInput | None) -> PlainResult:
         """Run one pass, about the images alone or with one more behind them."""
         model, usage = self._model, request.usage
@@ -129,13 +145,7 @@ class OpenedImages(ABC, Generic[R]):
             answer = model.answer(self._images, prompt, "question", request)
         else:
             answer = self._answer_with([model.decode(refined, usage)], request)
-        return PlainResult(
-            answer=model.text.decode(answer.ids),
-            token_ids=answer.ids,
-            probability=answer.probability,
-            timings=usage.clock.finish(),
-            counts=usage.counts,
-        )
+        return PlainResult.of(model.text.decode, answer, usage)
 
     def _request(
         self,

@@ -251,12 +251,6 @@ def draw_panels(
     return canvas
 
 
-def save_pictures(result: Pictured, folder: Path, question: str = "") -> list[Path]:
-    """Write every intermediate picture and the overview ``carve`` as PNG; return their paths."""
-    overview = draw_result(result, question)
-    return [*save_steps(result, folder), save_picture(overview, folder / "carve.png")]
-
-
 def save_steps(result: Refinement, folder: Path) -> list[Path]:
     """Write every intermediate picture as PNG; return their paths."""
     return [save_picture(picture, folder / f"{name}.png") for name, picture in _made(result)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +16,19 @@ from PIL import Image
 
 from carve_models.replacing import write_json
 from carve_models.settings import Settings
+from carve_runtime.decoder.attention_passes import QuestionPass
+from carve_runtime.decoder.generation import Pass
 from carve_runtime.method.geometry import RGB, Box, Window
 from carve_runtime.method.lazy import Lazy
 from carve_runtime.method.refine import Refined
-from carve_runtime.pictures import draw_result, jpeg_address, save_pictures
-from carve_runtime.usage import Counts
+from carve_runtime.pictures import draw_result, jpeg_address, save_picture, save_steps
+from carve_runtime.prompt.request import Request
+from carve_runtime.usage import Counts, Usage
 
-#: What :meth:`CarveResult.save` writes beside the pictures.
+#: Turns token ids into text.
+Decode: TypeAlias = Callable[[Sequence[int]], str]
+
+#: What :meth:`AnswerResult.save` writes beside the pictures.
 RESULT_FILE = "result.json"
 
 
@@ -42,6 +50,17 @@ class PlainResult:
     timings: dict[str, float]
     counts: Counts
 
+    @classmethod
+    def of(cls, decode: Decode, answer: Pass, usage: Usage) -> PlainResult:
+        """Return what a pass has answered; the clock ends here."""
+        return cls(
+            answer=decode(answer.ids),
+            token_ids=answer.ids,
+            probability=answer.probability,
+            timings=usage.clock.finish(),
+            counts=usage.counts,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, named as in :meth:`CarveResult.to_dict`."""
         return {
@@ -53,8 +72,8 @@ class PlainResult:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class CarveResult:
-    """The answer through CARVE and everything that led to it.
+class AnswerResult(ABC):
+    """What every answer through CARVE has, whatever it is about.
 
     Attributes:
         answer: text of the final pass.
@@ -63,17 +82,6 @@ class CarveResult:
         plain_token_ids: ids of ``plain_answer``.
         probability: the model's own of ``answer``, its end included: the product over its steps.
         plain_probability: the same of ``plain_answer``.
-        skipped: why ``adaptive`` kept the plain answer; ``None`` if it did not. There is then no
-            saliency (NaN), nothing is cut away, and the general pass has no steps.
-        image: (H, W, 3) uint8, the decoded input that masks and boxes refer to; read-only.
-        saliency_map: makes ``saliency``.
-        refined: the kept regions, and what makes ``refined_image``.
-        grid: (rows, columns) of the attention map, rows * columns = N.
-        window: the part of the image that the grid covers, (x0, y0, x1, y1) in pixels; fractions,
-            and positions outside the image, are possible.
-        question_attention: (T_Q, L, N) float32 for the layers in ``settings.layers``.
-        general_attention: (T_G, L, N) float32, of the bundle's own general instruction; T_G is 0
-            where the method does not read it.
         entropy: attention entropy of the question pass's last step, in nats.
         timings: seconds by stage, "total" included.
         counts: graph runs and decoder tokens.
@@ -86,6 +94,92 @@ class CarveResult:
     plain_token_ids: tuple[int, ...] | None
     probability: float
     plain_probability: float | None
+    entropy: float
+    timings: dict[str, float]
+    counts: Counts
+    settings: Settings
+
+    def __repr__(self) -> str:
+        name, shown = type(self).__name__, self._shown()
+        return f"{name}(answer={self.answer!r}, plain_answer={self.plain_answer!r}, {shown})"
+
+    def _repr_html_(self) -> str:
+        """Show the picture and the two answers in a notebook."""
+        plain, answer = (_escaped(text) for text in (self.plain_answer, self.answer))
+        return (
+            f"<p>plain: <b>{plain}</b>, CARVE: <b>{answer}</b></p>"
+            f'<img alt="original, contrast, kept regions, refined image" '
+            f'style="max-width: 100%" src="{jpeg_address(self.draw())}">'
+        )
+
+    @abstractmethod
+    def draw(self, question: str = "") -> Image.Image:
+        """Return a picture of what led to the answer."""
+
+    def show(self) -> None:
+        """Open that picture in the system's viewer, or in the notebook."""
+        self.draw().show()
+
+    def save(self, folder: str | os.PathLike[str], question: str = "") -> list[Path]:
+        """Write ``result.json``, the picture ``carve.png`` and those that it is made of.
+
+        Raises:
+            OSError: a file cannot be written. What was there under its name stays.
+        """
+        folder = Path(folder)
+        document = folder / RESULT_FILE
+        write_json(document, self.to_dict())
+        overview = save_picture(self.draw(question), folder / "carve.png")
+        return [overview, document, *self._save_pictures(folder)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON: answers, what was found, cost, settings; no pictures or maps.
+
+        ``mask_share`` is the share of an image's pixels that are kept, sizes are (w, h).
+        """
+        return {
+            "answer": self.answer,
+            "plain_answer": self.plain_answer,
+            "probability": self.probability,
+            "plain_probability": self.plain_probability,
+            **self._found(),
+            "entropy": self.entropy,
+            "timings": self.timings,
+            "counts": vars(self.counts),
+            "settings": vars(self.settings),
+        }
+
+    @abstractmethod
+    def _shown(self) -> str:
+        """Return what ``repr`` says of where the model looked."""
+
+    @abstractmethod
+    def _found(self) -> dict[str, Any]:
+        """Return what :meth:`to_dict` says of it."""
+
+    @abstractmethod
+    def _save_pictures(self, folder: Path) -> list[Path]:
+        """Write the pictures that the one of :meth:`draw` is made of; return their paths."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CarveResult(AnswerResult):
+    """The answer about an image through CARVE and everything that led to it.
+
+    Attributes:
+        skipped: why ``adaptive`` kept the plain answer; ``None`` if it did not. There is then no
+            saliency (NaN), nothing is cut away, and the general pass has no steps.
+        image: (H, W, 3) uint8, the decoded input that masks and boxes refer to; read-only.
+        saliency_map: makes ``saliency``.
+        refined: the kept regions, and what makes ``refined_image``.
+        grid: (rows, columns) of the attention map, rows * columns = N.
+        window: the part of the image that the grid covers, (x0, y0, x1, y1) in pixels; fractions,
+            and positions outside the image, are possible.
+        question_attention: (T_Q, L, N) float32 for the layers in ``settings.layers``.
+        general_attention: (T_G, L, N) float32, of the bundle's own general instruction; T_G is 0
+            where the method does not read it.
+    """
+
     skipped: str | None
     image: RGB
     saliency_map: Lazy[NDArray[np.float64]]
@@ -94,10 +188,6 @@ class CarveResult:
     window: Window
     question_attention: NDArray[np.float32]
     general_attention: NDArray[np.float32]
-    entropy: float
-    timings: dict[str, float]
-    counts: Counts
-    settings: Settings
 
     @property
     def saliency(self) -> NDArray[np.float64]:
@@ -129,65 +219,51 @@ class CarveResult:
         """Whether ``max_refined_pixels`` or ``final_pixels`` reduced the refined image."""
         return self.refined.limited
 
-    def __repr__(self) -> str:
-        return (
-            f"CarveResult(answer={self.answer!r}, plain_answer={self.plain_answer!r}, "
-            f"bbox={self.bbox})"
-        )
-
-    def _repr_html_(self) -> str:
-        """Show the overview and the two answers in a notebook."""
-        return result_html(self.plain_answer, self.answer, self.draw())
-
     def draw(self, question: str = "") -> Image.Image:
         """Return the overview picture: :func:`carve_runtime.draw_result`."""
         return draw_result(self, question)
 
-    def show(self) -> None:
-        """Open the overview picture in the system's viewer, or in the notebook."""
-        self.draw().show()
+    def _shown(self) -> str:
+        return f"bbox={self.bbox}"
 
-    def save(self, folder: str | os.PathLike[str], question: str = "") -> list[Path]:
-        """Write ``result.json``, every intermediate picture and the overview; return their paths.
-
-        Raises:
-            OSError: a file cannot be written. What was there under its name stays.
-        """
-        folder = Path(folder)
-        document = folder / RESULT_FILE
-        write_json(document, self.to_dict())
-        return [*save_pictures(self, folder, question), document]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON: answers, box, sizes, cost, settings; no pictures or maps.
-
-        ``mask_share`` is the share of the image's pixels that are kept, sizes are (w, h).
-        """
+    def _found(self) -> dict[str, Any]:
         return {
-            "answer": self.answer,
-            "plain_answer": self.plain_answer,
-            "probability": self.probability,
-            "plain_probability": self.plain_probability,
             "skipped": self.skipped,
             "bbox": self.bbox,
             "image_size": self.image.shape[1::-1],
             "refined_size": self.refined_size,
             "refined_limited": self.refined_limited,
             "mask_share": float(self.mask.mean()),
-            "entropy": self.entropy,
-            "timings": self.timings,
-            "counts": vars(self.counts),
-            "settings": vars(self.settings),
         }
 
+    def _save_pictures(self, folder: Path) -> list[Path]:
+        return save_steps(self, folder)
 
-def result_html(plain_answer: str | None, answer: str, overview: Image.Image) -> str:
-    """Return what a notebook shows of a result."""
-    return (
-        f"<p>plain: <b>{_escaped(plain_answer)}</b>, CARVE: <b>{_escaped(answer)}</b></p>"
-        f'<img alt="original, contrast, kept regions, refined image" '
-        f'style="max-width: 100%" src="{jpeg_address(overview)}">'
-    )
+
+def answer_fields(
+    decode: Decode, question: QuestionPass, final: Pass, request: Request
+) -> dict[str, Any]:
+    """Return the fields of :class:`AnswerResult`; the request's clock ends here.
+
+    Args:
+        decode: ids to text.
+        question: the pass with the question.
+        final: the pass that answers.
+        request: both passes'.
+    """
+    plain = question.plain
+    return {
+        "answer": decode(final.ids),
+        "plain_answer": decode(plain.ids) if plain else None,
+        "token_ids": final.ids,
+        "plain_token_ids": plain.ids if plain else None,
+        "probability": final.probability,
+        "plain_probability": plain.probability if plain else None,
+        "entropy": question.entropy,
+        "timings": request.usage.clock.finish(),
+        "counts": request.usage.counts,
+        "settings": request.settings,
+    }
 
 
 def _escaped(answer: str | None) -> str:

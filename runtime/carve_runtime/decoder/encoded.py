@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carve_runtime.decoder.cache import Prefix
+from carve_runtime.decoder.decoder import Step
 from carve_runtime.images.model_input import ModelInput
-from carve_runtime.prompt.chunk import ImageFeatures
+from carve_runtime.prompt.chunk import ImageFeatures, PromptChunk, image_starts
+from carve_runtime.prompt.text import PromptPart
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,28 @@ class EncodedImages:
     features: tuple[ImageFeatures, ...]
     prefix: Prefix
     map_tokens: NDArray[np.int64]
+
+    @classmethod
+    def after(
+        cls,
+        parts: Sequence[PromptPart],
+        features: Sequence[ImageFeatures],
+        beginning: PromptChunk,
+        step: Step,
+    ) -> EncodedImages:
+        """Return what a step through the prompt's beginning has left.
+
+        Args:
+            parts: of that beginning, which ends in the last image.
+            features: of its images.
+            beginning: what the step was given.
+            step: it.
+        """
+        inputs = [each.model_input for each in features]
+        starts = image_starts(parts, inputs)
+        places = [start + each.map_tokens for start, each in zip(starts, inputs, strict=True)]
+        prefix = Prefix(step.cache, step.states, beginning.positions)
+        return cls(tuple(features), prefix, np.concatenate(places))
 
     @property
     def count(self) -> int:

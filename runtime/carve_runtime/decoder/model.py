@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from carve_runtime.backends.protocol import BackendSettings
 from carve_runtime.bundle import Bundle
-from carve_runtime.decoder.cache import Prefix
 from carve_runtime.decoder.decoder import Decoder, Step
 from carve_runtime.decoder.embedder import Embedder
 from carve_runtime.decoder.encoded import EncodedImages
@@ -28,7 +27,6 @@ from carve_runtime.prompt.budget import (
 from carve_runtime.prompt.chunk import (
     ImageFeatures,
     PromptChunk,
-    image_starts,
     prompt_ids,
 )
 from carve_runtime.prompt.request import Request, Stage, Token
@@ -85,12 +83,7 @@ class Model(Embedder):
             cache = self.decoder.empty(beginning.length + budget.reserve)
             decoder_parts = self.decoder.lower if lower else None
             step = self.decoder.step(beginning, cache, usage.counts, parts=decoder_parts)
-        prefix = Prefix(step.cache, step.states, beginning.positions)
-        starts = image_starts(parts, model_inputs)
-        map_tokens = [
-            start + each.map_tokens for start, each in zip(starts, model_inputs, strict=True)
-        ]
-        return EncodedImages(tuple(features), prefix, np.concatenate(map_tokens))
+        return EncodedImages.after(parts, features, beginning, step)
 
     def encode_refined(
         self,

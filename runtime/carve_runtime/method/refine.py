@@ -103,6 +103,14 @@ def magnified_size(
     return (min(max(int(w * scale), 1), longest), min(max(int(h * scale), 1), longest)), True
 
 
+def magnify(crop: RGB, size: tuple[int, int]) -> RGB:
+    """Return a crop in another size (w, h), resized as the authors' code does."""
+    crop = np.ascontiguousarray(crop)
+    if size == crop.shape[1::-1]:
+        return crop
+    return np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.LANCZOS))
+
+
 def _crop(pixels: RGB, mask: NDArray[np.bool_], box: Box) -> RGB:
     x0, y0, x1, y1 = box
     kept = mask[y0:y1, x0:x1]
@@ -114,8 +122,4 @@ def _crop(pixels: RGB, mask: NDArray[np.bool_], box: Box) -> RGB:
 
 
 def _magnify(pixels: RGB, mask: NDArray[np.bool_], box: Box, size: tuple[int, int]) -> RGB:
-    crop = np.ascontiguousarray(_crop(pixels, mask, box))
-    height, width = crop.shape[:2]
-    if size == (width, height):
-        return crop
-    return np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.LANCZOS))
+    return magnify(_crop(pixels, mask, box), size)

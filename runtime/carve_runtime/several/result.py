@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from carve_models.replacing import write_json
-from carve_models.settings import Settings
 from carve_runtime.method.geometry import RGB, Box, Window
 from carve_runtime.method.lazy import Lazy
 from carve_runtime.method.refine import Refined
-from carve_runtime.pictures import save_picture, save_steps
-from carve_runtime.result import RESULT_FILE, result_html
+from carve_runtime.pictures import save_steps
+from carve_runtime.result import AnswerResult
 from carve_runtime.several.pictures import draw_several
-from carve_runtime.usage import Counts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -84,84 +80,33 @@ class ImagePart:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class SeveralResult:
+class SeveralResult(AnswerResult):
     """The answer about several images and everything that led to it.
 
     Attributes:
-        answer: text of the final pass.
-        plain_answer: text of the question pass; ``None`` after an early exit.
-        token_ids: ids of ``answer``, without the end-of-sequence id.
-        plain_token_ids: ids of ``plain_answer``.
-        probability: the model's own of ``answer``, its end included: the product over its steps.
-        plain_probability: the same of ``plain_answer``.
         skipped: why ``adaptive`` kept the plain answer; ``None`` if it did not. There is then no
             saliency (NaN), nothing is cut away, and the general pass has no steps.
         images: what was found in each, in the order in which they were given.
-        entropy: attention entropy of the question pass's last step over all images, in nats.
-        timings: seconds by stage, "total" included.
-        counts: graph runs and decoder tokens.
-        settings: the hyper-parameters in force.
     """
 
-    answer: str
-    plain_answer: str | None
-    token_ids: tuple[int, ...]
-    plain_token_ids: tuple[int, ...] | None
-    probability: float
-    plain_probability: float | None
     skipped: str | None
     images: tuple[ImagePart, ...]
-    entropy: float
-    timings: dict[str, float]
-    counts: Counts
-    settings: Settings
-
-    def __repr__(self) -> str:
-        boxes = [part.bbox for part in self.images]
-        return (
-            f"SeveralResult(answer={self.answer!r}, plain_answer={self.plain_answer!r}, "
-            f"boxes={boxes})"
-        )
-
-    def _repr_html_(self) -> str:
-        """Show the overview and the two answers in a notebook."""
-        return result_html(self.plain_answer, self.answer, self.draw())
 
     def draw(self, question: str = "") -> Image.Image:
         """Return the overview: a row for each image, all maps in one scale of colours."""
         return draw_several(self.images, self.plain_answer, self.answer, question)
 
-    def show(self) -> None:
-        """Open the overview picture in the system's viewer, or in the notebook."""
-        self.draw().show()
+    def _shown(self) -> str:
+        return f"boxes={[part.bbox for part in self.images]}"
 
-    def save(self, folder: str | os.PathLike[str], question: str = "") -> list[Path]:
-        """Write ``result.json``, the overview and, in a folder for each image, its pictures.
+    def _found(self) -> dict[str, Any]:
+        return {"skipped": self.skipped, "images": [part.to_dict() for part in self.images]}
 
-        Raises:
-            OSError: a file cannot be written. What was there under its name stays.
-        """
-        folder = Path(folder)
-        document = folder / RESULT_FILE
-        write_json(document, self.to_dict())
-        paths = [save_picture(self.draw(question), folder / "carve.png"), document]
+    def _save_pictures(self, folder: Path) -> list[Path]:
+        """Write a folder for each image."""
+        paths = []
         for number, part in enumerate(self.images, start=1):
             paths.extend(save_steps(part, folder / f"image-{number}"))
         for stale in set(folder.glob("image-*/*.png")).difference(paths):
             stale.unlink()  # of a result that was saved here before
         return paths
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON: as of one image, but for what is said of each image."""
-        return {
-            "answer": self.answer,
-            "plain_answer": self.plain_answer,
-            "probability": self.probability,
-            "plain_probability": self.plain_probability,
-            "skipped": self.skipped,
-            "images": [part.to_dict() for part in self.images],
-            "entropy": self.entropy,
-            "timings": self.timings,
-            "counts": vars(self.counts),
-            "settings": vars(self.settings),
-        }

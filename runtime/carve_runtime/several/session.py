@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from carve_models.out_of_memory import refusing_memory_errors
-from carve_models.settings import SettingsChanges, Variant
 from carve_runtime.opened import OpenedImages, Outcome
-from carve_runtime.prompt.request import OnToken, Request
+from carve_runtime.prompt.request import Request
+from carve_runtime.result import answer_fields
 from carve_runtime.several.result import ImagePart, SeveralResult
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    pass
 
 
 class SeveralSession(OpenedImages[SeveralResult]):
@@ -22,24 +21,8 @@ class SeveralSession(OpenedImages[SeveralResult]):
     What depends on the images alone is computed once, as in a :class:`carve_runtime.ImageSession`.
     """
 
-    def ask(
-        self,
-        question: str,
-        *,
-        variant: Variant | None = None,
-        on_token: OnToken | None = None,
-        **changes: Unpack[SettingsChanges],
-    ) -> SeveralResult:
-        """Answer as :meth:`carve_runtime.Carve.ask` does.
-
-        Raises:
-            SettingsError: also if ``scout_pixels`` is not what the session was opened with.
-        """
-        with refusing_memory_errors():
-            return self.answer(self._request(question, variant, on_token, **changes))
-
     def _result(self, request: Request, outcome: Outcome) -> SeveralResult:
-        decode, plain = self._model.text.decode, outcome.question.plain
+        decode = self._model.text.decode
         seen = self._images.model_inputs
         ends = np.cumsum([len(each.map_tokens) for each in seen])[:-1]
         question, general = (
@@ -67,16 +50,7 @@ class SeveralSession(OpenedImages[SeveralResult]):
             )
         )
         return SeveralResult(
-            answer=decode(outcome.final.ids),
-            plain_answer=decode(plain.ids) if plain else None,
-            token_ids=outcome.final.ids,
-            plain_token_ids=plain.ids if plain else None,
-            probability=outcome.final.probability,
-            plain_probability=plain.probability if plain else None,
+            **answer_fields(decode, outcome.question, outcome.final, request),
             skipped=outcome.skipped,
             images=parts,
-            entropy=outcome.question.entropy,
-            timings=request.usage.clock.finish(),
-            counts=request.usage.counts,
-            settings=request.settings,
         )

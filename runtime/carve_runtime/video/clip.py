@@ -11,12 +11,11 @@ import numpy as np
 from carve_models.errors import PromptError, VideoError
 from carve_models.manifest import Manifest
 from carve_models.video_rules.rule import VideoRule
-from carve_runtime.decoder.cache import Prefix
 from carve_runtime.decoder.encoded import EncodedImages
 from carve_runtime.decoder.model import Model
 from carve_runtime.images.model_input import ModelInput
 from carve_runtime.prompt.budget import fits_context
-from carve_runtime.prompt.chunk import ImageFeatures, image_starts
+from carve_runtime.prompt.chunk import ImageFeatures
 from carve_runtime.prompt.text import PromptPart
 from carve_runtime.usage import Usage
 from carve_runtime.video.frames import ClipSource, Frames
@@ -106,13 +105,7 @@ class ClipEncoder:
             beginning = model.embed(before, features)
             cache = model.decoder.empty(beginning.length + reserve)
             step = model.decoder.step(beginning, cache, usage.counts)
-        inputs = [each.model_input for each in features]
-        map_tokens = [
-            start + each.map_tokens
-            for start, each in zip(image_starts(before, inputs), inputs, strict=True)
-        ]
-        prefix = Prefix(step.cache, step.states, beginning.positions)
-        images = EncodedImages(tuple(features), prefix, np.concatenate(map_tokens))
+        images = EncodedImages.after(before, features, beginning, step)
         return EncodedClip(images, seen, tuple(before))
 
     def choose(self, frames: Frames) -> Seen:

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from carve_models.errors import SettingsError
 from carve_models.settings import shown
 from carve_runtime.images.load import MAX_IMAGE_PIXELS
 from carve_runtime.method.geometry import RGB, Box
-from carve_runtime.method.refine import magnified_size
+from carve_runtime.method.refine import magnified_size, magnify
 from carve_runtime.video.frames import Frames
 from carve_runtime.video.video import Video
 
@@ -100,10 +99,7 @@ class _Cut:
         if self.excerpt.box is None:
             return picture
         x0, y0, x1, y1 = self.excerpt.box
-        crop = np.ascontiguousarray(picture[y0:y1, x0:x1])
-        if crop.shape[1::-1] == self.size:
-            return crop
-        return np.asarray(Image.fromarray(crop).resize(self.size, Image.Resampling.LANCZOS))
+        return magnify(picture[y0:y1, x0:x1], self.size)
 
 
 def frames_between(seconds: tuple[float, float], fps: float, count: int) -> tuple[int, int]:

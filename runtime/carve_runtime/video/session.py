@@ -15,7 +15,7 @@ from carve_runtime.method.locate import fuse
 from carve_runtime.method.maps import Rows
 from carve_runtime.prompt.request import OnToken, Request
 from carve_runtime.prompt.text import PromptPart, question_text
-from carve_runtime.result import PlainResult
+from carve_runtime.result import PlainResult, answer_fields
 from carve_runtime.usage import Usage
 from carve_runtime.video.attention import ClipAttention
 from carve_runtime.video.clip import ClipEncoder, Seen
@@ -84,15 +84,8 @@ class VideoSession:
         with refusing_memory_errors():
             model = self._model
             request = model.requests.plain(question, max_new_tokens, on_token)
-            prompt, usage = self._behind(question), request.usage
-            answer = model.answer(self._clip.images, prompt, "question", request)
-            return PlainResult(
-                answer=model.text.decode(answer.ids),
-                token_ids=answer.ids,
-                probability=answer.probability,
-                timings=usage.clock.finish(),
-                counts=usage.counts,
-            )
+            answer = model.answer(self._clip.images, self._behind(question), "question", request)
+            return PlainResult.of(model.text.decode, answer, request.usage)
 
     def plain_about(
         self,
@@ -134,13 +127,7 @@ class VideoSession:
             if frames is not None:
                 require_count("frames", frames)
             answer = self._answer_about(self._excerpt(between, box, frames), question, request)
-            return PlainResult(
-                answer=model.text.decode(answer.ids),
-                token_ids=answer.ids,
-                probability=answer.probability,
-                timings=request.usage.clock.finish(),
-                counts=request.usage.counts,
-            )
+            return PlainResult.of(model.text.decode, answer, request.usage)
 
     def ask(
         self,
@@ -175,12 +162,11 @@ class VideoSession:
 
     def _ask(self, question: str, request: Request, clip_settings: ClipSettings) -> VideoResult:
         asked = self._passes.question(request)
-        assert asked.plain is not None  # as there is no early exit
         steps = len(asked.attention)
         general = tuple(self._passes.general(each, steps, request) for each in request.general)
-        settings, usage, decode = request.settings, request.usage, self._model.text.decode
+        settings = request.settings
         model_input = self._clip.images.model_inputs[0]
-        with usage.clock.stage("refine"):
+        with request.usage.clock.stage("refine"):
             rows = Rows(asked.attention, settings.layers, general, asked.answer)
             fused = fuse(rows, settings)
             focus = find_focus(fused, self.seen, model_input, settings, clip_settings)
@@ -188,12 +174,7 @@ class VideoSession:
         refined = self._excerpt(focus.interval.frames, box, clip_settings.refined_frames)
         final = self._answer_about(refined, question, request)
         return VideoResult(
-            answer=decode(final.ids),
-            plain_answer=decode(asked.plain.ids),
-            token_ids=final.ids,
-            plain_token_ids=asked.plain.ids,
-            probability=final.probability,
-            plain_probability=asked.plain.probability,
+            **answer_fields(self._model.text.decode, asked, final, request),
             interval=focus.interval,
             box=box,
             mass=focus.mass,
@@ -201,10 +182,6 @@ class VideoSession:
             window=model_input.window,
             seen=self.seen,
             refined=refined,
-            entropy=asked.entropy,
-            timings=usage.clock.finish(),
-            counts=usage.counts,
-            settings=settings,
             clip_settings=clip_settings,
         )
 

@@ -65,7 +65,7 @@ def area(score: Floats, right: Flags) -> float:
     pairs = wrong * int(right.sum())
     if not pairs:
         return float("nan")
-    below = stats.rankdata(score)[right].sum() - right.sum() * (right.sum() + 1) / 2
+    below = stats.mannwhitneyu(score[right], score[~right], method="asymptotic").statistic
     return float(below / pairs)
 
 

@@ -36,7 +36,7 @@ class Strip(Protocol):
         """Through CARVE."""
 
     @property
-    def plain_answer(self) -> str:
+    def plain_answer(self) -> str | None:
         """Without."""
 
     @property
