@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,10 +45,24 @@ def import_openvino() -> ModuleType:
     return late_import("openvino", "OpenVINO", remedy, needs="Core")
 
 
+@cache
+def the_core() -> Any:
+    """Return the one Core of this process, which is never released.
+
+    Its plug-in for CPUs gives the thread another stack for signals (for AMX), and frees that with
+    the Core. Of several Cores, released in another order than they were made, one brings back a
+    stack that was freed before: the next signal that Python handles is written over other memory.
+
+    Raises:
+        DependencyError: OpenVINO is not installed.
+    """
+    return import_openvino().Core()
+
+
 def describe() -> str:
     """Return OpenVINO's version and its devices."""
     openvino = import_openvino()
-    devices = ", ".join(openvino.Core().available_devices)
+    devices = ", ".join(the_core().available_devices)
     return f"OpenVINO {openvino.__version__.split('-')[0]}: {devices}"
 
 
@@ -66,7 +81,7 @@ class OpenVinoGraph:
     def __init__(self, bundle: Bundle, name: str, settings: BackendSettings) -> None:
         self._openvino = import_openvino()
         self.spec: GraphSpec = bundle.manifest.graphs[name]
-        core, device = self._openvino.Core(), settings.device or _CPU
+        core, device = the_core(), settings.device or _CPU
         if device not in core.available_devices:
             raise ProviderError(
                 f"OpenVINO has no device {device} here "

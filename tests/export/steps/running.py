@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
-import openvino
+
+from carve_runtime.backends.openvino import the_core
 
 SINGLE_BYTES = 1  # levels of 255
 
@@ -28,5 +29,5 @@ def onnx_runtime(path: Path) -> Run:
 
 def open_vino(path: Path) -> Run:
     hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-    model = openvino.Core().compile_model(path, "CPU", hints)
+    model = the_core().compile_model(path, "CPU", hints)
     return lambda feeds: list(model(feeds).values())
