@@ -123,6 +123,9 @@ class AnswerResult(ABC):
     def save(self, folder: str | os.PathLike[str], question: str = "") -> list[Path]:
         """Write ``result.json``, the picture ``carve.png`` and those that it is made of.
 
+        Returns:
+            their paths, ``result.json`` last.
+
         Raises:
             OSError: a file cannot be written. What was there under its name stays.
         """
@@ -130,7 +133,7 @@ class AnswerResult(ABC):
         document = folder / RESULT_FILE
         write_json(document, self.to_dict())
         overview = save_picture(self.draw(question), folder / "carve.png")
-        return [overview, document, *self._save_pictures(folder)]
+        return [*self._save_pictures(folder), overview, document]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: answers, what was found, cost, settings; no pictures or maps.
