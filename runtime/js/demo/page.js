@@ -99,10 +99,15 @@ async function ask(question) {
   $("answers").classList.remove("stale");
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
   say(`Answered in ${seconds} s${reduction()}`);
-  await words.follow(picture);
   // The controls may ask for the general instruction's later steps: compute them beforehand.
   session.refineAgain(result, { steps: "all", earlyExit: false }).catch(() => {});
   document.dispatchEvent(new CustomEvent("carve", { detail: result }));
+  enqueue(followWords); // on its own: if it fails, the answer stands
+}
+
+/** Show where the model looks for each word of what was answered last. */
+async function followWords() {
+  if (asked) await words.follow(picture);
 }
 
 /** Show what is known of a result. */
@@ -139,9 +144,7 @@ $("form").addEventListener("submit", (event) => {
   enqueue(() => ask($("question").value));
 });
 
-$("words").addEventListener("toggle", () => {
-  enqueue(async () => asked && words.follow(picture));
-});
+$("words").addEventListener("toggle", () => enqueue(followWords));
 $("views").addEventListener("click", () => ($("words").open = false));
 
 $("suggestions").addEventListener("click", ({ target }) => {
