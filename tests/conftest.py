@@ -28,6 +28,7 @@ T = TypeVar("T")
 Once: TypeAlias = Callable[[str, Callable[[Path], T]], T]
 CheckpointOf: TypeAlias = Callable[[str], Path]
 ExportOf: TypeAlias = "Callable[[str, Profile], ExportReport]"
+AdoptedOf: TypeAlias = Callable[[str], Path]
 HeadsOf: TypeAlias = Callable[[str, Profile], Path]
 
 
@@ -155,3 +156,21 @@ def pocket_portable(once: Once[ExportReport], one_thread: None) -> Path:
 def pocket() -> Carve:
     """Return the default bundle, loaded; it remembers no image, so no test depends on another."""
     return Carve.load(POCKET, image_cache_bytes=0)
+
+
+@pytest.fixture(scope="session")
+def adopted_of(once: Once[Path]) -> AdoptedOf:
+    """Make a bundle of a folder of transformers.js, once, with the attention of all layers."""
+
+    @cache
+    def adopt(name: str) -> Path:
+        from carve_export.adopt import AdoptOptions, adopt_folder
+        from carve_models.settings import ALL
+        from tests.export.adopt.recipes import FOLDERS
+
+        options = AdoptOptions(layers=ALL)
+        return once(
+            f"adopted/{name}", lambda out: adopt_folder(FOLDERS / name, out, options).folder
+        )
+
+    return adopt

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from carve_export.exporter import ExportOptions, ExportReport, export_bundle
+    from carve_export.exporter import ExportReport, export_bundle
+    from carve_export.options import ExportOptions
 
 __all__ = ["ExportOptions", "ExportReport", "export_bundle"]
 

@@ -15,7 +15,7 @@ import pytest
 
 from carve_models.manifest import Profile
 from carve_runtime import Carve, load_image
-from tests.conftest import ExportOf, Once
+from tests.conftest import AdoptedOf, ExportOf, Once
 from tests.consumers.attended import (
     Attended,
     attended_cropped,
@@ -36,6 +36,7 @@ from tests.consumers.cases import (
     cropping_bundle,
 )
 from tests.consumers.families import FAMILIES, family_pairs, pictures
+from tests.export.adopt.recipes import RECIPES
 from tests.support import PHOTOS, POCKET, ROOT, SCENES
 
 PAIRS = 20
@@ -89,6 +90,19 @@ def heads_pairs(pocket_heads: Path) -> list[Pair]:
     vlm = Carve.load(pocket_heads)
     changes: list[Changes] = [{}, {"early_exit": True, "variant": "v3"}]
     return [answered(vlm, pocket_heads, IMAGE, QUESTION, each) for each in changes]
+
+
+@pytest.fixture(scope="session")
+def adopted_pairs(adopted_of: AdoptedOf) -> list[Pair]:
+    """Questions for bundles of graphs that others exported."""
+    asked: list[Changes] = [{}, {"steps": "all", "layers": [0, 1], "final_prompt": "refined"}]
+    pairs = []
+    for name in RECIPES:
+        bundle = adopted_of(name)
+        vlm = Carve.load(bundle)
+        for changes in asked:
+            pairs.append(answered(vlm, bundle, IMAGE, QUESTION, {**changes, "max_new_tokens": 6}))
+    return pairs
 
 
 @pytest.fixture(scope="session")

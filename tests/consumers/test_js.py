@@ -74,9 +74,10 @@ def folder(
     cropped_pairs: list[Pair],
     half_pairs: list[Pair],
     heads_pairs: list[Pair],
+    adopted_pairs: list[Pair],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    asked = [*pairs, *changed_pairs, *cropped_pairs, *half_pairs, *heads_pairs]
+    asked = [*pairs, *changed_pairs, *cropped_pairs, *half_pairs, *heads_pairs, *adopted_pairs]
     return write_pairs(tmp_path_factory.mktemp("pairs"), asked, bundle=str(POCKET))
 
 

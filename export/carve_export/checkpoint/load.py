@@ -24,6 +24,9 @@ from carve_models.settings import ALL, MOST_LAYERS, All
 
 #: Parameters that a byte of a weights' file may hold: two in 4 bits, and some that are shared.
 _MOST_PER_BYTE = 4
+_GENERATION_FILE = "generation_config.json"
+#: Without the explicit refusal transformers would ask on the terminal.
+_SAFELY = {"trust_remote_code": False}
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,7 @@ def load_checkpoint(
     """
     require_source(source)
     try:
-        # Without the explicit refusal transformers would ask on the terminal.
-        safely = {"trust_remote_code": False}
-        config = transformers.AutoConfig.from_pretrained(source, **safely)
+        config = transformers.AutoConfig.from_pretrained(source, **_SAFELY)
         family = find_family(config, declared_family)
         _require_size(source, config)
         model, loading = getattr(transformers, config.architectures[0]).from_pretrained(
@@ -95,8 +96,7 @@ def load_checkpoint(
             use_safetensors=True,
             output_loading_info=True,
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **safely)
-        image_processor = transformers.AutoImageProcessor.from_pretrained(source, **safely)
+        readers = _readers(source)
     except (CheckpointError, FamilyError):
         raise
     except Exception as error:  # a damaged checkpoint raises whatever its reader meets
@@ -105,12 +105,49 @@ def load_checkpoint(
             "a checkpoint has config.json, complete *.safetensors, tokenizer and preprocessor; "
             "without a connection to the hub, give its folder",
         ) from error
-    checkpoint = Checkpoint(source, family, model.eval(), tokenizer, image_processor, dtype)
+    checkpoint = Checkpoint(source, family, model.eval(), *readers, dtype)
     _require_complete(source, loading)
     _require_supported(checkpoint)
     if weights != "float32":
         compute_in_float32(model, checkpoint.module(family.modules.embed_tokens))
     return checkpoint
+
+
+def load_description(
+    source: str, declared_family: str | None = None, *, dtype: Dtype = "float32"
+) -> Checkpoint:
+    """Read a folder that describes a model and has other people's graphs in place of its weights.
+
+    The model has its modules and its configurations, and parameters without values.
+
+    Args:
+        source: the folder.
+        declared_family: see :func:`carve_export.checkpoint.family.find_family`.
+        dtype: what its graphs compute in.
+
+    Raises:
+        CheckpointError: its files cannot be read.
+        FamilyError: its architecture belongs to no declared family.
+    """
+    with metadata(f"the description of the model in {source}"):
+        config = transformers.AutoConfig.from_pretrained(source, **_SAFELY)
+        family = find_family(config, declared_family)
+        _require_size(source, config)
+        with torch.device("meta"):
+            model = getattr(transformers, config.architectures[0])(config)
+        if Path(source, _GENERATION_FILE).is_file():
+            model.generation_config = transformers.GenerationConfig.from_pretrained(source)
+        checkpoint = Checkpoint(source, family, model, *_readers(source), dtype)
+    _require_supported(checkpoint)
+    return checkpoint
+
+
+def _readers(source: str) -> tuple[Any, Any]:
+    """Return the tokenizer and the image processor."""
+    return (
+        transformers.AutoTokenizer.from_pretrained(source, **_SAFELY),
+        transformers.AutoImageProcessor.from_pretrained(source, **_SAFELY),
+    )
 
 
 @contextmanager

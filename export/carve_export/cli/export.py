@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
-import msgspec
 
 from carve_export.checkpoint.source import require_source
 from carve_export.cli.extras import load_exporter
@@ -20,11 +18,11 @@ from carve_export.cli.options import (
     precision_options,
 )
 from carve_export.cli.push import push_and_say, push_options
+from carve_export.cli.settings_file import read_settings
 from carve_export.hub.licence import stated_licence
 from carve_export.hub.push import PushOptions, hub_name, require_login
 from carve_models.cli import HELP, DefaultCommand, parse_layers_or_all
 from carve_models.errors import SettingsError
-from carve_models.folder import MALFORMED, read_document
 from carve_models.graph_spec import Dtype
 from carve_models.manifest import OPSETS, AttentionRows, Profile, Weights
 from carve_models.settings import All
@@ -46,6 +44,7 @@ Examples:
   carve-export precision ./bundle ./small --precision int8 ...    (see precision --help)
   carve-export push ./bundle someone/my-bundle                    (see push --help)
   carve-export tap model.onnx tapped/model.onnx                   (see tap --help)
+  carve-export adopt ./SmolVLM-256M-Instruct ./bundle             (see adopt --help)
 
 \b
 The settings file replaces prompts and default settings:
@@ -140,14 +139,15 @@ def export(
     The bundle is compared with PyTorch first; a failed or interrupted export leaves nothing at
     OUT. The work is done in a hidden folder beside OUT.
     """
-    changes = _read_settings(settings)
+    changes = read_settings(settings)
     require_source(checkpoint)  # before the imports, which take seconds
     pushed = _prepare_push(checkpoint, push, licence, private, unchecked=unchecked)
     load_exporter()
     from rich.console import Console
 
     from carve_export.cli.report import print_export, stages
-    from carve_export.exporter import ExportOptions, export_bundle
+    from carve_export.exporter import export_bundle
+    from carve_export.options import ExportOptions
 
     options = ExportOptions(
         profile=profile,
@@ -193,21 +193,3 @@ def _prepare_push(
     return place, PushOptions(
         licence=stated_licence(licence, checkpoint, folder=known), private=private
     )
-
-
-class _SettingsFile(msgspec.Struct, forbid_unknown_fields=True):
-    """What ``--settings`` may hold."""
-
-    prompts: dict[str, str] = {}
-    defaults: dict[str, Any] = {}
-
-
-def _read_settings(path: Path | None) -> _SettingsFile:
-    if path is None:
-        return _SettingsFile()
-    try:
-        return msgspec.json.decode(read_document(path), type=_SettingsFile)
-    except (OSError, *MALFORMED) as error:
-        raise SettingsError(
-            f"{path} is not a settings file: {error}", "see the example in carve-export --help"
-        ) from error

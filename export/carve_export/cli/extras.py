@@ -13,7 +13,7 @@ def load_exporter() -> None:
     Raises:
         DependencyError: the extra is not installed.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_as_interrupted()
     _load("the exporter", "cpu,export", "carve_export.exporter", "carve_export.cli.report")
 
 
@@ -26,6 +26,16 @@ def load_tap() -> None:
     _load("the tap", "cpu,export", "carve_export.tap")
 
 
+def load_adopt() -> None:
+    """Import what makes bundles of folders that others exported; SIGTERM as in an export.
+
+    Raises:
+        DependencyError: the extra is not installed.
+    """
+    _end_as_interrupted()
+    _load("adopting folders", "cpu,export", "carve_export.adopt", "carve_export.cli.report")
+
+
 def load_builder() -> None:
     """Import what builds TensorRT engines.
 
@@ -33,6 +43,10 @@ def load_builder() -> None:
         DependencyError: the extra is not installed.
     """
     _load("the builder", "engines", "carve_export.tensorrt.build", "carve_export.cli.engine_report")
+
+
+def _end_as_interrupted() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _load(title: str, extras: str, *modules: str) -> None:

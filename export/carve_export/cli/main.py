@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from carve_export.cli.adopt import adopt
 from carve_export.cli.engine import engine
 from carve_export.cli.export import export
 from carve_export.cli.precision import precision
@@ -18,4 +19,5 @@ main.subcommands |= {
     "engine": engine,
     "push": push,
     "tap": tap,
+    "adopt": adopt,
 }

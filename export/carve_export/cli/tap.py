@@ -53,10 +53,11 @@ def tap(
     from carve_export.tap import TapOptions, tap_decoder
 
     options = TapOptions(layers=layers, overwrite=overwrite, unchecked=unchecked)
-    _say(tap_decoder(decoder, out, options))
+    say_tap(tap_decoder(decoder, out, options))
 
 
-def _say(report: TapReport) -> None:
+def say_tap(report: TapReport) -> None:
+    """Print what was added to a decoder, and what the comparison found."""
     operators = ", ".join(f"{count} {name}" for name, count in report.operators.items())
     layers = ", ".join(map(str, report.layers))
     click.echo(f"{report.path}: {report.added} nodes added to {report.nodes}")

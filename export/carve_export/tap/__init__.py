@@ -4,6 +4,6 @@ In: one graph, of ONNX Runtime GenAI's builder, Optimum or transformers.js. Out:
 ``decoder_attentions.last_row`` as a further output.
 """
 
-from carve_export.tap.tap import TapOptions, TapReport, tap_decoder
+from carve_export.tap.tap import TapOptions, TapReport, tap_decoder, tap_graph
 
-__all__ = ["TapOptions", "TapReport", "tap_decoder"]
+__all__ = ["TapOptions", "TapReport", "tap_decoder", "tap_graph"]

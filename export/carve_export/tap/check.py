@@ -180,30 +180,30 @@ class _Feeder:
         name, shape = entry.name, entry.shape
         if name == names.INPUT_IDS:
             most = self.vocabulary if isinstance(self.vocabulary, int) else _MOST_TOKENS
-            return np.asarray(self.random.integers(0, most, (1, length)), _dtype(entry))
+            return np.asarray(self.random.integers(0, most, (1, length)), numpy_type(entry))
         if name == names.ATTENTION_MASK:
-            return np.ones((1, past + length), _dtype(entry))
+            return np.ones((1, past + length), numpy_type(entry))
         if name == names.POSITION_IDS:
-            positions = np.arange(past, past + length, dtype=_dtype(entry))
+            positions = np.arange(past, past + length, dtype=numpy_type(entry))
             return np.tile(positions, (*shape[:-2], 1, 1))
         if name == names.INPUTS_EMBEDS:
             values = self.random.standard_normal((1, length, shape[-1]))
-            return np.asarray(values, _dtype(entry))
+            return np.asarray(values, numpy_type(entry))
         if name.startswith(_PAST):
             present = name.replace(_PAST, _PRESENT)
             if present in cache:
                 return cache[present]
             width = shape[3] if isinstance(shape[3], int) else self.head_dim or 0
-            return np.zeros((1, shape[1], 0, width), _dtype(entry))
+            return np.zeros((1, shape[1], 0, width), numpy_type(entry))
         if not shape and "int" in entry.type:  # how many logits are wanted
-            return np.ones((), _dtype(entry))
+            return np.ones((), numpy_type(entry))
         raise ExportError(
             f"what the input {name} takes is not known here",
             "--unchecked writes the graph without running it",
         )
 
 
-def _dtype(entry: Any) -> np.dtype[Any]:
+def numpy_type(entry: Any) -> np.dtype[Any]:
     """Return the numpy type of an input of a session."""
     word: str = entry.type.removeprefix("tensor(").removesuffix(")")
     return np.dtype({"float": "float32", "double": "float64"}.get(word, word))

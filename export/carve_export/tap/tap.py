@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import onnxscript
 
@@ -71,6 +72,26 @@ def tap_decoder(decoder: Path, out: Path, options: TapOptions) -> TapReport:
     model = read_graph(decoder)
     data = external_files(model)
     require_free(decoder, out, data, overwrite=options.overwrite)
+    tapped, report = tap_graph(model, decoder, out, options)
+    write_graph(tapped, data, decoder, out)
+    return report
+
+
+def tap_graph(
+    model: ir.Model, decoder: Path, out: Path, options: TapOptions
+) -> tuple[onnx.ModelProto, TapReport]:
+    """Return a decoder with the attention of its last position as a further output.
+
+    Args:
+        model: the decoder, which is used up.
+        decoder: its file, beside which its weights are.
+        out: where it will be written.
+        options: which layers, and how.
+
+    Raises:
+        ExportError: it is no decoder that can be tapped.
+        ParityError: the tapped graph does not return what the other does.
+    """
     opset = model.opset_imports.get("", 0)
     if opset < _OLDEST_OPSET:
         raise ExportError(
@@ -85,9 +106,8 @@ def tap_decoder(decoder: Path, out: Path, options: TapOptions) -> TapReport:
     added = len(model.graph) - before
     tapped = ir.to_proto(model)
     check = None if options.unchecked else check_tap(decoder, model, tapped, chosen)
-    write_graph(tapped, data, decoder, out)
     operators = Counter(attention.node.op_type for attention in found)
-    return TapReport(out, layers, len(found), before, added, operators, check)
+    return tapped, TapReport(out, layers, len(found), before, added, operators, check)
 
 
 def add_rows(model: ir.Model, attentions: Sequence[Attention]) -> None:

@@ -37,9 +37,13 @@ QUESTIONS: list[tuple[str, Changes]] = [
 
 
 def test_half_precision_and_heads(
-    library: Library, half_pairs: list[Pair], heads_pairs: list[Pair]
+    library: Library,
+    half_pairs: list[Pair],
+    heads_pairs: list[Pair],
+    adopted_pairs: list[Pair],
 ) -> None:
-    for pair in [*half_pairs, *heads_pairs]:
+    """And graphs that others exported."""
+    for pair in [*half_pairs, *heads_pairs, *adopted_pairs]:
         model = library.open(pair.bundle)
         view = library.look(model, load_image(pair.image))
         compare(library, view, pair, c_options(library, model, pair.changes))

@@ -57,7 +57,7 @@ def make_checkpoint(folder: Path) -> None:
 
 def make_genai(folder: Path) -> None:
     """Write ``genai-gqa``, ``genai-int4`` and ``genai-mha`` under a folder."""
-    with _builder() as (builder, model_class):
+    with genai_builder() as (builder, model_class):
         _build(builder, folder / "genai-gqa", "fp32")
         _build(builder, folder / "genai-int4", "int4")
         model_class.is_gqa_supported = lambda _: False
@@ -66,7 +66,7 @@ def make_genai(folder: Path) -> None:
 
 
 @contextmanager
-def _builder() -> Iterator[tuple[Any, Any]]:
+def genai_builder() -> Iterator[tuple[Any, Any]]:
     """Import the builder, which is a script with modules of its own beside it."""
     package = find_spec("onnxruntime_genai")
     assert package is not None
