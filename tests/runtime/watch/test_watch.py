@@ -143,7 +143,8 @@ def test_an_endless_stream_is_pulled_frame_by_frame(pocket: Carve) -> None:
         finally:
             closed.append(True)
 
-    with pocket.watch(camera(), "What is it?", **BRIEFLY) as stream:
+    frames = camera()
+    with pocket.watch(frames, "What is it?", **BRIEFLY) as stream:
         assert not pulled
         assert len(list(islice(stream, 7))) == len(pulled) == 7
         assert not closed
