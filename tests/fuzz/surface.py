@@ -11,6 +11,7 @@ _CONSUMERS = ("c_calls", "c_files", "js_files", "js_calls", "server")
 #: process that tries its inputs.
 SURFACES = (
     "images",
+    "pipes",
     "arrays",
     "manifest",
     "tokenizer",

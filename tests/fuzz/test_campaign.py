@@ -19,6 +19,7 @@ CORPUS = Path(__file__).parent / "corpus"
 #: Inputs of each surface, some four seconds of them.
 SLICE = {
     "images": 60,
+    "pipes": 300,
     "arrays": 150,
     "manifest": 30,
     "tokenizer": 100,
