@@ -39,7 +39,8 @@ PACKAGES = {
 #: The runtime's rooms, from arrays to the command line: each imports those before it alone.
 ROOMS = (
     *("method", "images", "prompt", "backends", "decoder", "attention", "video"),
-    *("opened", "session", "several", "carve", "batch", "serve", "ray_data", "triton", "cli"),
+    *("opened", "session", "several", "watch", "carve"),
+    *("batch", "serve", "ray_data", "triton", "cli"),
 )
 METHOD_IMPORTS = {
     *("numpy", "numpy.typing", "PIL"),

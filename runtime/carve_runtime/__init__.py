@@ -41,6 +41,8 @@ from carve_runtime.video.over_time.interval import ClipSettings
 from carve_runtime.video.over_time.result import VideoResult
 from carve_runtime.video.session import VideoSession
 from carve_runtime.video.video import Video
+from carve_runtime.watch.watch import Watch
+from carve_runtime.watch.watched import Watched, WatchSettings
 
 __all__ = [
     "Attention",
@@ -72,6 +74,9 @@ __all__ = [
     "VideoError",
     "VideoResult",
     "VideoSession",
+    "Watch",
+    "WatchSettings",
+    "Watched",
     "attention_entropy",
     "draw_result",
     "fuse_contrast",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -26,6 +27,8 @@ from carve_runtime.several.session import SeveralSession
 from carve_runtime.usage import Usage
 from carve_runtime.video.session import VideoSession
 from carve_runtime.video.video import Video, VideoInput
+from carve_runtime.watch.watch import Frame, Watch
+from carve_runtime.watch.watched import WatchSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -272,6 +275,38 @@ class Carve:
             self._sessions.keep(key, session)
             return result
 
+    def watch(
+        self,
+        frames: Iterable[Frame],
+        questions: str | Sequence[str],
+        *,
+        watch_settings: WatchSettings | None = None,
+        variant: Variant | None = None,
+        **changes: Unpack[SettingsChanges],
+    ) -> Watch:
+        """Ask about a stream of frames through CARVE, again whenever the picture changed.
+
+        Args:
+            frames: pictures, each an image of any kind, or pairs of the second at which one was
+                taken and the picture: a camera's loop, a generator, a :class:`carve_runtime.Video`.
+                They are pulled one at a time and may never end.
+            questions: one, or several that share what is computed of a frame.
+            watch_settings: when a frame is asked about; the defaults if ``None``.
+            variant: as for :meth:`ask`.
+            **changes: as for :meth:`ask`.
+
+        Returns:
+            an iterator of a :class:`carve_runtime.Watched` for each frame; close it, or use it in a
+            ``with`` block, to close the stream as well.
+
+        Raises:
+            PromptError: a question is empty or too long, or there is none.
+            SettingsError: an unknown setting, a value out of range, a layer that is not tapped.
+            VideoError: the frames are none.
+        """
+        settings = watch_settings or WatchSettings()
+        return Watch(self._model, frames, questions, settings, variant, changes)
+
     def attend(self, image: ImageInput, text: str, *, generate: int = 1) -> Attention:
         """Return where the model looks while it reads a text about an image, and answers it.
 
@@ -292,6 +327,6 @@ class Carve:
             request = self._model.requests.plain(text, generate)
             key, session = self._sessions.about(image, request.budget, request.usage)
             assert isinstance(session, ImageSession)  # as no list was given
-            attention = session.watch(request)
+            attention = session.attention_of(request)
             self._sessions.keep(key, session)
             return attention

@@ -30,6 +30,7 @@ export async function use(image: ImageData, worker: Worker): Promise<string> {
   const attention = new Attention(await remote.attend(image, "What is it?", { generate: 3, signal }));
   const [{ token, share }] = (await session.attend("What is it?")).overText(-1, attention.layers[0]);
   console.log(token, share, attention.map(0).length, attention.mass()[0]);
+  if ((await session.change(image, { signal })) < 20) return "unchanged";
   const error = new Error() as CarveError;
   return error.code === "bundle" ? result.answer : `${x0} ${web.settings.rule}`;
 }

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, get_args
 
 import pytest
 
-from carve_models.manifest import Profile
+from carve_models.manifest import Profile, read_manifest
 from carve_runtime import Carve, load_image
 from tests.conftest import AdoptedOf, ExportOf, Once
 from tests.consumers.attended import (
@@ -35,6 +35,7 @@ from tests.consumers.cases import (
     answered,
     cropping_bundle,
 )
+from tests.consumers.changes import Changed, altered, compared
 from tests.consumers.families import FAMILIES, family_pairs, pictures
 from tests.export.adopt.recipes import RECIPES
 from tests.support import PHOTOS, POCKET, ROOT, SCENES
@@ -133,6 +134,23 @@ def attended(
     cases = [*attended_pocket(pocket), *attended_cropped(cropping), *attended_heads(pocket_heads)]
     for name in FAMILIES:
         cases += attended_family(export_of(name, "ort").folder, images)
+    return cases
+
+
+@pytest.fixture(scope="session")
+def changes(
+    export_of: ExportOf, once: Once[Any], tmp_path_factory: pytest.TempPathFactory
+) -> list[Changed]:
+    """Pairs of pictures for pocket, for a model that sees a part of them, and for every family."""
+    folder = tmp_path_factory.mktemp("changes")
+    images = once("family-pictures", pictures)
+    pairs = list(altered([images[1], images[4], images[7]], folder))
+    cropping = cropping_bundle(folder / "bundle")
+    bundles = [POCKET, cropping, *(export_of(name, "ort").folder for name in FAMILIES)]
+    cases = [case for bundle in bundles for case in compared(bundle, pairs)]
+    for bundle in bundles:
+        if least := read_manifest(bundle).image.least_pixels:
+            cases += compared(bundle, pairs, 2 * least)
     return cases
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from carve_models.manifest import read_manifest
 from carve_runtime import Carve, load_image
 from tests.consumers.attended import CLOSE, Attended, attended_pocket
 from tests.consumers.cases import Pair
+from tests.consumers.changes import CLOSE as CLOSE_CHANGE
+from tests.consumers.changes import Changed
 from tests.consumers.conftest import FamilyPairsOf
 from tests.consumers.families import FAMILIES
 from tests.consumers.node import node, node_tests
@@ -140,6 +143,24 @@ def test_attention(attended: list[Attended], tmp_path: Path) -> None:
     folder = write_attended(tmp_path, attended)
     tests = TESTS / "attention.test.mjs"
     assert node_tests(SOURCE, tests, CARVE_ATTENDED=str(folder)) > len(attended)
+
+
+def test_changes(changes: list[Changed], tmp_path: Path) -> None:
+    """How much pictures differ, for pocket and every family's bundle."""
+    cases = [
+        {
+            "bundle": str(case.bundle),
+            "before": str(case.before),
+            "after": str(case.after),
+            "scoutPixels": case.scout_pixels,
+            "change": case.change if math.isfinite(case.change) else None,
+        }
+        for case in changes
+    ]
+    document = tmp_path / "changes.json"
+    document.write_text(json.dumps({"close": CLOSE_CHANGE, "cases": cases}))
+    tests = TESTS / "change.test.mjs"
+    assert node_tests(SOURCE, tests, CARVE_CHANGES=str(document)) > len(changes)
 
 
 def test_the_page_word_by_word(pocket: Carve, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ _CONSUMERS = ("c_calls", "c_files", "js_files", "js_calls", "server")
 SURFACES = (
     "images",
     "clips",
+    "pipes",
     "arrays",
     "manifest",
     "tokenizer",

@@ -20,6 +20,7 @@ CORPUS = Path(__file__).parent / "corpus"
 SLICE = {
     "images": 60,
     "clips": 60,
+    "pipes": 300,
     "arrays": 150,
     "manifest": 30,
     "tokenizer": 100,

@@ -117,6 +117,11 @@ class NativeImage(BaseImageRule, frozen=True, kw_only=True, tag="native"):
             ]
         return tuple(inputs)
 
+    def color_planes(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Return the patches as pictures: a plane for each colour at each time."""
+        patches, values = shape
+        return patches, values // self.patch_size**2, self.patch_size, self.patch_size
+
     def encoder_features(self, hidden_size: int) -> Tensor:
         """Return the tokens of one image."""
         return float32(names.IMAGE_FEATURES, 1, names.IMAGE_TOKENS, hidden_size)

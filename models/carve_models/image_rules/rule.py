@@ -101,6 +101,14 @@ class BaseImageRule(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind")
         """
         return {}
 
+    def color_planes(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Return ``pixel_values`` of a shape as pictures: (count, planes, height, width).
+
+        The first third of the planes is red, the last blue.
+        """
+        count, planes, height, width = shape
+        return count, planes, height, width
+
     def markup_ids(self) -> Ids:
         """Return the token ids, if any, that a prompt has around an image's features."""
         return ()

@@ -1,5 +1,9 @@
 /*
- * frames BUNDLE QUESTION [SOURCE]: ask the same question about one picture after the other.
+ * frames [OPTIONS] BUNDLE QUESTION [SOURCE]: ask the same question about one picture after the other.
+ *
+ *   --min-change LEVELS    only about pictures that differ by as much from the last that was asked
+ *                          about (carve_change); 20 is above most cameras' noise
+ *   --min-seconds SECONDS  that lie between two that are asked about
  *
  *   SOURCE a camera    /dev/video0: the frame that it takes when the last answer is there, for ever
  *   SOURCE a folder    its pictures by name
@@ -10,22 +14,51 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "camera.h"
 #include "picture.h"
 
+enum { LEAST_ARGUMENTS = 2, MOST_ARGUMENTS = 3 };
+
 typedef struct asker {
     carve_model *model;
-    const char *question;
+    const char *bundle, *question, *source;
+    double min_change, min_seconds;
+    carve_view *view; /* of the frame that was asked about last */
+    double asked_at;
 } asker;
 
-/* Print the frame's name, the answer and the box; 0, or -1 and a word on stderr. */
-static int ask(const asker *who, const carve_image *frame, const char *name) {
-    carve_view *view = NULL;
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Whether enough time has passed, and enough has changed. */
+static carve_status is_due(const asker *who, const carve_image *frame, double now, int *due) {
+    double change;
+    *due = !who->view;
+    if (*due || now - who->asked_at < who->min_seconds) return (carve_status){CARVE_OK, ""};
+    carve_status status = carve_change(who->view, frame, &change);
+    *due = status.code == CARVE_OK && change >= who->min_change;
+    return status;
+}
+
+/* Print the frame's name, the answer and the box if it is due; 0, or -1 and a word on stderr. */
+static int ask(asker *who, const carve_image *frame, const char *name) {
     carve_result *result = NULL;
     carve_reading r = {sizeof r};
-    carve_status status = carve_look(who->model, frame, &view);
-    if (status.code == CARVE_OK) status = carve_ask(view, who->question, NULL, &result);
+    const double now = seconds();
+    int due;
+    carve_status status = is_due(who, frame, now, &due);
+    if (status.code == CARVE_OK && !due) return 0;
+    if (status.code == CARVE_OK) {
+        carve_view_free(who->view); /* its memory serves the next one */
+        who->asked_at = now;
+        status = carve_look(who->model, frame, &who->view);
+    }
+    if (status.code == CARVE_OK) status = carve_ask(who->view, who->question, NULL, &result);
     if (status.code == CARVE_OK) status = carve_read(result, &r);
     if (status.code == CARVE_OK) {
         printf("%s\t%s\t%d,%d,%d,%d\n", name, r.answer ? r.answer : "", (int)r.box[0],
@@ -35,11 +68,10 @@ static int ask(const asker *who, const carve_image *frame, const char *name) {
         fprintf(stderr, "%s: error %d: %s\n", name, (int)status.code, status.message);
     }
     carve_result_free(result);
-    carve_view_free(view);
     return status.code == CARVE_OK ? 0 : -1;
 }
 
-static int ask_stream(const asker *who) {
+static int ask_stream(asker *who) {
     carve_image frame;
     char name[24];
     int failed = 0;
@@ -57,7 +89,7 @@ static int ask_stream(const asker *who) {
     return failed;
 }
 
-static int ask_camera(const asker *who, const char *path) {
+static int ask_camera(asker *who, const char *path) {
     camera *opened = camera_open(path);
     carve_image frame;
     char name[24];
@@ -110,7 +142,7 @@ static char **list(const char *folder) {
     return names;
 }
 
-static int ask_folder(const asker *who, const char *folder) {
+static int ask_folder(asker *who, const char *folder) {
     char **names = list(folder);
     char path[4096];
     carve_image frame;
@@ -127,24 +159,56 @@ static int ask_folder(const asker *who, const char *folder) {
     return failed;
 }
 
+/* A number of at least 0; -1 if it is none. */
+static double number(const char *text) {
+    char *end;
+    const double value = text ? strtod(text, &end) : -1;
+    return text && end != text && !*end && value >= 0 ? value : -1;
+}
+
+/* Read the command line; -1 if it is not one. */
+static int read_arguments(int argc, char **argv, asker *who) {
+    const char *arguments[MOST_ARGUMENTS] = {NULL};
+    int count = 0;
+    for (int i = 1; i < argc; i++) {
+        double *option = strcmp(argv[i], "--min-change") == 0    ? &who->min_change
+                         : strcmp(argv[i], "--min-seconds") == 0 ? &who->min_seconds
+                                                                 : NULL;
+        if (option) {
+            *option = number(argv[++i]); /* NULL behind the last */
+            if (*option < 0) return -1;
+        } else if (count == MOST_ARGUMENTS || strncmp(argv[i], "--", 2) == 0) {
+            return -1;
+        } else {
+            arguments[count++] = argv[i];
+        }
+    }
+    who->bundle = arguments[0], who->question = arguments[1], who->source = arguments[2];
+    return count < LEAST_ARGUMENTS ? -1 : 0;
+}
+
 int main(int argc, char **argv) {
-    asker who = {NULL, argc > 2 ? argv[2] : NULL};
+    asker who = {NULL};
     struct stat facts;
-    if (argc < 3 || argc > 4) {
-        fprintf(stderr, "usage: %s BUNDLE QUESTION [CAMERA | FOLDER] [< frames.ppm]\n", argv[0]);
+    if (read_arguments(argc, argv, &who) != 0) {
+        fprintf(stderr,
+                "usage: %s [--min-change LEVELS] [--min-seconds SECONDS] BUNDLE QUESTION "
+                "[CAMERA | FOLDER] [< frames.ppm]\n",
+                argv[0]);
         return 2;
     }
-    carve_status status = carve_open(argv[1], NULL, &who.model);
+    carve_status status = carve_open(who.bundle, NULL, &who.model);
     int failed = status.code != CARVE_OK;
     if (failed) {
         fprintf(stderr, "error %d: %s\n", (int)status.code, status.message);
-    } else if (argc == 3) {
+    } else if (!who.source) {
         failed = ask_stream(&who);
-    } else if (stat(argv[3], &facts) == 0 && S_ISDIR(facts.st_mode)) {
-        failed = ask_folder(&who, argv[3]);
+    } else if (stat(who.source, &facts) == 0 && S_ISDIR(facts.st_mode)) {
+        failed = ask_folder(&who, who.source);
     } else {
-        failed = ask_camera(&who, argv[3]);
+        failed = ask_camera(&who, who.source);
     }
+    carve_view_free(who.view);
     carve_model_free(who.model);
     return failed != 0;
 }

@@ -303,6 +303,13 @@ CARVE_API carve_status carve_look(carve_model *model, const carve_image *image, 
 CARVE_API carve_status carve_look_with(carve_model *model, const carve_image *image,
                                        const carve_look_options *options, carve_view **view);
 
+/* Say how much another image differs from the view's, as the model sees both: what the vision encoder
+ * takes of each is divided into cells of 4 x 4 pixels, and this is the mean absolute difference of
+ * the cell that differs most, in levels of 255; infinite for an image of another size. Neither the
+ * encoder nor the decoder runs. A camera's loop asks about a frame again when this is large: 20 is
+ * above most noise (docs/watch.md). */
+CARVE_API carve_status carve_change(carve_view *view, const carve_image *image, double *change);
+
 /* Ask through CARVE. options may be NULL. A question has at most 64 bytes for each position of the
  * model's context, and at most 2^24. */
 CARVE_API carve_status carve_ask(carve_view *view, const char *question,

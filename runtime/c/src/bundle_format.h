@@ -8,6 +8,7 @@
 #define DEFAULT_MAX_ASPECT_RATIO 200
 #define DEFAULT_GROWTH 4
 #define FEATURE -1
+#define CHANGE_CELL 4
 
 #define NAME_MANIFEST_FILE "carve.json"
 #define NAME_TOKENIZER_FILE "tokenizer.json"

@@ -161,6 +161,19 @@ carve_status carve_look(carve_model *model, const carve_image *image, carve_view
     return carve_look_with(model, image, NULL, view);
 }
 
+carve_status carve_change(carve_view *view, const carve_image *image, double *change) {
+    scope temporary = {NULL};
+    picture other;
+    if (!change) return missing("The change's address");
+    *change = 0;
+    if (!view) return missing("The view");
+    TRY(check_image(&view->model->bundle, image));
+    carve_status status = keep_pixels(&temporary, image, &other);
+    if (status.code == CARVE_OK) status = measure_change(view, &other, change);
+    scope_release(&temporary);
+    return status;
+}
+
 void carve_view_free(carve_view *view) {
     if (!view) return;
     scope_release(&view->general_memory);

@@ -127,10 +127,17 @@ typedef struct request {
     watcher watched;
 } request;
 
+/* What the vision encoder takes of an image: `count` pictures or patches. */
+typedef struct sight {
+    const float *values; /* count * planes * height * width; a third of the planes each colour */
+    int64_t count, planes, height, width;
+} sight;
+
 struct carve_view {
     scope memory;
     carve_model *model;
     picture image;
+    sight seen; /* of the image; no values before the first comparison */
     int64_t scout_pixels; /* the budget, or 0 */
     encoded_image encoded;
     prefix prefix;
@@ -173,11 +180,21 @@ carve_status model_open(carve_model *model, const char *folder, const carve_open
 
 /* Refuse a budget of pixels that the model cannot see an image in. */
 carve_status check_pixels(carve_model *model, int64_t max_pixels);
+/* Preprocess a picture in at most so many pixels, or 0; what it becomes belongs to the owner, and
+ * picture and number must outlive it. */
+carve_status see_image(scope *owner, const carve_model *model, const picture *image,
+                       const int64_t *max_pixels, sight *out);
 /* Preprocess a picture in at most so many pixels, or 0, and encode it, if the context has room for it
  * beside `others` of the prompt and an answer. */
 carve_status encode_image(scope *owner, carve_model *model, const picture *image,
                           int64_t max_pixels, int64_t others, int64_t new_tokens,
                           encoded_image *out);
+
+/* ---- passes/change.c ---- */
+
+/* The mean absolute difference, in levels of a byte, of the cell of a view that differs most from
+ * another picture's; infinite if they have different sizes. */
+carve_status measure_change(carve_view *view, const picture *other, double *change);
 
 /* ---- passes/prompt.c ---- */
 

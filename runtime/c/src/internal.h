@@ -94,6 +94,9 @@ enum { MOST_PARTS = 2 };
 /* Axes of position ids under M-RoPE: time, row, column. */
 enum { MROPE_AXES = 3 };
 
+/* Of pictures: red, green, blue. */
+enum { COLORS = 3 };
+
 typedef struct part_spec {
     const char *name, *path;
     const char *input, *output; /* what it works on and towards */
@@ -113,6 +116,8 @@ typedef struct manifest {
     size_t prefix; /* segments that both start with, through the first image */
     const char *suffix, *general;
     double max_aspect_ratio;
+    double levels[COLORS]; /* levels of a byte to one unit of pixel_values */
+    int64_t patch_side;    /* pixel_values are patches of this side; 0: whole pictures */
     int64_t layers, key_value_heads, head_dim, hidden_size, vocab_size, context_length;
     int64_t axes;      /* of position ids: 1, or MROPE_AXES */
     int64_t deepstack; /* layers that take features of the image, or 0 */

@@ -99,6 +99,18 @@ carve_status json_ints(scope *owner, const cJSON *object, const char *key, int64
     return carve_ok;
 }
 
+carve_status json_positive(const cJSON *object, const char *key, double *out, size_t count) {
+    const cJSON *array, *item;
+    size_t found = 0;
+    TRY(json_array(object, key, &array));
+    bool right = (size_t)cJSON_GetArraySize(array) == count;
+    cJSON_ArrayForEach(item, array) {
+        right = right && cJSON_IsNumber(item) && isfinite(item->valuedouble) && item->valuedouble > 0;
+        if (right) out[found++] = item->valuedouble;
+    }
+    return right ? carve_ok : malformed(key, "a list of numbers above 0");
+}
+
 carve_status json_layers(scope *owner, const cJSON *object, const char *key, int64_t depth,
                          const int32_t **out, size_t *count) {
     const int64_t *layers;

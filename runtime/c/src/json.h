@@ -21,6 +21,8 @@ carve_status json_int(const cJSON *object, const char *key, int64_t low, int64_t
 carve_status json_int_of(const cJSON *value, int64_t low, int64_t high, int64_t *out);
 carve_status json_ints(scope *owner, const cJSON *object, const char *key, int64_t low,
                        int64_t high, const int64_t **out, size_t *count);
+/* As many numbers above 0 as there is room for. */
+carve_status json_positive(const cJSON *object, const char *key, double *out, size_t count);
 /* Numbers of decoder layers, below the decoder's depth. */
 carve_status json_layers(scope *owner, const cJSON *object, const char *key, int64_t depth,
                          const int32_t **out, size_t *count);

@@ -1,4 +1,4 @@
-"""``carve-run``: ask, once or by the thousand, serve, describe a bundle, check the installation."""
+"""``carve-run``: ask, by the thousand or about a stream, serve, describe a bundle, check all."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from carve_runtime.cli.info import info
 from carve_runtime.cli.ray import ray
 from carve_runtime.cli.serve import serve
 from carve_runtime.cli.triton import triton
+from carve_runtime.cli.watch import watch
 
 
 @click.group(
@@ -36,3 +37,4 @@ main.add_command(serve)
 main.add_command(doctor)
 main.add_command(ray)
 main.add_command(triton)
+main.add_command(watch)

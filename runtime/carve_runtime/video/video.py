@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from carve_models.errors import SettingsError, VideoError
 from carve_models.settings import require_count, require_range
 from carve_runtime.images.load import MAX_IMAGE_PIXELS, ImageInput
+from carve_runtime.method.geometry import RGB
 from carve_runtime.video.file import VideoFile
 from carve_runtime.video.frames import Frames
 from carve_runtime.video.stills import Stills, pictures_in
@@ -79,6 +80,19 @@ class Video:
         """
         with closing(self._frames(max_image_pixels)) as frames:
             yield frames
+
+    def __iter__(self) -> Iterator[tuple[float, RGB]]:
+        """Yield as :meth:`frames` does."""
+        return self.frames()
+
+    def frames(self, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Iterator[tuple[float, RGB]]:
+        """Yield every frame, (H, W, 3) uint8, behind the second at which it is shown.
+
+        One is held at a time. Arguments and errors as for :meth:`open`.
+        """
+        with self.open(max_image_pixels) as frames:
+            for index, picture in enumerate(frames.read(range(frames.count))):
+                yield index / frames.fps, picture
 
     def _frames(self, max_pixels: int) -> Frames:
         source = self.source

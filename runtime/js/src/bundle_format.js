@@ -6,6 +6,7 @@ export const MIN_SIDE = 2;
 export const DEFAULT_MAX_ASPECT_RATIO = 200;
 export const DEFAULT_GROWTH = 4;
 export const FEATURE = -1;
+export const CHANGE_CELL = 4;
 export const MANIFEST_FILE = "carve.json";
 export const TOKENIZER_FILE = "tokenizer.json";
 export const PREPROCESS = "preprocess";

@@ -316,6 +316,12 @@ export class ImageSession {
   ): Promise<PlainResult>;
   /** Return the attention as Carve.attend does. */
   attend(text: string, options?: AttendOptions): Promise<Attention>;
+  /**
+   * Return how much another image differs from this one, as the model sees both: the mean absolute
+   * difference of the cell of 4 x 4 pixels of the vision encoder's input that differs most, in levels
+   * of 255; infinite for an image of another size. Ask about a camera's frame again from 20 or so on.
+   */
+  change(image: ImageInput, options?: { signal?: AbortSignal }): Promise<number>;
   /** Contrast and refine a result's attention again with other settings, without the model. */
   refineAgain(
     result: Pick<CarveResult, "questionAttention" | "settings">,

@@ -1,6 +1,7 @@
 /** One image and any number of questions about it. */
 import { collect } from "./attention/collect.js";
 import { ensure } from "./errors.js";
+import { changeBetween } from "./images/change.js";
 import { reasonToSkip } from "./method/adaptive.js";
 import { attentionEntropy, rowsOf } from "./method/attention.js";
 import { refine, unrefined } from "./method/refine.js";
@@ -91,6 +92,18 @@ export class ImageSession {
       async () => collect(this.#model, await this.#complete(), parts, given),
       signal,
     );
+  }
+
+  /** Return how much another image differs from this one, as the model sees both. */
+  async change(image, options = {}) {
+    const { signal } = checkedOptions(options);
+    const other = await this.#decode(image, signal);
+    const { width, height } = this.#pixels;
+    if (other.width !== width || other.height !== height) return Infinity;
+    return this.#run(async () => {
+      const seen = await this.#model.see(other, this.#scoutPixels);
+      return changeBetween(this.#opened.image, seen, this.#model.manifest.image);
+    }, signal);
   }
 
   /** Do steps 3 to 7 again on a result's attention, with changed settings: the model does not run. */

@@ -10,7 +10,7 @@ import numpy as np
 
 FUNCTIONS = (
     *("open", "defaults", "set_variant", "look", "look_with", "ask", "plain", "plain_with"),
-    *("attend", "cancel", "read", "read_attention"),
+    *("attend", "cancel", "change", "read", "read_attention"),
 )
 #: What has a function ``carve_NAME_free``.
 HANDLES = ("attention", "result", "view", "model")
@@ -199,6 +199,12 @@ class Library:
             return self.create("look", model, c.byref(image))
         options = LookOptions(c.sizeof(LookOptions), scout_pixels)
         return self.create("look_with", model, c.byref(image), c.byref(options))
+
+    def change(self, view: c.c_void_p, picture: Any) -> float:
+        """Return how much another picture differs from a view's."""
+        change = c.c_double(-1)
+        self.call("change", view, c.byref(image_over(picture)), c.byref(change))
+        return change.value
 
     def options(self, model: c.c_void_p, **changes: Any) -> AskOptions:
         options = AskOptions(c.sizeof(AskOptions))

@@ -127,6 +127,18 @@ static void try_attend(carve_view *view, const char *text) {
     carve_attention_free(attention);
 }
 
+/* Compare with the view's own image, another one, or none. */
+static void try_change(carve_view *view, const carve_image *own) {
+    static const uint8_t pixels[64 * 64 * 3];
+    carve_image other = *own;
+    double change = -1;
+    if (below(2) && other.pixels) other.pixels = pixels;
+    if (below(3) == 0) other.width = (int32_t)below(65);
+    const carve_code code =
+        carve_change(view, below(9) ? &other : NULL, below(9) ? &change : NULL).code;
+    if (code == CARVE_OK && !(change >= 0)) die("a change below 0");
+}
+
 /* Call with options, an image and a question that are each right or wrong. */
 static void try_call(carve_model *model) {
     static uint8_t pixels[64 * 64 * 3];
@@ -180,6 +192,7 @@ static void try_call(carve_model *model) {
     carve_result_free(result);
     carve_plain(view, questions[below(7)], 1, &result);
     carve_result_free(result);
+    try_change(view, &image);
     try_pair(view, questions[below(7)]);
     try_attend(view, below(9) ? questions[below(7)] : NULL);
     carve_view_free(view);

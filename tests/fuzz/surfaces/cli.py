@@ -56,6 +56,7 @@ def _arguments(name: str, command: click.Command) -> Any:
         "info": _WORDS[:1],
         "doctor": [],
         "triton": [_WORDS[0], "models"],
+        "watch": [_WORDS[0], ".", _WORDS[2], "--fps", "1"],
     }[name]
     words = st.just(usual) | words
     return st.tuples(words, st.lists(options, max_size=3)).map(

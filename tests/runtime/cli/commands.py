@@ -14,8 +14,8 @@ QUESTION = "What letter is on the blue cross?"
 ASK = ("ask", "default", SCENE, QUESTION)
 
 
-def carve_run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+def carve_run(*arguments: object, input: bytes | None = None) -> Result:  # noqa: A002 - as click
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=input)
 
 
 def failed(result: Result, code: int, message: str) -> None:

@@ -7,6 +7,7 @@ from carve_models import names
 from carve_models.image_rules import FixedImage
 from carve_models.interface import FEATURE, preprocess_interface, refine_interface
 from carve_models.manifest import SCHEMA_VERSION
+from carve_runtime.images.change import CELL
 from carve_runtime.images.load import MIN_SIDE
 from carve_runtime.method.refine import DEFAULT_GROWTH
 
@@ -47,6 +48,7 @@ def format_numbers() -> dict[str, float]:
         "DEFAULT_MAX_ASPECT_RATIO": _IMAGE.max_aspect_ratio,
         "DEFAULT_GROWTH": DEFAULT_GROWTH,
         "FEATURE": FEATURE,
+        "CHANGE_CELL": CELL,
     }
 
 

@@ -13,6 +13,9 @@ static const char *const graph_names[GRAPH_COUNT] = {
 /* The largest number of any kind in a manifest, and of tokens. */
 enum { MOST_LAYERS = 10000, MOST_OF_ANYTHING = 1 << 24, MOST_DEEPSTACK = 64 };
 
+/* Of a byte; and the dimensions of pixel_values that are patches. Whole pictures have four. */
+enum { HIGHEST_LEVEL = 255, PATCHES_RANK = 2 };
+
 /* Say in which parts the decoder runs. */
 static carve_status read_parts(const cJSON *decoder, manifest *m) {
     int64_t exit_layers = m->layers;
@@ -203,9 +206,36 @@ static carve_status read_graphs(scope *owner, const cJSON *json, manifest *m) {
     return carve_ok;
 }
 
+/* Read how pixel_values, which the vision encoder takes, are made of bytes. */
+static carve_status read_pixel_values(const cJSON *image, const cJSON *encoder, manifest *m) {
+    const cJSON *inputs, *input, *shape;
+    double factor = 1.0 / HIGHEST_LEVEL;
+    for (int i = 0; i < COLORS; i++) m->levels[i] = 1;
+    if (json_optional(image, "std")) TRY(json_positive(image, "std", m->levels, COLORS));
+    if (json_optional(image, "rescale_factor")) TRY(json_number(image, "rescale_factor", &factor));
+    if (factor <= 0) {
+        return failure(CARVE_BUNDLE_ERROR, "rescale_factor is %g, and must be above 0. Export again.",
+                       factor);
+    }
+    for (int i = 0; i < COLORS; i++) m->levels[i] /= factor;
+    TRY(json_array(encoder, "inputs", &inputs));
+    cJSON_ArrayForEach(input, inputs) {
+        const char *name;
+        TRY(json_text(input, "name", &name));
+        if (strcmp(name, NAME_PIXEL_VALUES) != 0) continue;
+        TRY(json_array(input, "shape", &shape));
+        if (cJSON_GetArraySize(shape) != PATCHES_RANK) continue;
+        return json_int(image, "patch_size", 1, MOST_OF_ANYTHING, &m->patch_side);
+    }
+    return carve_ok;
+}
+
 static carve_status read_image(const cJSON *json, manifest *m) {
-    const cJSON *image;
+    const cJSON *image, *graphs, *encoder;
     TRY(json_object(json, "image", &image));
+    TRY(json_object(json, "graphs", &graphs));
+    TRY(json_object(graphs, NAME_VISION_ENCODER, &encoder));
+    TRY(read_pixel_values(image, encoder, m));
     m->max_aspect_ratio = DEFAULT_MAX_ASPECT_RATIO;
     if (!json_optional(image, "max_aspect_ratio")) return carve_ok;
     return json_number(image, "max_aspect_ratio", &m->max_aspect_ratio);
@@ -235,8 +265,8 @@ carve_status manifest_open(scope *owner, const char *folder, bool sizes_only, ma
     }
     TRY(read_types(json, m));
     TRY(read_decoder(owner, json, m));
-    TRY(read_image(json, m));
     TRY(read_graphs(owner, json, m));
+    TRY(read_image(json, m));
     TRY(bundle_read_prompts(owner, json, m));
     TRY(settings_read(owner, json, m));
     TRY(bundle_path(owner, folder, NAME_TOKENIZER_FILE, &m->tokenizer));

@@ -97,6 +97,23 @@ static carve_status preprocess(scope *owner, const carve_model *model, const pic
                        COUNT(feeds), &expected, values);
 }
 
+carve_status see_image(scope *owner, const carve_model *model, const picture *image,
+                       const int64_t *max_pixels, sight *out) {
+    static const char *const name[] = {NAME_PIXEL_VALUES};
+    const int64_t side = model->bundle.patch_side;
+    int64_t shape[] = {-1, -1, -1, -1};
+    OrtValue *value;
+    const void *values;
+    TRY(preprocess(owner, model, image, max_pixels, name, 1, &value));
+    TRY(tensor_read(&model->ort, value, name[0], F32, shape, side ? 2 : COUNT(shape), &values));
+    const sight seen = side ? (sight){values, shape[0], shape[1] / (side * side), side, side}
+                            : (sight){values, shape[0], shape[1], shape[2], shape[3]};
+    if (side && shape[1] % (side * side)) return inconsistent();
+    if (!seen.planes || seen.planes % COLORS) return inconsistent();
+    *out = seen;
+    return carve_ok;
+}
+
 /* Ask the bundle once for the smallest budget that it accepts, about a picture of 2 x 2 pixels. */
 static carve_status find_least_pixels(carve_model *model) {
     static const char *const name[] = {NAME_LEAST_PIXELS};

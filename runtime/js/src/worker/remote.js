@@ -204,6 +204,10 @@ class RemoteSession extends Remote {
     return new Attention(await this.call("attend", [text], options));
   }
 
+  change(image, options = {}) {
+    return this.call("change", [image], options);
+  }
+
   stream(question, changes, options = {}) {
     return new TokenStream(
       (given) => this.ask(question, changes, { ...options, ...given }),

@@ -61,7 +61,7 @@ class _CCalls:
         self._pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
     def use(self, data: bytes) -> None:
-        """Look, ask and attend; every handle is freed."""
+        """Look, compare, ask and attend; every handle is freed."""
         said, free = json.loads(data), self._library.c
         pixels = None if said["no_pixels"] else self._pixels.ctypes.data
         image = Image(pixels, said["width"], said["height"], said["row_bytes"])
@@ -69,6 +69,9 @@ class _CCalls:
             view = self._library.create("look", self._model, c.byref(image))
             held.callback(free.carve_view_free, view)
             options = self._options(said)
+            change = c.c_double()
+            self._library.call("change", view, c.byref(image), c.byref(change))
+            assert change.value == 0
             result = self._library.ask(view, said["question"], options)
             held.callback(free.carve_result_free, result)
             self._library.read(result)
