@@ -18,7 +18,7 @@ from tools.research.pocket.world.backgrounds import CANVAS
 from tools.research.pocket.world.cases import Part, name
 from tools.research.pocket.world.clips import FPS, FRAMES, Clip, Track, large_clip, small_clip
 from tools.research.pocket.world.model_input import INPUT_SIDE
-from tools.research.pocket.world.questions import place
+from tools.research.pocket.world.questions import Kind, place
 from tools.research.pocket.world.render import render
 from tools.research.pocket.world.scenes import Item
 from tools.research.pocket.world.vocabulary import COLOR_NAMES, LETTERS, SHAPE_NAMES
@@ -59,6 +59,7 @@ class ClipCase:
         question: what is asked.
         answer: the right answer.
         group: the group of the split.
+        kind: the kind of question.
         target: the object asked for; it comes and goes, and does not move.
     """
 
@@ -67,6 +68,7 @@ class ClipCase:
     question: str
     answer: str
     group: Group
+    kind: Kind
     target: Track
 
     @property
@@ -96,24 +98,25 @@ def clip_cases(part: Part, group: Group, clips: int) -> Iterator[ClipCase]:
         rng = np.random.default_rng([_SEEDS[part], GROUPS.index(group), number])
         clip = draw(rng, "test")
         for target in clip.brief:
-            for question, answer in _asked(clip, target, group):
-                yield ClipCase(clip, number, question, answer, group, target)
+            for kind, question, answer in _asked(clip, target, group):
+                yield ClipCase(clip, number, question, answer, group, kind, target)
 
 
-def _asked(clip: Clip, target: Track, group: Group) -> Iterator[tuple[str, str]]:
+def _asked(clip: Clip, target: Track, group: Group) -> Iterator[tuple[Kind, str, str]]:
+    """Yield kind, question and answer."""
     item = target.item
     if group != "other":
         noun = "letter" if item.text in LETTERS else "word"
-        yield f"What {noun} is on the {name(item)}?", item.text
+        yield "read", f"What {noun} is on the {name(item)}?", item.text
         return
     x, y = (at / CANVAS * INPUT_SIDE for at in (item.x, item.y))
-    yield f"Where is the {name(item)}?", place(x, y)
+    yield "where", f"Where is the {name(item)}?", place(x, y)
     objects = [track.item for track in clip.tracks if not track.item.is_distractor]
     if _only(item, objects, "shape"):
-        yield f"What color is the {SHAPE_NAMES[item.shape]}?", COLOR_NAMES[item.color]
+        yield "color", f"What color is the {SHAPE_NAMES[item.shape]}?", COLOR_NAMES[item.color]
     elif _only(item, objects, "color"):
         shape = SHAPE_NAMES[item.shape]
-        yield f"What shape is the {COLOR_NAMES[item.color]} object?", shape
+        yield "shape", f"What shape is the {COLOR_NAMES[item.color]} object?", shape
 
 
 def _only(item: Item, objects: list[Item], field: str) -> bool:

@@ -26,6 +26,7 @@ from tools.checks.figures import IMAGES, publish
 from tools.research.pocket.clips.cases import GROUPS, ClipCase, Group, clip_cases
 from tools.research.pocket.clips.ways import CARVE, PLAIN, SPREAD, WAYS, Asked, Told, ask_all
 from tools.research.pocket.world.cases import Part
+from tools.research.pocket.world.questions import Kind
 from tools.research.quality.cached_bundle import Flags
 from tools.research.quality.study import paired_difference, percent
 from tools.shared.models.bundles import fingerprint
@@ -34,15 +35,22 @@ from tools.shared.report import Report
 _COMMAND = "python -m tools.research.pocket.clips.measure"
 #: Models by the name of their folder.
 _MODELS = {"trained": "pocket trained on clips", "untrained": "pocket as it is"}
-_STRIP = "clip-strip.jpg"
+#: What accuracies are reported of: a group, and kinds of its questions.
+_CATEGORIES: dict[str, tuple[Group, tuple[Kind, ...]]] = {
+    "text, small": ("small", ("read",)),
+    "text, large": ("large", ("read",)),
+    "colour or shape": ("other", ("color", "shape")),
+    "place": ("other", ("where",)),
+}
+_STRIP, _STRIP_SIZE, _TRIED = "clip-strip.jpg", (1600, 1600), 20
 
 
 @click.command(cls=ErrorCommand, context_settings={"show_default": True})
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/clips"))
 @click.option("--model", "models", type=click.Choice([*_MODELS]), multiple=True, default=[*_MODELS])
 @click.option("--part", type=click.Choice(get_args(Part)), default="test")
-@click.option("--clips", type=click.IntRange(1), default=120, help="Clips of the group small.")
-@click.option("--others", type=click.IntRange(1), default=60, help="Clips of the other groups.")
+@click.option("--clips", type=click.IntRange(1), default=105, help="Clips of the group small.")
+@click.option("--others", type=click.IntRange(1), default=25, help="Clips of the other groups.")
 @click.option("--write", is_flag=True, help="Put tables and a strip into the documentation.")
 def main(
     out: Path, models: tuple[str, ...], part: Part, clips: int, others: int, write: bool
@@ -79,11 +87,13 @@ def measure(
     """
     name = fingerprint(vlm.manifest)
     asked = {group: ask_all(vlm, name, part, group, clips[group], file) for group in GROUPS}
-    yield _accuracies(model, asked)
+    yield _accuracies(
+        model, {name: asked[group].of_kinds(kinds) for name, (group, kinds) in _CATEGORIES.items()}
+    )
     yield _comparisons(model, asked["small"])
 
 
-def _accuracies(model: str, asked: dict[Group, Asked]) -> Table:
+def _accuracies(model: str, asked: dict[str, Asked]) -> Table:
     rows: list[list[Cell]] = [
         ["questions", *(len(each.cases) for each in asked.values())],
         ["clips", *(len({case.number for case in each.cases}) for each in asked.values())],
@@ -91,8 +101,8 @@ def _accuracies(model: str, asked: dict[Group, Asked]) -> Table:
     for way in WAYS:
         rows.append([way, *(_accuracy(each, way) for each in asked.values())])
     note = (
-        "Percent right, with 95 % intervals, clips resampled. small, large: the text on an object "
-        "that comes and goes; other: place, colour and shape of a small one."
+        "Percent right, with 95 % intervals, clips resampled. All questions are about an object "
+        "that comes and goes; those of the last two columns about a small one."
     )
     title = f"Clips: {_MODELS[model]}"
     return Table(f"{model}", title, ("way", *asked), rows, note)
@@ -141,10 +151,17 @@ def _flags(asked: Asked, way: str, holds: Callable[[Told, ClipCase], bool]) -> F
 
 
 def draw(vlm: Carve, path: Path) -> None:
-    """Write the strip of the first question of the test split."""
-    case = next(clip_cases("test", "small", 1))
-    with vlm.open_video(case.video) as clip, replacing(path) as aside:
-        clip.ask(case.question).draw(case.question).convert("RGB").save(aside, "jpeg", quality=85)
+    """Write the strip of the first question of the test split whose target is found."""
+    for case in clip_cases("test", "small", _TRIED):
+        with vlm.open_video(case.video) as clip:
+            result = clip.ask(case.question)
+            told = Told(result.answer, result.interval.seconds, result.box)
+            if told.in_time(case) and told.in_box(case):
+                picture = result.draw(case.question).convert("RGB")
+                picture.thumbnail(_STRIP_SIZE)
+                with replacing(path) as aside:
+                    picture.save(aside, "jpeg", quality=80)
+                return
 
 
 if __name__ == "__main__":

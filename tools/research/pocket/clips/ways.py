@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +13,7 @@ from carve_runtime import Carve, ClipSettings, VideoSession
 from carve_runtime.method.geometry import Box
 from tools.research.pocket.clips.cases import ClipCase, Group, clip_cases
 from tools.research.pocket.world.cases import Part
+from tools.research.pocket.world.questions import Kind
 from tools.research.quality.cached_bundle import Answers
 from tools.shared.workers import in_order
 
@@ -95,6 +96,12 @@ class Asked:
 
     cases: Sequence[ClipCase]
     told: Mapping[str, Sequence[Told]]
+
+    def of_kinds(self, kinds: Collection[Kind]) -> Asked:
+        """Return the questions of some kinds alone."""
+        chosen = [index for index, case in enumerate(self.cases) if case.kind in kinds]
+        told = {way: [every[index] for index in chosen] for way, every in self.told.items()}
+        return Asked([self.cases[index] for index in chosen], told)
 
 
 def ask_all(vlm: Carve, name: str, part: Part, group: Group, clips: int, file: Path) -> Asked:
