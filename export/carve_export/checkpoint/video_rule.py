@@ -53,6 +53,8 @@ def video_rule(checkpoint: Checkpoint, image: ImageRule) -> VideoRule | None:
     declared = checkpoint.family.video
     if declared is None or checkpoint.config.model_type not in declared.model_types:
         return None
+    if declared.needs_file and not _document(checkpoint.source, _FILES[0]):
+        return None
     layout = declared.layout or video_layout(checkpoint, declared.token)
     if layout is None:
         _log.warning("the chat template names no clips: the bundle will take none")

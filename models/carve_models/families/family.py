@@ -201,6 +201,9 @@ class VideoDeclaration:
         max_frames: most frames, where the checkpoint names none.
         fps: frames a second, where the checkpoint names none.
         fields: what the class of the video processor says where the checkpoint's files do not.
+        needs_file: whether only checkpoints with a ``video_preprocessor_config.json`` take clips;
+            of families whose Hugging Face processor takes none. That file is what a checkpoint says
+            that its model was trained on frames.
         texts: what stands for a clip in a prompt.
         token: what stands for a clip in the chat template.
         layout: the prompt, with ``<video>`` and ``{text}``; ``None`` takes the chat template.
@@ -213,7 +216,8 @@ class VideoDeclaration:
     sampling: str
     max_frames: int
     fps: float = 2.0
-    fields: Mapping[str, Any]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    needs_file: bool = False
     texts: ClipTexts
     token: str
     layout: str | None = None

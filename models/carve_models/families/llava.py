@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from carve_models.families.family import (
+    ClipTexts,
     Family,
     FixedImages,
     LayerRule,
     Modules,
     PromptLayout,
     TowerFeatures,
+    VideoDeclaration,
 )
 
 LLAVA = Family(
@@ -30,4 +32,14 @@ LLAVA = Family(
         pair="<image><image>\nUSER: {text}\nASSISTANT:",
     ),
     layers=LayerRule(first=20, last=25, depth=32),
+    # Frames are told as several images are. No released checkpoint brings the file.
+    video=VideoDeclaration(
+        model_types=("llava",),
+        sampling="centred",
+        max_frames=8,
+        needs_file=True,
+        texts=ClipTexts(moment="<image>"),
+        token="<video>",
+        layout="<video>\nUSER: {text}\nASSISTANT:",
+    ),
 )

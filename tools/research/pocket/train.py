@@ -16,6 +16,7 @@ import click
 import torch
 
 from tools.research.pocket.training.grounding import Grounding
+from tools.research.pocket.training.packing import TextBatches
 from tools.research.pocket.training.pocket import Pocket
 from tools.research.pocket.training.text_stages import TextStage, train_text
 from tools.research.pocket.training.tokenizer import build_tokenizer
@@ -52,17 +53,12 @@ def main(
     model = Pocket(tokenizer)
     train_tower(model, out, steps=tower_steps, batch=16, seed=seed)
     align_projector(model, tokenizer, out, steps=align_steps, batch=16, seed=seed)
-    bind = TextStage(
-        "bind", bind_steps, 16, pairs=0.0, rate=1.0, tower_rate=0.0, grounding_end=math.inf
-    )
-    joint = TextStage(
-        "joint", joint_steps, 16, pairs=0.3, rate=0.7, tower_rate=0.3, grounding_end=0.5
-    )
-    polish = TextStage(
-        "polish", polish_steps, 16, pairs=0.3, rate=0.25, tower_rate=0.25, grounding=0.0
-    )
-    for number, stage in enumerate((bind, joint, polish)):
-        train_text(model, stage, Grounding(weight=grounding), out, seed=seed + 2 + number)
+    bind = TextStage("bind", bind_steps, rate=1.0, tower_rate=0.0, grounding_end=math.inf)
+    joint = TextStage("joint", joint_steps, rate=0.7, tower_rate=0.3, grounding_end=0.5)
+    polish = TextStage("polish", polish_steps, rate=0.25, tower_rate=0.25, grounding=0.0)
+    for number, (stage, pairs) in enumerate(((bind, 0.0), (joint, 0.3), (polish, 0.3))):
+        batches = TextBatches(out, 16, seed + 2 + number, pairs=pairs)
+        train_text(model, stage, Grounding(weight=grounding), batches, out)
 
 
 if __name__ == "__main__":

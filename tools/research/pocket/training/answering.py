@@ -57,7 +57,7 @@ def answer_loss(
 def _accuracies(batch: TextBatch, correct: torch.Tensor) -> dict[str, float]:
     """Return the share of answers whose tokens are all right, by kind of question."""
     by_kind: dict[str, list[float]] = {}
-    suffix = "2" if batch.images == 2 else ""
+    suffix = str(batch.images) if batch.images > 1 else ""
     for row, start, length, kind in zip(*(part.tolist() for part in batch.answers), strict=True):
         right = float(correct[row, start : start + length].min())
         by_kind.setdefault(KINDS[kind] + suffix, []).append(right)

@@ -39,8 +39,10 @@ _END_WEIGHT = 0.1
 _CORE = 0.8
 #: Share of easy-VQA's images.
 _EASY = 0.1
-#: Views of a prompt, and each question with the number of the view that answers it.
-Asked: TypeAlias = tuple[list[View], list[tuple[Question, int]]]
+#: Questions about one prompt, each with the numbers of the views that show its evidence.
+Questions: TypeAlias = Sequence[tuple[Question, Sequence[int]]]
+#: Views of a prompt, and what is asked about them.
+Asked: TypeAlias = tuple[list[View], Questions]
 
 
 class Evidence(NamedTuple):
@@ -71,7 +73,7 @@ class TextBatch(NamedTuple):
 
     Attributes:
         before: ids of the tokens in front of the images.
-        images: images per prefix, 1 or 2.
+        images: images per prefix.
         pixels: (B * images, H, W, 3) uint8.
         labels: dense labels of the images.
         ids: (B, L) int64.
@@ -163,7 +165,7 @@ class TextBatches(Dataset[Any]):
             return [view], asked
         pool = self._pools["crowd" if rng.random() < 0.25 else "single"]
         view = augment(rng, pool[int(rng.integers(len(pool)))][0])
-        return [view], [(question, 0) for question in sample_questions(rng, view.objects)]
+        return [view], [(question, (0,)) for question in sample_questions(rng, view.objects)]
 
     def _easy(self, rng: np.random.Generator) -> Asked:
         """Ask easy-VQA's own questions: the image answers them, whatever the crop shows."""
@@ -172,7 +174,7 @@ class TextBatches(Dataset[Any]):
         views = [augment(rng, view, offset) for view in self._pools["easy"][number]]
         pairs = easy_questions("train").get(number, [])
         chosen = [pairs[i] for i in rng.permutation(len(pairs))[:7]]
-        return views, [(Question(text, answer, "easy"), 0) for text, answer in chosen]
+        return views, [(Question(text, answer, "easy"), (0,)) for text, answer in chosen]
 
     def _pair(self, rng: np.random.Generator) -> Asked:
         """Ask about what the crop shows, and about the scene what the crop does not show."""
@@ -186,14 +188,12 @@ class TextBatches(Dataset[Any]):
         legible = scene.objects[readable(scene.objects)]
         far = [q for q in reading_questions(rng, legible, 4) if q.text not in known]
         far += sample_questions(rng, scene.objects, reading=0, other_kinds=3)
-        asked = [(question, 1) for question in close] + [(question, 0) for question in far]
+        asked = [(question, (1,)) for question in close] + [(question, (0,)) for question in far]
         return [scene, crop], [asked[i] for i in rng.permutation(len(asked))]
 
 
-def pack(
-    wording: Wording, views: Sequence[View], asked: Sequence[Sequence[tuple[Question, int]]]
-) -> TextBatch:
-    """Return a batch; the number with each question tells which image holds its evidence."""
+def pack(wording: Wording, views: Sequence[View], asked: Sequence[Questions]) -> TextBatch:
+    """Return a batch; every prompt has as many views."""
     images = len(views) // len(asked)
     shape = len(asked), wording.most_tokens
     first_position = len(wording.before) + images * IMAGE_TOKENS
@@ -203,7 +203,7 @@ def pack(
     answers: list[tuple[int, int, int, int]] = []
     for row, questions in enumerate(asked):
         start = 0
-        for number, (question, image) in enumerate(questions):
+        for number, (question, shown) in enumerate(questions):
             prompt, answer = wording.encode(question.text, question.answer)
             stop, first = start + len(prompt) + len(answer), start + len(prompt) - 1
             if stop > wording.most_tokens:
@@ -216,7 +216,7 @@ def pack(
             weights[row, stop - 2] *= _END_WEIGHT
             answers.append((row, first, len(answer) - 1, KINDS.index(question.kind)))
             if question.box is not None:
-                evidence.append((row, first, _spread(question.box, image, images)))
+                evidence.append((row, first, _spread(question.box, shown, images)))
             start = stop
     length = max(1, int((segments > 0).sum(axis=1).max()))
     pixels, labels = stack_views(list(views))
@@ -257,8 +257,8 @@ def _tokenize(tokenizer: Any, text: str) -> tuple[int, ...]:
     return tuple(tokenizer(text, add_special_tokens=False).input_ids)
 
 
-def _spread(box: Box, image: int, images: int) -> NDArray[np.float32]:
-    """Return the distribution over the image tokens that an object's core covers."""
+def _spread(box: Box, shown: Sequence[int], images: int) -> NDArray[np.float32]:
+    """Return the distribution over the image tokens that an object's core covers where shown."""
     x, y, w, h = box
     start = np.arange(GRID) * PATCH
     cover = [
@@ -268,7 +268,7 @@ def _spread(box: Box, image: int, images: int) -> NDArray[np.float32]:
     ]
     area = np.clip(cover[0], 0, None)[:, None] * np.clip(cover[1], 0, None)
     target = np.zeros((images, IMAGE_TOKENS), np.float32)
-    target[image] = area.ravel() / max(area.sum(), 1e-6)
+    target[list(shown)] = area.ravel() / max(area.sum() * len(shown), 1e-6)
     return target.ravel()
 
 

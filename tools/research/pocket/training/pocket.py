@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from tools.research.pocket.training.architecture import build_model, normalize
+from tools.research.pocket.training.architecture import Size, build_model, normalize
 from tools.research.pocket.training.dense import DenseHeads
 
 
 class Pocket(nn.Module):
     """A LLaVA with dense heads on its tower."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, context: int = Size.context) -> None:
         super().__init__()
-        self.vlm = build_model(tokenizer)
+        self.vlm = build_model(tokenizer, Size(context=context))
         self.heads = DenseHeads(self.vlm.config.vision_config.hidden_size)
 
     @property

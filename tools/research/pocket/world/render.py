@@ -28,7 +28,10 @@ _SUPERSAMPLING = 3
 def render(scene: Scene, window: Window = WHOLE) -> Image.Image:
     """Return the window of the scene at full resolution, RGB."""
     x0, y0, x1, y1 = window
-    image = Image.fromarray(background(scene.split, scene.background)[y0:y1, x0:x1])
+    column = (np.arange(x0, x1) + scene.shift) % (2 * CANVAS)
+    column = np.minimum(column, 2 * CANVAS - 1 - column)
+    rows = background(scene.split, scene.background)[y0:y1]
+    image = Image.fromarray(rows.take(column, axis=1))
     for item in scene.items:
         left, top = round(item.x - item.side / 2) - x0, round(item.y - item.side / 2) - y0
         if -item.side < left < image.width and -item.side < top < image.height:

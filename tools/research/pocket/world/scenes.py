@@ -66,11 +66,20 @@ class Item:
 
 @dataclass(frozen=True)
 class Scene:
-    """A background, and items in drawing order; no two share colour and shape."""
+    """A background, and items in drawing order; no two share colour and shape.
+
+    Attributes:
+        items: objects and distractors.
+        background: its index.
+        split: decides fonts and backgrounds.
+        shift: how far the background is moved to the left, in scene pixels; its mirror image
+            follows it.
+    """
 
     items: tuple[Item, ...]
     background: int
     split: Split
+    shift: int = 0
 
     @property
     def objects(self) -> tuple[Item, ...]:

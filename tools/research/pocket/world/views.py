@@ -97,7 +97,12 @@ def crowded_scene(rng: np.random.Generator, split: Split) -> Scene:
 
 def whole_view(scene: Scene) -> View:
     """Return the whole scene."""
-    return View(shrink(render(scene)), _objects_within(scene, WHOLE, None))
+    return windowed_view(scene, WHOLE)
+
+
+def windowed_view(scene: Scene, window: Window) -> View:
+    """Return a window of a scene, magnified."""
+    return View(shrink(render(scene, window)), _objects_within(scene, window, None))
 
 
 def sample_crop(rng: np.random.Generator, scene: Scene) -> View:
@@ -107,7 +112,7 @@ def sample_crop(rng: np.random.Generator, scene: Scene) -> View:
     if rng.random() < 0.6:
         window, mask = refined_window(rng, target.x, target.y)
     else:
-        window = _random_window(rng, target)
+        window = random_window(rng, target)
     image = render(scene, window)
     if mask is not None:
         image = Image.fromarray(np.asarray(image) * mask[..., None])
@@ -134,7 +139,7 @@ def refined_window(
     return window, kept
 
 
-def _random_window(rng: np.random.Generator, target: Item) -> Window:
+def random_window(rng: np.random.Generator, target: Item) -> Window:
     """Return a window of random size and ratio with the target anywhere inside."""
     side = math.exp(rng.uniform(math.log(72), math.log(440)))
     ratio = math.exp(rng.normal(0, 0.3))

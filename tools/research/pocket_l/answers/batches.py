@@ -48,7 +48,7 @@ class QuestionBatches(Dataset[Any]):
         easy = index < self._recipe.easy * self._recipe.steps
         samples = [_sample(rng, easy) for _ in range(self._recipe.batch)]
         views = [view for view, _ in samples]
-        asked = [[(question, 0) for question in questions] for _, questions in samples]
+        asked = [[(question, (0,)) for question in questions] for _, questions in samples]
         return pack(self._wording, views, asked)
 
 

@@ -1,0 +1,1 @@
+"""Pocket taught to see clips: in come its checkpoint and seeds, out go a model and a table."""
