@@ -113,10 +113,9 @@ def _example(tensor: Tensor) -> NDArray[Any]:
     random = np.random.default_rng(_SEED)
     if tensor.name == names.ATTENTION_MASK:
         return np.ones(shape, tensor.dtype)
-    if tensor.name == names.POSITION_IDS:
-        return np.broadcast_to(np.arange(_LENGTH, dtype=tensor.dtype), shape).copy()
-    if tensor.name == names.INPUT_IDS:
-        return np.arange(_LENGTH, dtype=tensor.dtype).reshape(shape)
+    if tensor.name in (names.POSITION_IDS, names.INPUT_IDS):
+        counted: NDArray[Any] = np.broadcast_to(np.arange(_LENGTH, dtype=tensor.dtype), shape)
+        return np.ascontiguousarray(counted)
     return random.standard_normal(shape).astype(tensor.dtype)
 
 

@@ -57,6 +57,10 @@ def rename(old: str, new: str) -> Callable[[onnx.ModelProto], None]:
     return apply
 
 
+def overwrite(folder: Path) -> None:
+    (folder / EMBED).write_bytes(b"no model")
+
+
 def lower(model: onnx.ModelProto) -> None:
     model.opset_import[0].version = 12
 
@@ -146,7 +150,7 @@ REFUSED: dict[str, tuple[Change, type[CarveError], str]] = {
     "an old operator set": (graph(names.EMBED_TOKENS, lower), ExportError, "operator set 12"),
     "weights elsewhere": (graph(names.VISION_ENCODER, leave), ExportError, "outside its folder"),
     "a damaged graph": (
-        lambda folder: (folder / EMBED).write_bytes(b"no model"),
+        overwrite,
         ExportError,
         "no ONNX model",
     ),
