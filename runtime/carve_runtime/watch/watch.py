@@ -88,7 +88,7 @@ class Watch(Iterator[Watched]):
         """
         frame = next(self._frames)
         self._index += 1
-        with refusing_memory_errors(), _naming_frame(self._index):
+        with _naming_frame(self._index), refusing_memory_errors():
             return self._see(self._take_time(frame))
 
     def _take_time(self, frame: Frame) -> ImageInput:
@@ -106,9 +106,9 @@ class Watch(Iterator[Watched]):
                 "it is a tuple, but not of seconds and a picture", "give (seconds, picture)"
             ) from None
         if not later:
+            before = f", the frame before it at {self._seconds:g}" if self._seconds >= 0 else ""
             raise SettingsError(
-                f"it was taken at {shown(seconds)} seconds, the frame before it at "
-                f"{self._seconds:g}",
+                f"it was taken at {shown(seconds)} seconds{before}",
                 "give frames in the order of their times",
             )
         self._seconds = float(seconds)
