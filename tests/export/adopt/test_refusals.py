@@ -81,6 +81,10 @@ def of_genai(folder: Path) -> None:
     (folder / "genai_config.json").write_text("{}")
 
 
+def damaged(folder: Path) -> None:
+    (folder / EMBED).write_bytes(b"no model")
+
+
 def without(file: str) -> Change:
     return lambda folder: (folder / file).unlink()
 
@@ -146,7 +150,7 @@ REFUSED: dict[str, tuple[Change, type[CarveError], str]] = {
     "an old operator set": (graph(names.EMBED_TOKENS, lower), ExportError, "operator set 12"),
     "weights elsewhere": (graph(names.VISION_ENCODER, leave), ExportError, "outside its folder"),
     "a damaged graph": (
-        lambda folder: (folder / EMBED).write_bytes(b"no model"),
+        damaged,
         ExportError,
         "no ONNX model",
     ),
