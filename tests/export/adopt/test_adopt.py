@@ -45,7 +45,7 @@ def test_answers(picture: str, question: str, subject: tuple[Carve, Reference]) 
     expected = reference.ask(Image.open(PHOTOS / picture), question, settings)
     result = vlm.ask(PHOTOS / picture, question, max_new_tokens=STEPS, layers=(0, 1))
     assert result.plain_token_ids == tuple(expected.question.ids)
-    assert list(result.token_ids) == expected.final.ids
+    assert result.token_ids == tuple(expected.final.ids)
     assert result.bbox == expected.box
     maps = [np.nan_to_num(each) for each in (result.saliency, expected.saliency)]  # NaN: not seen
     assert_close(*maps, rtol=1e-3, atol=1e-3)

@@ -57,10 +57,6 @@ def rename(old: str, new: str) -> Callable[[onnx.ModelProto], None]:
     return apply
 
 
-def overwrite(folder: Path) -> None:
-    (folder / EMBED).write_bytes(b"no model")
-
-
 def lower(model: onnx.ModelProto) -> None:
     model.opset_import[0].version = 12
 
@@ -83,6 +79,10 @@ def shift(model: onnx.ModelProto) -> None:
 
 def of_genai(folder: Path) -> None:
     (folder / "genai_config.json").write_text("{}")
+
+
+def damaged(folder: Path) -> None:
+    (folder / EMBED).write_bytes(b"no model")
 
 
 def without(file: str) -> Change:
@@ -150,7 +150,7 @@ REFUSED: dict[str, tuple[Change, type[CarveError], str]] = {
     "an old operator set": (graph(names.EMBED_TOKENS, lower), ExportError, "operator set 12"),
     "weights elsewhere": (graph(names.VISION_ENCODER, leave), ExportError, "outside its folder"),
     "a damaged graph": (
-        overwrite,
+        damaged,
         ExportError,
         "no ONNX model",
     ),
