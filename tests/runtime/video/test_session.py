@@ -139,7 +139,9 @@ CLASSES = {
 }
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f.video and f.video.fields], ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "family", [f for f in FAMILIES if f.video and f.video.fields], ids=lambda f: f.name
+)
 def test_declared_fields_are_those_of_the_class(family: Any) -> None:
     from importlib import import_module
 
