@@ -32,7 +32,7 @@ LLAVA = Family(
         pair="<image><image>\nUSER: {text}\nASSISTANT:",
     ),
     layers=LayerRule(first=20, last=25, depth=32),
-    # Frames are told as several images are. No released checkpoint brings the file.
+    # Hugging Face's processor takes no clips: frames are told as several images are.
     video=VideoDeclaration(
         model_types=("llava",),
         sampling="centred",

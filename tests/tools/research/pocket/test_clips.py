@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,7 @@ def test_the_command_measures_and_asks_nothing_twice(
 ) -> None:
     for name in {*ways.WAYS} - {ways.PLAIN, ways.SPREAD, ways.CARVE}:
         monkeypatch.delitem(ways.WAYS, name)
+    monkeypatch.setattr(ways, "clip_cases", lambda *of: islice(clip_cases(*of), 2))
     arguments = ["--out", str(clips_bundle.parents[1]), "--model", "untrained"]
     arguments += ["--part", "dev", "--clips", "1", "--others", "1"]
     run = CliRunner().invoke(measure, arguments)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from carve_models.settings import SettingsChanges
 from carve_runtime import Carve, ClipSettings, VideoSession
 from carve_runtime.method.geometry import Box
 from tools.research.pocket.clips.cases import ClipCase, Group, clip_cases
@@ -16,6 +18,9 @@ from tools.research.pocket.world.cases import Part
 from tools.research.pocket.world.questions import Kind
 from tools.research.quality.cached_bundle import Answers
 from tools.shared.workers import in_order
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: As many frames as CARVE over time encodes of a clip: twice those that the model sees.
 UNIFORM = 12
@@ -60,9 +65,11 @@ def _plain(clip: VideoSession, case: ClipCase) -> Told:
     return Told(clip.plain(case.question).answer)
 
 
-def _carve(settings: ClipSettings) -> Way:
+def _carve(*, crop: bool = True, **changes: Unpack[SettingsChanges]) -> Way:
+    settings = ClipSettings(crop=crop)
+
     def way(clip: VideoSession, case: ClipCase) -> Told:
-        result = clip.ask(case.question, clip_settings=settings)
+        result = clip.ask(case.question, clip_settings=settings, **changes)
         return Told(result.answer, result.interval.seconds, result.box)
 
     return way
@@ -82,8 +89,9 @@ PLAIN, CARVE, SPREAD = "plain", "CARVE over time", f"uniform, {UNIFORM} frames"
 WAYS: Mapping[str, Way] = {
     PLAIN: _plain,
     SPREAD: _oracle(frames=UNIFORM),
-    CARVE: _carve(ClipSettings()),
-    "CARVE over time, not cropped": _carve(ClipSettings(crop=False)),
+    CARVE: _carve(),
+    "question's attention alone": _carve(contrast="off"),
+    "CARVE over time, not cropped": _carve(crop=False),
     "oracle interval": _oracle(interval=True),
     "oracle box, whole clip": _oracle(box=True),
     "oracle interval and box": _oracle(interval=True, box=True),
@@ -131,6 +139,7 @@ def ask_all(vlm: Carve, name: str, part: Part, group: Group, clips: int, file: P
                 keys[case][way]: msgspec.json.encode(ask(clip, case)).decode()
                 for case in asked
                 for way, ask in WAYS.items()
+                if keys[case][way] not in answers.known
             }
 
     for new in in_order(work, missing, f"{name} {part} {group}"):
