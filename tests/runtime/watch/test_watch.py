@@ -123,6 +123,14 @@ def test_a_change_that_came_too_early_is_asked_about_later(pocket: Carve) -> Non
     assert changes == [None, None, None, pytest.approx(90, 1e-5), None]  # nothing was measured
 
 
+def test_a_rate_that_is_the_least_distance(pocket: Carve) -> None:
+    """0.3 - 0.2 is less than 0.1, in floating point."""
+    settings = WatchSettings(min_change=0, min_seconds=0.1)
+    frames = Video([grey(0)] * 6, fps=10)
+    stream = pocket.watch(frames, "What is it?", watch_settings=settings, **BRIEFLY)
+    assert asked(stream) == [0, 1, 2, 3, 4, 5]
+
+
 def test_frames_without_times_are_timed_when_they_come(pocket: Carve) -> None:
     settings = WatchSettings(min_seconds=3600)
     frames = map(grey, (0, 100, 200))
@@ -228,9 +236,11 @@ def test_what_is_refused_before_the_first_frame(
     [
         ((1.0, grey(0), grey(0)), "frame 1: it is a tuple"),
         (("now", grey(0)), "frame 1: it is a tuple"),
+        ((10**400, grey(0)), "frame 1: it is a tuple"),
         ((4.0, grey(0)), r"frame 1: it was taken at 4.0 seconds, the frame before it at 5"),
         ((math.nan, grey(0)), "taken at nan"),
         ((math.inf, grey(0)), "taken at inf"),
+        (grey(0), "taken at 0.0 seconds, the frame before it at 5"),  # timed when it comes
     ],
 )
 def test_times_that_are_refused(frame: Any, says: str, pocket: Carve) -> None:
@@ -239,6 +249,16 @@ def test_times_that_are_refused(frame: Any, says: str, pocket: Carve) -> None:
     with pytest.raises(SettingsError, match=says):
         next(stream)
     assert next(stream).seconds == 6
+
+
+def test_the_first_time_is_a_number(pocket: Carve) -> None:
+    frames = [(-math.inf, grey(0)), (-5, grey(0)), (-6, grey(0))]
+    stream = pocket.watch(frames, "What is it?", **BRIEFLY)
+    with pytest.raises(SettingsError, match="frame 0: it was taken at -inf seconds"):
+        next(stream)
+    assert next(stream).seconds == -5
+    with pytest.raises(SettingsError, match="the frame before it at -5"):
+        next(stream)
 
 
 @pytest.mark.parametrize("settings", [{"min_change": -1}, {"min_seconds": math.nan}])
