@@ -47,9 +47,7 @@ class Watch(Iterator[Watched]):
         changes: SettingsChanges,
     ) -> None:
         """Check the questions; arguments and errors as for :meth:`carve_runtime.Carve.watch`."""
-        self._questions = (questions,) if isinstance(questions, str) else tuple(questions)
-        if not self._questions:
-            raise PromptError("there is no question", "give at least one")
+        self._questions = _questions(questions)
         self._model, self._settings = model, settings
         self._variant, self._changes = variant, changes
         budgets = [self._request(question).budget for question in self._questions]
@@ -150,6 +148,17 @@ class Watch(Iterator[Watched]):
 
     def _request(self, question: str) -> Request:
         return self._model.requests.ask(question, self._variant, self._changes)
+
+
+def _questions(given: str | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Iterable):
+        raise PromptError(f"the questions are {type(given).__name__!r}", "give a str, or several")
+    questions = tuple(given)
+    if not questions:
+        raise PromptError("there is no question", "give at least one")
+    return questions
 
 
 def _iterator(frames: Iterable[Frame]) -> Iterator[Frame]:

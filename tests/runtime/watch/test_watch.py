@@ -222,6 +222,7 @@ def test_memory_does_not_grow(pocket: Carve) -> None:
         ([], "What?", {"max_regions": 0}, SettingsError, "max_regions"),
         ("clip.mp4", "What?", {}, VideoError, r"'str'. Give .* of a file, Video\(path\)"),
         (7, "What?", {}, VideoError, "'int'"),
+        ([], 7, {}, PromptError, "the questions are 'int'"),
     ],
 )
 def test_what_is_refused_before_the_first_frame(
