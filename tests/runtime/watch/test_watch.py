@@ -329,6 +329,7 @@ def test_lines_of_json(recording: Recording, sources: Path) -> None:
     [
         (["frames"], None, 2, "frames without fps"),
         (["absent.mp4"], None, 1, "does not exist"),
+        (["frames", "--fps", "0"], None, 2, "between 1e-06 and"),
         (["-", "--fps", "2"], b"P6", 2, "--fps is of a folder"),
         (["-", "--min-change", "-1"], b"", 2, "min_change"),
         (["-"], b"", 1, "the pipe is empty. Send P6"),
@@ -347,3 +348,11 @@ def test_what_the_command_refuses(
     given = source if source == "-" else sources / source
     result = carve_run("watch", "default", given, "What is it?", *options, input=piped)
     failed(result, code, says)
+
+
+def test_the_command_watches_longer_than_a_clip_may_last(sources: Path) -> None:
+    """12 frames, an hour and more apart."""
+    options = ("--fps", 0.0002, "--min-change", 1000, "--max-new-tokens", 1)
+    done = carve_run("watch", "default", sources / "frames", "What is it?", *options)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("0.00 s  frame 0: ")
