@@ -110,8 +110,9 @@ class Video:
         return Stills(source, float(self.fps), self.max_seconds, max_pixels)
 
     def _file(self, path: str | os.PathLike[str], max_pixels: int) -> VideoFile:
-        if self.fps is not None:
+        if self.fps is not None and Path(path).is_file():
             raise SettingsError(
-                f"fps is {self.fps:g}, and a video file has its own", "leave fps out"
+                f"fps is {self.fps:g}, and {os.fspath(path)} is a file, which has its own",
+                "leave fps out",
             )
         return VideoFile(path, self.max_seconds, max_pixels)

@@ -329,6 +329,7 @@ def test_lines_of_json(recording: Recording, sources: Path) -> None:
     [
         (["frames"], None, 2, "frames without fps"),
         (["absent.mp4"], None, 1, "does not exist"),
+        (["absent", "--fps", "2"], None, 1, "does not exist"),
         (["frames", "--fps", "0"], None, 2, "between 1e-06 and"),
         (["-", "--fps", "2"], b"P6", 2, "--fps is of a folder"),
         (["-", "--min-change", "-1"], b"", 2, "min_change"),
