@@ -77,8 +77,8 @@ static int ask_stream(asker *who) {
     int failed = 0;
     for (int number = 0; !failed; number++) {
         const int ended = read_ppm(stdin, &frame);
-        if (ended > 0) break;
-        if (ended < 0) {
+        if (ended > 0 && number) break;
+        if (ended) {
             fprintf(stderr, "picture %d: no readable PPM of 8 bits\n", number);
             return -1;
         }

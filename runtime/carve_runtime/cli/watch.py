@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -106,7 +107,8 @@ def _frames(source: str, fps: float | None, max_image_pixels: int) -> Iterable[F
         click.UsageError: standard input is a terminal, or closed, or has a rate.
     """
     if source != STANDARD_INPUT:
-        return Video(source, fps).frames(max_image_pixels)
+        # However long it is: each frame is seen, and one is held.
+        return Video(source, fps, max_seconds=math.inf).frames(max_image_pixels)
     if fps is not None:
         raise click.UsageError("--fps is of a folder of frames; those in a pipe come when they do.")
     if sys.stdin is None or sys.stdin.isatty():

@@ -17,6 +17,7 @@ _HIGHEST = 255
 #: Digits of a number in a header: more than any picture needs.
 _MOST_DIGITS = 9
 _LONGEST_COMMENT = 1 << 10  # bytes
+_REMEDY = "send P6, for instance with ffmpeg -i SOURCE -f image2pipe -c:v ppm -"
 
 
 def read_ppm(stream: BinaryIO, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Iterator[RGB]:
@@ -27,10 +28,12 @@ def read_ppm(stream: BinaryIO, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Iter
         max_image_pixels: most pixels of one.
 
     Raises:
-        ImageError: a picture is no PPM of 8 bits, is cut off, or is too large.
+        ImageError: a picture is no PPM of 8 bits, is cut off, or is too large; or there is none.
     """
     for index in count():
         first = stream.read(1)
+        if not first and not index:  # what should have written into it failed
+            raise ImageError("the pipe is empty", _REMEDY)
         if not first:
             return
         picture = _picture(stream, first, max_image_pixels)
@@ -38,7 +41,7 @@ def read_ppm(stream: BinaryIO, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Iter
             raise ImageError(
                 f"picture {index} in the pipe is no whole PPM of 8 bits and at most "
                 f"{max_image_pixels} pixels",
-                "send P6, for instance with ffmpeg -i SOURCE -f image2pipe -c:v ppm -",
+                _REMEDY,
             )
         yield picture
 

@@ -11,7 +11,7 @@ import math
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -87,7 +87,7 @@ class VideoFile:
         Index ``i`` is the frame that is shown at ``i / fps`` seconds, also where the time between
         frames varies.
         """
-        shown = [int(self._pts[self._at(index)]) for index in indices]
+        shown = (int(self._pts[self._at(index)]) for index in indices)
         last, picture = None, None
         for wanted, frame in self._decode(shown):
             if wanted != last or picture is None:
@@ -197,7 +197,7 @@ class VideoFile:
         else:
             self._fps, self._count = 1.0, frames
 
-    def _decode(self, shown: Sequence[int]) -> Iterator[tuple[int, Any]]:
+    def _decode(self, shown: Iterable[int]) -> Iterator[tuple[int, Any]]:
         """Yield each of these timestamps with its decoded frame."""
         first, seeks, frame = int(self._pts[0]), True, None
         for wanted in shown:

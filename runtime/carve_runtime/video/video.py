@@ -26,7 +26,7 @@ VideoInput: TypeAlias = "str | os.PathLike[str] | Sequence[ImageInput] | NDArray
 #: Longest clip that is read unless told otherwise, in seconds: models see a few hundred frames of
 #: it at most, a dozen seconds apart in two hours.
 MAX_SECONDS = 7200.0
-#: Frames a second that are believed.
+#: Frames a second that are believed, and seconds a frame.
 _MOST_FPS = 1e6
 
 
@@ -56,7 +56,7 @@ class Video:
             SettingsError: a number out of range.
         """
         if self.fps is not None:
-            require_range("fps", self.fps, np.finfo(np.float64).tiny, _MOST_FPS)
+            require_range("fps", self.fps, 1 / _MOST_FPS, _MOST_FPS)
         if self.max_frames is not None:
             require_count("max_frames", self.max_frames)
             if not self.sample:
@@ -110,8 +110,9 @@ class Video:
         return Stills(source, float(self.fps), self.max_seconds, max_pixels)
 
     def _file(self, path: str | os.PathLike[str], max_pixels: int) -> VideoFile:
-        if self.fps is not None:
+        if self.fps is not None and Path(path).is_file():
             raise SettingsError(
-                f"fps is {self.fps:g}, and a video file has its own", "leave fps out"
+                f"fps is {self.fps:g}, and {os.fspath(path)} is a file, which has its own",
+                "leave fps out",
             )
         return VideoFile(path, self.max_seconds, max_pixels)

@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 
 #: A picture, or when it was taken and the picture.
 Frame: TypeAlias = "ImageInput | tuple[float, ImageInput]"
+#: Seconds by which two times may miss their distance: 0.3 - 0.2 is less than 0.1.
+_ROUNDING = 1e-6
 
 
 class Watch(Iterator[Watched]):
     """An iterator over the frames of a stream; :meth:`carve_runtime.Carve.watch` makes one.
 
     One frame is pulled at a time and none is kept but the one that was asked about last. A frame
-    that cannot be read is an error that names it; the next call goes on behind it. Not for several
-    threads at once.
+    that cannot be read is an error that names it; the next call goes on behind it, unless the
+    stream itself failed, as a :class:`carve_runtime.Video` does. Not for several threads at once.
     """
 
     def __init__(
@@ -45,9 +47,7 @@ class Watch(Iterator[Watched]):
         changes: SettingsChanges,
     ) -> None:
         """Check the questions; arguments and errors as for :meth:`carve_runtime.Carve.watch`."""
-        self._questions = (questions,) if isinstance(questions, str) else tuple(questions)
-        if not self._questions:
-            raise PromptError("there is no question", "give at least one")
+        self._questions = _questions(questions)
         self._model, self._settings = model, settings
         self._variant, self._changes = variant, changes
         budgets = [self._request(question).budget for question in self._questions]
@@ -85,6 +85,7 @@ class Watch(Iterator[Watched]):
             ImageError: the frame cannot be read.
             PromptError: frame and question take more positions than the model has.
             SettingsError: the frame's time is no number, or before the last one's.
+            Exception: what the stream raises goes through, and ends a generator.
         """
         frame = next(self._frames)
         self._index += 1
@@ -93,20 +94,16 @@ class Watch(Iterator[Watched]):
 
     def _take_time(self, frame: Frame) -> ImageInput:
         """Note when a frame was taken, and return its picture."""
-        if not isinstance(frame, tuple):
-            now = time.monotonic()
-            self._begun = now if self._begun is None else self._begun
-            self._seconds = now - self._begun
-            return frame
         try:
-            seconds, picture = frame
-            later = self._seconds <= seconds < math.inf
-        except (TypeError, ValueError):
+            seconds, picture = frame if isinstance(frame, tuple) else (self._now(), frame)
+            later = math.isfinite(seconds) and self._seconds <= seconds
+        except (TypeError, ValueError, OverflowError):
             raise SettingsError(
                 "it is a tuple, but not of seconds and a picture", "give (seconds, picture)"
             ) from None
         if not later:
-            before = f", the frame before it at {self._seconds:g}" if self._seconds >= 0 else ""
+            known = math.isfinite(self._seconds)
+            before = f", the frame before it at {self._seconds:g}" if known else ""
             raise SettingsError(
                 f"it was taken at {shown(seconds)} seconds{before}",
                 "give frames in the order of their times",
@@ -114,11 +111,17 @@ class Watch(Iterator[Watched]):
         self._seconds = float(seconds)
         return picture
 
+    def _now(self) -> float:
+        """Return the seconds since the first frame that had no time."""
+        now = time.monotonic()
+        self._begun = now if self._begun is None else self._begun
+        return now - self._begun
+
     def _see(self, picture: ImageInput) -> Watched:
         """Return what holds of a picture, after asking if need be."""
         index, seconds, change = self._index, self._seconds, None
         if self._session is not None:
-            if seconds - self._asked_at < self._settings.min_seconds:
+            if seconds - self._asked_at < self._settings.min_seconds - _ROUNDING:
                 return Watched(index, seconds, None, False, self._results)
             change = self._session.change(picture)
             if change < self._settings.min_change:
@@ -145,6 +148,17 @@ class Watch(Iterator[Watched]):
 
     def _request(self, question: str) -> Request:
         return self._model.requests.ask(question, self._variant, self._changes)
+
+
+def _questions(given: str | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Iterable):
+        raise PromptError(f"the questions are {type(given).__name__!r}", "give a str, or several")
+    questions = tuple(given)
+    if not questions:
+        raise PromptError("there is no question", "give at least one")
+    return questions
 
 
 def _iterator(frames: Iterable[Frame]) -> Iterator[Frame]:

@@ -137,6 +137,8 @@ def test_frames(installed: Path, image: Image.Image, expected: CarveResult, tmp_
         )
         assert done.stdout.decode() == f"0\t{answer}\n"
         assert (done.returncode, b"picture 1: no readable PPM" in done.stderr) == (1, True)
+    done = subprocess.run([program, POCKET, QUESTION], input=b"", capture_output=True, check=False)
+    assert (done.returncode, b"picture 0: no readable PPM" in done.stderr) == (1, True)
 
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -123,6 +123,14 @@ def test_a_change_that_came_too_early_is_asked_about_later(pocket: Carve) -> Non
     assert changes == [None, None, None, pytest.approx(90, 1e-5), None]  # nothing was measured
 
 
+def test_a_rate_that_is_the_least_distance(pocket: Carve) -> None:
+    """0.3 - 0.2 is less than 0.1, in floating point."""
+    settings = WatchSettings(min_change=0, min_seconds=0.1)
+    frames = Video([grey(0)] * 6, fps=10)
+    stream = pocket.watch(frames, "What is it?", watch_settings=settings, **BRIEFLY)
+    assert asked(stream) == [0, 1, 2, 3, 4, 5]
+
+
 def test_frames_without_times_are_timed_when_they_come(pocket: Carve) -> None:
     settings = WatchSettings(min_seconds=3600)
     frames = map(grey, (0, 100, 200))
@@ -214,6 +222,7 @@ def test_memory_does_not_grow(pocket: Carve) -> None:
         ([], "What?", {"max_regions": 0}, SettingsError, "max_regions"),
         ("clip.mp4", "What?", {}, VideoError, r"'str'. Give .* of a file, Video\(path\)"),
         (7, "What?", {}, VideoError, "'int'"),
+        ([], 7, {}, PromptError, "the questions are 'int'"),
     ],
 )
 def test_what_is_refused_before_the_first_frame(
@@ -228,9 +237,11 @@ def test_what_is_refused_before_the_first_frame(
     [
         ((1.0, grey(0), grey(0)), "frame 1: it is a tuple"),
         (("now", grey(0)), "frame 1: it is a tuple"),
+        ((10**400, grey(0)), "frame 1: it is a tuple"),
         ((4.0, grey(0)), r"frame 1: it was taken at 4.0 seconds, the frame before it at 5"),
         ((math.nan, grey(0)), "taken at nan"),
         ((math.inf, grey(0)), "taken at inf"),
+        (grey(0), "taken at 0.0 seconds, the frame before it at 5"),  # timed when it comes
     ],
 )
 def test_times_that_are_refused(frame: Any, says: str, pocket: Carve) -> None:
@@ -239,6 +250,16 @@ def test_times_that_are_refused(frame: Any, says: str, pocket: Carve) -> None:
     with pytest.raises(SettingsError, match=says):
         next(stream)
     assert next(stream).seconds == 6
+
+
+def test_the_first_time_is_a_number(pocket: Carve) -> None:
+    frames = [(-math.inf, grey(0)), (-5, grey(0)), (-6, grey(0))]
+    stream = pocket.watch(frames, "What is it?", **BRIEFLY)
+    with pytest.raises(SettingsError, match="frame 0: it was taken at -inf seconds"):
+        next(stream)
+    assert next(stream).seconds == -5
+    with pytest.raises(SettingsError, match="the frame before it at -5"):
+        next(stream)
 
 
 @pytest.mark.parametrize("settings", [{"min_change": -1}, {"min_seconds": math.nan}])
@@ -308,8 +329,11 @@ def test_lines_of_json(recording: Recording, sources: Path) -> None:
     [
         (["frames"], None, 2, "frames without fps"),
         (["absent.mp4"], None, 1, "does not exist"),
+        (["absent", "--fps", "2"], None, 1, "does not exist"),
+        (["frames", "--fps", "0"], None, 2, "between 1e-06 and"),
         (["-", "--fps", "2"], b"P6", 2, "--fps is of a folder"),
         (["-", "--min-change", "-1"], b"", 2, "min_change"),
+        (["-"], b"", 1, "the pipe is empty. Send P6"),
         (["-"], b"P5 2 2 255 " + bytes(4), 1, "picture 0 in the pipe"),
         (["-"], b"P6 2 2 65535\n" + bytes(24), 1, "picture 0 in the pipe"),
         (["-"], b"P6 2000000 2000000 255\n", 1, "picture 0 in the pipe"),
@@ -327,6 +351,9 @@ def test_what_the_command_refuses(
     failed(result, code, says)
 
 
-def test_an_empty_pipe_says_nothing() -> None:
-    result = carve_run("watch", "default", "-", "What is it?", input=b"")
-    assert (result.exit_code, result.stdout) == (0, "")
+def test_the_command_watches_longer_than_a_clip_may_last(sources: Path) -> None:
+    """12 frames, an hour and more apart."""
+    options = ("--fps", 0.0002, "--min-change", 1000, "--max-new-tokens", 1)
+    done = carve_run("watch", "default", sources / "frames", "What is it?", *options)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("0.00 s  frame 0: ")
