@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carve_models.errors import SettingsError, VideoError
-from carve_models.settings import require_count, require_range
+from carve_models.settings import require_count, require_positive, require_range
 from carve_runtime.images.load import MAX_IMAGE_PIXELS, ImageInput
 from carve_runtime.method.geometry import RGB
 from carve_runtime.video.file import VideoFile
@@ -56,7 +56,7 @@ class Video:
             SettingsError: a number out of range.
         """
         if self.fps is not None:
-            require_range("fps", self.fps, np.finfo(np.float64).tiny, _MOST_FPS)
+            require_positive("fps", self.fps, _MOST_FPS)
         if self.max_frames is not None:
             require_count("max_frames", self.max_frames)
             if not self.sample:
