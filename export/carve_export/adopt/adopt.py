@@ -213,7 +213,7 @@ def _tap(
     decoder: ir.Model, path: Path, manifest: Manifest, options: AdoptOptions
 ) -> tuple[ir.Model, TapReport]:
     tapping = TapOptions(layers=manifest.decoder.tapped_layers, unchecked=options.unchecked)
-    tapped, report = tap_graph(decoder, path, path, tapping)
+    tapped, report = tap_graph(decoder, path, Path(path.name), tapping)
     model = ir.from_proto(tapped)
     ir.external_data.set_base_dir(model.graph, path.parent)
     return model, report

@@ -218,6 +218,7 @@ def test_what_the_command_says(tmp_path: Path) -> None:
     settings.write_text(json.dumps({"prompts": {"suffix": ""}}))
     command = ["adopt", FOLDERS / "smolvlm", tmp_path / "bundle", "--settings", settings]
     printed = carve_export(*command, "--unchecked").stdout
+    assert printed.startswith("decoder_model_merged.onnx: 49 nodes added")  # to the bundle's
     assert "pixel_attention_mask: every pixel" in printed
     assert "results" not in printed
     assert "files, 0.6 MB" in printed
