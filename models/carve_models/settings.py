@@ -81,6 +81,13 @@ def require_range(name: str, value: object, low: float, high: float = math.inf) 
         raise SettingsError(f"{name} is {shown(value)}", f"give a value {bounds}")
 
 
+def require_positive(name: str, value: object, most: float = math.inf) -> None:
+    """Raise :class:`SettingsError` unless ``0 < value <= most`` (NaN never is)."""
+    require_range(name, value, 0, most)
+    if value == 0:
+        raise SettingsError(f"{name} is {shown(value)}", "give a value above 0")
+
+
 def require_count(name: str, value: object, low: int = 1, most: float = MOST_COUNT) -> None:
     """Raise :class:`SettingsError` unless ``value`` is a whole number from ``low`` to ``most``."""
     if isinstance(value, bool) or not isinstance(value, Integral):

@@ -15,7 +15,7 @@ from carve_export.adopt.compare import (
     allowed_error,
     compare_graph,
 )
-from carve_export.adopt.find import COMPONENTS, EXACT, find_graphs, parse_dtypes
+from carve_export.adopt.find import COMPONENTS, EXACT, find_graphs, parse_dtypes, require_folder
 from carve_export.adopt.fit import fit_graph
 from carve_export.adopt.over_cache import compare_over_cache
 from carve_export.checkpoint.load import Checkpoint, load_description
@@ -23,6 +23,7 @@ from carve_export.describe import complete, describe
 from carve_export.onnx_files import save_model
 from carve_export.options import ExportOptions
 from carve_export.publish.claim import Claim, claim
+from carve_export.publish.place import require_apart
 from carve_export.steps.graphs import write_step_graphs
 from carve_export.tap import TapOptions, TapReport, tap_graph
 from carve_export.tap.files import read_graph
@@ -113,11 +114,14 @@ def adopt_folder(
     Raises:
         CheckpointError: configurations that cannot be read or expressed.
         FamilyError: the model's family is not declared.
-        ExportError: graphs that are missing or cannot be used; or ``out`` is not free.
+        ExportError: files that are missing or cannot be used; or ``out`` is not free, or is
+            ``folder``.
         ParityError: the bundle's graphs do not return what the folder's do.
         SettingsError: options that do not fit the model or each other.
     """
     dtypes = parse_dtypes(options.dtypes)
+    require_folder(folder)
+    require_apart(out, folder, "the folder to adopt")
     with claim(out, overwrite=options.overwrite) as claimed:
         graphs = find_graphs(folder, dtypes)
         report = _adopt(folder, graphs, claimed, options, on_stage)
@@ -140,11 +144,12 @@ def _adopt(
     folder = claimed.folder
     on_stage("read the folder")
     models = {name: _read(path) for name, path in graphs.items()}
-    decoder = models[names.DECODER]
+    decoder = models.pop(names.DECODER)
     checkpoint = load_description(str(source), options.family, dtype=_cache_dtype(decoder))
     manifest = _describe(checkpoint, folder, options, decoder.opset_imports[""])
     on_stage("tap the decoder")
     models[names.DECODER], tap = _tap(decoder, graphs[names.DECODER], manifest, options)
+    del decoder  # its weights are in memory, where they are in the same file
     manifest = replace(manifest, profile=options.profile or _profile(tap))
     specs, changes = expected_graphs(manifest), {}
     for name in COMPONENTS:
@@ -208,7 +213,7 @@ def _tap(
     decoder: ir.Model, path: Path, manifest: Manifest, options: AdoptOptions
 ) -> tuple[ir.Model, TapReport]:
     tapping = TapOptions(layers=manifest.decoder.tapped_layers, unchecked=options.unchecked)
-    tapped, report = tap_graph(decoder, path, path, tapping)
+    tapped, report = tap_graph(decoder, path, Path(path.name), tapping)
     model = ir.from_proto(tapped)
     ir.external_data.set_base_dir(model.graph, path.parent)
     return model, report

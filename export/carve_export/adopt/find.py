@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from carve_models.errors import ExportError, SettingsError
-from carve_models.names import DECODER, EMBED_TOKENS, VISION_ENCODER, graph_file
+from carve_models.names import (
+    DECODER,
+    EMBED_TOKENS,
+    MANIFEST_FILE,
+    TOKENIZER_FILE,
+    VISION_ENCODER,
+    graph_file,
+)
 
 #: The graphs of a model that sees images.
 COMPONENTS = VISION_ENCODER, EMBED_TOKENS, DECODER
@@ -23,6 +30,7 @@ SUFFIXES: Mapping[str, str] = {
 }
 EXACT = "fp32"
 _GENAI_FILE = "genai_config.json"
+_DESCRIBING = "config.json", TOKENIZER_FILE
 
 
 def parse_dtypes(texts: tuple[str, ...]) -> dict[str, str]:
@@ -47,6 +55,27 @@ def parse_dtypes(texts: tuple[str, ...]) -> dict[str, str]:
     return chosen
 
 
+def require_folder(folder: Path) -> None:
+    """Raise :class:`ExportError` unless a folder may be one of transformers.js."""
+    if not folder.is_dir():
+        raise ExportError(
+            f"there is no folder {folder}",
+            "download one: hf download REPOSITORY --local-dir FOLDER",
+        )
+    if (folder / MANIFEST_FILE).is_file():
+        raise ExportError(f"{folder} is a bundle already", "use it as it is")
+    if (folder / _GENAI_FILE).is_file():
+        raise ExportError(
+            f"{folder} is a model of ONNX Runtime GenAI, whose images are prepared by it alone",
+            "tap its decoder with carve-export tap, or export its checkpoint with carve-export",
+        )
+    for name in _DESCRIBING:
+        if not (folder / name).is_file():
+            raise ExportError(
+                f"{folder} has no {name}", "give the whole folder of a model of transformers.js"
+            )
+
+
 def find_graphs(folder: Path, dtypes: Mapping[str, str]) -> dict[str, Path]:
     """Return the file of each graph.
 
@@ -55,13 +84,8 @@ def find_graphs(folder: Path, dtypes: Mapping[str, str]) -> dict[str, Path]:
         dtypes: the type of each graph.
 
     Raises:
-        ExportError: the folder is another's, or has no graph of that type.
+        ExportError: the folder has no graph of that type.
     """
-    if (folder / _GENAI_FILE).is_file():
-        raise ExportError(
-            f"{folder} is a model of ONNX Runtime GenAI, whose images are prepared by it alone",
-            "tap its decoder with carve-export tap, or export its checkpoint with carve-export",
-        )
     return {name: _find(folder, name, dtype) for name, dtype in dtypes.items()}
 
 

@@ -33,9 +33,10 @@ from carve_export.precision.calibration import (
 from carve_export.precision.half import emulate
 from carve_export.publish.claim import Claim, claim
 from carve_export.publish.folders import file_entries
+from carve_export.publish.place import require_apart
 from carve_export.trace.split import split_decoder
 from carve_models import names
-from carve_models.errors import BundleError, ExportError
+from carve_models.errors import BundleError
 from carve_models.manifest import Manifest, read_manifest, write_manifest
 from carve_runtime.bundle import Bundle, open_bundle
 
@@ -87,10 +88,7 @@ def lower_bundle(
             cannot be written; or a weight is too large.
     """
     bundle, target = open_bundle(source), Path(out)
-    if target.exists() and target.samefile(bundle.folder):
-        raise ExportError(
-            f"{target} is the bundle to lower", "choose another folder for the result"
-        )
+    require_apart(target, bundle.folder, "the bundle to lower")
     with claim(target, overwrite=options.overwrite) as claimed:
         return lower_into(claimed, bundle, options, on_stage=on_stage)
 

@@ -51,6 +51,12 @@ def _require_free(out: Path, target: Path, overwrite: bool) -> None:
             raise ExportError(f"{folder} is read-only", "allow writing, or choose another folder")
 
 
+def require_apart(out: Path, source: Path, what: str) -> None:
+    """Raise :class:`ExportError` if ``out`` is the folder that is read, which it would replace."""
+    if out.exists() and out.samefile(source):
+        raise ExportError(f"{out} is {what}", "choose another folder for the result")
+
+
 def absolute_place(out: Path) -> Path:
     """Return an absolute path whose last part may be a link, but no other."""
     try:

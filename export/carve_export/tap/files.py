@@ -39,10 +39,15 @@ def read_graph(path: Path) -> ir.Model:
 
 def _require_beside(path: Path, name: str) -> None:
     folder = path.parent.resolve()
-    if not (stays_inside(name) and (folder / name).resolve().is_relative_to(folder)):
+    if not stays_inside(name):
         raise ExportError(
             f"{path.name} has weights in {name!r}, outside its folder",
             "do not use this file; export or download it again",
+        )
+    if not (folder / name).resolve().is_relative_to(folder):
+        raise ExportError(
+            f"the weights of {path.name} are behind a link, outside its folder: {name}",
+            "put the file itself there; from the hub: hf download REPOSITORY --local-dir FOLDER",
         )
     if not (path.parent / name).is_file():
         raise ExportError(

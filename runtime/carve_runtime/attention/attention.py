@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from carve_models.errors import SettingsError
 from carve_models.interface import FEATURE
-from carve_models.settings import require_range, shown
+from carve_models.settings import require_positive, shown
 from carve_runtime.attention.stored import read_attention, write_attention
 from carve_runtime.method.diagnostics import attention_entropy
 from carve_runtime.method.geometry import Window
@@ -166,7 +166,7 @@ class Attention:
         Raises:
             SettingsError: the factor is not positive.
         """
-        require_range("factor", factor, np.finfo(np.float64).tiny)
+        require_positive("factor", factor)
         rows = self._over_heads().mean(axis=1, dtype=np.float64)
         lengths = np.array([self._length(step) for step in range(self.steps)])
         prompt = lengths[0]

@@ -61,8 +61,8 @@ def require_context(prompt: int, new_tokens: int, context_length: int, images: i
         raise PromptError(
             f"the prompt of {prompt} tokens{about} and {new_tokens} new ones need "
             f"{_needed(prompt, new_tokens)} positions, the model has {context_length}",
-            f"{fewer}shorten the question, lower max_new_tokens, or ask about the refined "
-            f"{refined} alone",
+            f"{fewer}shorten the question, lower max_new_tokens (attend's generate), or ask about "
+            f"the refined {refined} alone",
         )
 
 

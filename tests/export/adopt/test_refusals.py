@@ -77,8 +77,11 @@ def shift(model: onnx.ModelProto) -> None:
     model.graph.node.append(two)
 
 
-def of_genai(folder: Path) -> None:
-    (folder / "genai_config.json").write_text("{}")
+def holding(file: str) -> Change:
+    def apply(folder: Path) -> None:
+        (folder / file).write_text("{}")
+
+    return apply
 
 
 def damaged(folder: Path) -> None:
@@ -93,9 +96,11 @@ VISION, EMBED, DECODER = (
     names.graph_file(name) for name in (names.VISION_ENCODER, names.EMBED_TOKENS, names.DECODER)
 )
 REFUSED: dict[str, tuple[Change, type[CarveError], str]] = {
-    "GenAI's": (of_genai, ExportError, "a model of ONNX Runtime GenAI"),
-    "no config": (without("config.json"), ExportError, "description of the model"),
-    "no tokenizer": (without("tokenizer.json"), ExportError, "tokenizer"),
+    "GenAI's": (holding("genai_config.json"), ExportError, "a model of ONNX Runtime GenAI"),
+    "a bundle": (holding("carve.json"), ExportError, "is a bundle already"),
+    "no folder": (shutil.rmtree, ExportError, "there is no folder .* --local-dir"),
+    "no config": (without("config.json"), ExportError, "has no config.json"),
+    "no tokenizer": (without("tokenizer.json"), ExportError, "has no tokenizer.json"),
     "no vision": (without(VISION), ExportError, "there is no .*vision_encoder.onnx"),
     "no decoder": (
         without(DECODER),
@@ -155,17 +160,20 @@ REFUSED: dict[str, tuple[Change, type[CarveError], str]] = {
         "no ONNX model",
     ),
 }
+#: Changes that need a folder with views and several types. The other is read without rendering
+#: a chat template, which takes a second.
+OF_VIEWS = {"no decoder", "other tiles", "more features than views", "an unknown input"}
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_folders(name: str, tmp_path: Path) -> None:
     change, error, cause = REFUSED[name]
     folder, out = tmp_path / "folder", tmp_path / "made" / "bundle"
-    shutil.copytree(FOLDERS / "smolvlm", folder)
+    shutil.copytree(FOLDERS / ("smolvlm" if name in OF_VIEWS else "llava"), folder)
     change(folder)
     with pytest.raises(error, match=cause):
         adopt_folder(folder, out, AdoptOptions(layers=(1, 2) if "depth" in name else None))
-    assert not list(out.parent.iterdir())
+    assert not out.parent.exists() or not list(out.parent.iterdir())
 
 
 def test_a_cache_that_takes_one_position_at_a_time(tmp_path: Path) -> None:
@@ -196,11 +204,21 @@ def test_a_taken_place(tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "mine"
 
 
+def test_the_folder_itself(tmp_path: Path) -> None:
+    """Its graphs would be gone, and with them what other types of it are made of."""
+    folder = tmp_path / "folder"
+    shutil.copytree(FOLDERS / "llava", folder)
+    printed = carve_export("adopt", folder, folder, "--overwrite", "--unchecked")
+    failed(printed, 1, "is the folder to adopt. Choose another folder")
+    assert (folder / DECODER).read_bytes() == (FOLDERS / "llava" / DECODER).read_bytes()
+
+
 def test_what_the_command_says(tmp_path: Path) -> None:
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"prompts": {"suffix": ""}}))
     command = ["adopt", FOLDERS / "smolvlm", tmp_path / "bundle", "--settings", settings]
     printed = carve_export(*command, "--unchecked").stdout
+    assert printed.startswith("decoder_model_merged.onnx: 49 nodes added")  # to the bundle's
     assert "pixel_attention_mask: every pixel" in printed
     assert "results" not in printed
     assert "files, 0.6 MB" in printed
