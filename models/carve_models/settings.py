@@ -81,9 +81,9 @@ def require_range(name: str, value: object, low: float, high: float = math.inf) 
         raise SettingsError(f"{name} is {shown(value)}", f"give a value {bounds}")
 
 
-def require_positive(name: str, value: object, most: float = math.inf) -> None:
-    """Raise :class:`SettingsError` unless ``0 < value <= most`` (NaN never is)."""
-    require_range(name, value, 0, most)
+def require_positive(name: str, value: object) -> None:
+    """Raise :class:`SettingsError` unless ``0 < value`` (NaN never is)."""
+    require_range(name, value, 0)
     if value == 0:
         raise SettingsError(f"{name} is {shown(value)}", "give a value above 0")
 

@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from carve_export.adopt.fit import LOGITS_KEPT, PIXEL_MASK
-from carve_export.tap.check import numpy_type
+from carve_export.tap.check import LOGS_NOTHING, numpy_type
 from carve_models import names
 from carve_models.errors import ExportError, ParityError, first_line
 from carve_models.graph_spec import GraphSpec, Tensor
@@ -20,7 +20,6 @@ from carve_models.graph_spec import GraphSpec, Tensor
 Arrays = dict[str, NDArray[Any]]
 
 _SEED = 0
-_LOGS_NOTHING = 4
 _LENGTH = 7  # positions of a prompt
 #: Views of the image, where a run of the vision encoder sees several.
 _VIEWS = 2
@@ -140,7 +139,7 @@ def relative_error(actual: NDArray[Any], expected: NDArray[Any]) -> float:
 def _run(path: Path, inputs: Arrays) -> Arrays:
     """Return the results of a graph, whichever of the two interfaces it has."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _LOGS_NOTHING
+    options.log_severity_level = LOGS_NOTHING
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         given = dict(_taken(session.get_inputs(), inputs))

@@ -106,6 +106,8 @@ def adopt(
 
 
 def _say(report: AdoptReport) -> None:
+    from carve_export.cli.report import next_step, size_of
+
     say_tap(report.tap)
     for name, changes in report.changes.items():
         click.echo(f"{name}: {'; '.join(changes) or 'as it was'}")
@@ -113,6 +115,5 @@ def _say(report: AdoptReport) -> None:
         errors = [each.error for each in report.differences if each.graph == name]
         if errors:
             click.echo(f"{name}: results within {max(errors):.0e} of the largest")
-    size = sum(entry.size for entry in report.manifest.files.values()) / 1e6
-    click.echo(f"{report.folder}: {len(report.manifest.files)} files, {size:.1f} MB")
-    click.echo(f'next: carve-run ask {report.folder} IMAGE "QUESTION"')
+    click.echo(size_of(report.folder, report.manifest))
+    click.echo(next_step(report.folder))

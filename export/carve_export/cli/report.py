@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import transformers
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from carve_export.check.parity import Comparison
 from carve_export.exporter import ExportReport
-from carve_models.manifest import Quality
+from carve_models.manifest import Manifest, Quality
 
 #: Characters of a graph's or output's name that stand on one line at least.
 _NAME = 10
@@ -52,11 +53,21 @@ def print_export(console: Console, report: ExportReport) -> None:
         console.print("not compared with PyTorch: run carve-export verify", style="yellow")
     if report.manifest.quality is not None:
         console.print(quality_table(report.manifest.quality))
-    size = sum(entry.size for entry in report.manifest.files.values()) / 1e6
-    console.print(f"{report.folder}: {len(report.manifest.files)} files, {size:.1f} MB")
+    console.print(size_of(report.folder, report.manifest))
     suffix = report.manifest.prompts.suffix or "none"
     console.print(f"exposed: {report.manifest.decoder.tap}; suffix of every question: {suffix}")
-    console.print(f'next: carve-run ask {report.folder} IMAGE "QUESTION"', highlight=False)
+    console.print(next_step(report.folder), highlight=False)
+
+
+def size_of(folder: Path, manifest: Manifest) -> str:
+    """Return how large a bundle is."""
+    size = sum(entry.size for entry in manifest.files.values()) / 1e6
+    return f"{folder}: {len(manifest.files)} files, {size:.1f} MB"
+
+
+def next_step(folder: Path) -> str:
+    """Return how to use a bundle."""
+    return f'next: carve-run ask {folder} IMAGE "QUESTION"'
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:

@@ -25,7 +25,8 @@ from carve_models.errors import ExportError, ParityError, first_line
 _LENGTHS = 7, 1
 _SEED = 0
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
-_LOGS_NOTHING = 4
+#: ONNX Runtime's severity: nothing but what it raises is told.
+LOGS_NOTHING = 4
 #: How far rows may be from the operators' own attention, and results in half precision from one
 #: another, as a share of the largest.
 _ALLOWED, _ALLOWED_HALF = 1e-5, 5e-3
@@ -129,7 +130,7 @@ def _run(graph: bytes, folder: Path, attentions: Sequence[Attention]) -> list[Ar
     """Return the results of a prompt, and of a step over its cache."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = _LOGS_NOTHING
+    options.log_severity_level = LOGS_NOTHING
     options.enable_mem_reuse = False  # the shapes that exporters write are not always true
     options.add_session_config_entry(_WEIGHTS_FOLDER, str(folder.resolve()))
     random = np.random.default_rng(_SEED)

@@ -13,6 +13,7 @@ import click
 import torch
 
 from carve_export import ExportOptions, export_bundle
+from carve_export.cli.settings_file import read_settings
 from carve_models.replacing import write_json
 from tools.research.pocket.checkpoint import save_checkpoint
 from tools.research.pocket.clips.train import CONTEXT, POCKET, STAGE, start_from
@@ -37,9 +38,9 @@ def write_bundle(model: Pocket, settings: Path, folder: Path) -> Path:
     checkpoint = folder / "checkpoint"
     save_checkpoint(model, build_tokenizer(CONTEXT), checkpoint)
     declare_clips(checkpoint)
-    changes = json.loads(settings.read_text())
+    changes = read_settings(settings)
     options = ExportOptions(
-        layers=_LAYERS, prompts=changes["prompts"], defaults=changes["defaults"], overwrite=True
+        layers=_LAYERS, prompts=changes.prompts, defaults=changes.defaults, overwrite=True
     )
     return export_bundle(str(checkpoint), folder / "bundle", options).folder
 
